@@ -1,0 +1,73 @@
+"""MobileNeXt: Rethinking Bottleneck Structure for Efficient Mobile Network Design (ECCV 2020).
+
+The sandglass block keeps the wide tensor outside, where shortcut and depthwise convolutions work,
+and squeezes in the middle. Where paper and published code differ, this follows the code, which is
+what the published checkpoints fit.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mnext_tf.models.blocks import CONVENTIONS, Layers, build_model, classifier, image_input, layers, make_divisible
+
+# reduction t, channels c, blocks n, stride of the first block
+STAGES = (
+    (2, 96, 1, 2),
+    (6, 144, 1, 1),
+    (6, 192, 3, 2),
+    (6, 288, 3, 2),
+    (6, 384, 4, 1),
+    (6, 576, 4, 2),
+    (6, 960, 3, 1),
+    (6, 1280, 1, 1),
+)
+
+
+def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, identity_divisor=1):
+    """See `mnext_tf.create_model`."""
+    convention = CONVENTIONS["pytorch"]
+    net = Layers(convention)
+    image, x = image_input(input_size, convention, include_preprocessing)
+    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, relu6=True)
+    index = 0
+    for t, c, n, first_stride in STAGES:
+        out = 1280 if c == 1280 and width < 1 else make_divisible(c * width, 8)
+        for i in range(n):
+            index += 1
+            stride = first_stride if i == 0 else 1
+            x = sandglass(net, x, out, stride, t, n, identity_divisor, f"block{index:02d}")
+    return build_model(image, classifier(x, num_classes, dropout), name)
+
+
+def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: int, identity_divisor: int, name: str):
+    """(batch, h, w, inp) to (batch, h / stride, w / stride, out).
+
+    Which of the two depthwise convolutions and the shortcut a block has depends on where it stands:
+    where the width changes the first depthwise one is left out, and at stride 1 the last one too.
+    """
+    inp = x.shape[-1]
+    hidden = inp // t
+    if hidden < out / 6:
+        hidden = make_divisible(math.ceil(out / 6), 16)
+    widens = inp != out and t != 2 and (stride == 2 or blocks_in_stage > 1)
+    has_shortcut = inp == out and stride == 1 and t != 2 and blocks_in_stage > 1
+
+    identity = x
+    if not widens:
+        x = net.depthwise(x, f"{name}_depthwise1", relu6=True)
+    x = net.conv(x, hidden, 1, f"{name}_reduce", relu6=False)
+    x = net.conv(x, out, 1, f"{name}_expand", relu6=True)
+    if not widens or stride == 2:
+        x = net.depthwise(x, f"{name}_depthwise2", stride=stride, relu6=False)
+    return partial_shortcut(x, identity, identity_divisor, name) if has_shortcut else x
+
+
+def partial_shortcut(x, identity, identity_divisor: int, name: str):
+    """Add the first 1/k of the channels of `identity` to those of `x`; the others get none."""
+    channels = x.shape[-1]
+    if identity_divisor > 1:
+        kept = channels // identity_divisor
+        mask = [1.0] * kept + [0.0] * (channels - kept)
+        identity = layers.Rescaling(mask, name=f"{name}_identity_mask")(identity)
+    return layers.Add(name=f"{name}_add")([x, identity])

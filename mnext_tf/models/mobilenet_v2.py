@@ -1,0 +1,70 @@
+"""MobileNetV2: Inverted Residuals and Linear Bottlenecks (CVPR 2018), in two forms.
+
+`mobilenet_v2` is the published network (3.50 M parameters at width 1). `mobilenet_v2_mnext` is what
+the MobileNeXt authors' repository calls MobileNetV2 (3.46 M): there the depthwise convolutions stand
+at the two narrow ends of the block, so it is another network and its checkpoints fit no other.
+"""
+
+from __future__ import annotations
+
+from mnext_tf.models.blocks import CONVENTIONS, Layers, build_model, classifier, image_input, layers, make_divisible
+
+# expansion t, channels c, blocks n, stride of the first block
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention="pytorch"):
+    """See `mnext_tf.create_model`."""
+    narrow_depthwise = name == "mobilenet_v2_mnext"
+    block = narrow_depthwise_block if narrow_depthwise else inverted_residual
+    convention = CONVENTIONS[convention]
+    net = Layers(convention)
+    image, x = image_input(input_size, convention, include_preprocessing)
+    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, relu6=True)
+    index = 0
+    for t, c, n, first_stride in STAGES:
+        for i in range(n):
+            index += 1
+            out = make_divisible(c * width, 8)
+            x = block(net, x, out, first_stride if i == 0 else 1, t, f"block{index:02d}")
+    x = net.conv(x, make_divisible(1280 * max(1.0, width), 8), 1, "head", relu6=True)
+    return build_model(image, classifier(x, num_classes, dropout), name)
+
+
+def inverted_residual(net: Layers, x, out: int, stride: int, t: int, name: str):
+    """(batch, h, w, inp) to (batch, h / stride, w / stride, out): expand by t, depthwise, project."""
+    identity = x
+    if t != 1:
+        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", relu6=True)
+    x = net.depthwise(x, f"{name}_depthwise", stride=stride, relu6=True)
+    x = net.conv(x, out, 1, f"{name}_project", relu6=False)
+    return _shortcut(x, identity, stride, name)
+
+
+def narrow_depthwise_block(net: Layers, x, out: int, stride: int, t: int, name: str):
+    """The authors' variant: depthwise, expand by t, project (which takes the stride), depthwise."""
+    identity = x
+    if t == 1:
+        x = net.depthwise(x, f"{name}_depthwise1", stride=stride, relu6=False)
+        x = net.depthwise(x, f"{name}_depthwise2", relu6=True)
+        x = net.conv(x, out, 1, f"{name}_project", relu6=False)
+    else:
+        x = net.depthwise(x, f"{name}_depthwise1", relu6=True)
+        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", relu6=True)
+        x = net.conv(x, out, 1, f"{name}_project", stride=stride, relu6=False)
+        x = net.depthwise(x, f"{name}_depthwise2", relu6=True)
+    return _shortcut(x, identity, stride, name)
+
+
+def _shortcut(x, identity, stride: int, name: str):
+    if stride != 1 or identity.shape[-1] != x.shape[-1]:
+        return x
+    return layers.Add(name=f"{name}_add")([x, identity])

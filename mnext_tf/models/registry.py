@@ -1,0 +1,143 @@
+"""Names and arguments of the networks, checked without importing TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass, field
+
+from mnext_tf.errors import ConfigError, one_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a network is built, and the keyword arguments that only some networks take."""
+
+    module: str
+    description: str
+    options: dict[str, tuple] = field(default_factory=dict)  # name -> allowed values
+    identity_tensor_multiplier: bool = False
+
+
+_REGISTRY = {
+    "mnext": Entry(
+        "mnext_tf.models.mnext", "MobileNeXt: sandglass blocks (ECCV 2020)", identity_tensor_multiplier=True
+    ),
+    "mobilenet_v2": Entry(
+        "mnext_tf.models.mobilenet_v2",
+        "MobileNetV2: inverted residuals (CVPR 2018)",
+        options={"convention": ("pytorch", "tensorflow")},
+    ),
+    "mobilenet_v2_mnext": Entry(
+        "mnext_tf.models.mobilenet_v2",
+        "the MobileNetV2 of the MobileNeXt authors' repository: depthwise at the narrow ends",
+        options={"convention": ("pytorch", "tensorflow")},
+    ),
+}
+
+
+def list_models() -> list[str]:
+    """Names that `create_model` takes."""
+    return sorted(_REGISTRY)
+
+
+def describe_model(name: str) -> str:
+    return _REGISTRY[name].description
+
+
+def check_model_arguments(
+    name: str,
+    *,
+    width: float = 1.0,
+    num_classes: int = 1000,
+    input_size: int = 224,
+    identity_tensor_multiplier: float = 1.0,
+    dropout: float = 0.2,
+    include_preprocessing: bool = True,
+    **options,
+) -> None:
+    """Raise ConfigError for anything `create_model` would refuse. Does not import TensorFlow."""
+    one_of("model", name, list_models())
+    entry = _REGISTRY[name]
+    if not (isinstance(width, int | float) and math.isfinite(width) and 0 < width <= 10):
+        raise ConfigError(f"width must be above 0 and at most 10; received {width!r}.")
+    if not (isinstance(num_classes, int) and num_classes >= 1):
+        raise ConfigError(f"num_classes must be a whole number of 1 or more; received {num_classes!r}.")
+    if not (isinstance(input_size, int) and 16 <= input_size <= 2048):
+        raise ConfigError(f"input_size must be a whole number of pixels from 16 to 2048; received {input_size!r}.")
+    if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+        raise ConfigError(f"dropout must be at least 0 and below 1; received {dropout!r}.")
+    identity_divisor(identity_tensor_multiplier)
+    if identity_tensor_multiplier != 1 and not entry.identity_tensor_multiplier:
+        takes = ", ".join(n for n, e in sorted(_REGISTRY.items()) if e.identity_tensor_multiplier)
+        raise ConfigError(
+            f"identity_tensor_multiplier={identity_tensor_multiplier:g} does not fit model {name!r}: "
+            f"only {takes} has one; leave it at 1."
+        )
+    for option, value in options.items():
+        one_of(f"argument of model {name!r}", option, entry.options)
+        one_of(f"{option} of model {name!r}", value, entry.options[option])
+
+
+def identity_divisor(multiplier: float) -> int:
+    """The k of an identity tensor multiplier 1/k; ConfigError where there is no such whole k."""
+    if not (isinstance(multiplier, int | float) and 0 < multiplier <= 1):
+        raise ConfigError(f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}.")
+    k = round(1 / multiplier)
+    if abs(multiplier * k - 1) > 1e-2:  # 0.33 is meant as 1/3
+        raise ConfigError(f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}.")
+    return k
+
+
+def create_model(
+    name: str,
+    *,
+    width: float = 1.0,
+    num_classes: int = 1000,
+    input_size: int = 224,
+    identity_tensor_multiplier: float = 1.0,
+    include_preprocessing: bool = True,
+    dropout: float = 0.2,
+    **options,
+):
+    """Build a network as a functional `tf.keras.Model`.
+
+    Args:
+      name: one of `list_models()`.
+      width: multiplier of the channel counts.
+      num_classes: size of the last dense layer.
+      input_size: side of the square input, in pixels.
+      identity_tensor_multiplier: 1/k; the share of channels that a shortcut carries (`mnext` only).
+      include_preprocessing: True puts the pixel normalisation inside, so that the input is RGB in
+        [0, 255]; False uses the input as it is.
+      dropout: rate before the last dense layer.
+      **options: `convention="pytorch" | "tensorflow"` for the MobileNetV2s: padding of strided
+        convolutions, batch-norm constants and pixel normalisation.
+
+    Returns:
+      A model from float images (batch, input_size, input_size, 3) to logits (batch, num_classes).
+
+    Raises:
+      ConfigError (a ValueError): an argument is out of range; the text names what is allowed.
+    """
+    check_model_arguments(
+        name,
+        width=width,
+        num_classes=num_classes,
+        input_size=input_size,
+        identity_tensor_multiplier=identity_tensor_multiplier,
+        dropout=dropout,
+        **options,
+    )
+    entry = _REGISTRY[name]
+    if entry.identity_tensor_multiplier:
+        options["identity_divisor"] = identity_divisor(identity_tensor_multiplier)
+    return importlib.import_module(entry.module).build(
+        name,
+        width=width,
+        num_classes=num_classes,
+        input_size=input_size,
+        include_preprocessing=include_preprocessing,
+        dropout=dropout,
+        **options,
+    )
