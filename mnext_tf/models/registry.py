@@ -141,3 +141,10 @@ def create_model(
         dropout=dropout,
         **options,
     )
+
+
+def create_model_from(config: dict, **changes):
+    """The network of a run's `config["model"]`; `changes` replace arguments of `create_model`."""
+    arguments = {**config, **config.get("options", {}), **changes}
+    arguments.pop("options", None)
+    return create_model(arguments.pop("name"), **arguments)

@@ -1,0 +1,147 @@
+"""The report's pictures. Each function writes one PNG; colours are told apart by colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mnext_tf.benchmark.gather import RunFacts, title
+from mnext_tf.benchmark.results import Results
+from mnext_tf.files import write_beside
+
+# Okabe and Ito's palette
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+DOTS_PER_INCH = 150
+STYLES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of the overview: a value for each (network, type), None where there is none."""
+
+    heading: str
+    subtitle: str
+    values: dict[tuple[str, str], float | None]
+    spread: dict[tuple[str, str], tuple[float, float]]  # ends of the error bar
+    format: str
+
+
+def overview(path: Path, panels: Sequence[Panel], networks: Sequence[str], types: Sequence[str]) -> None:
+    """Horizontal bars: a row for each network and type, shared by all panels."""
+    rows = [(network, kind) for network in networks for kind in types]
+    figure = Figure(figsize=(11, 1.5 + 0.42 * len(rows) + 0.16 * len(networks)), layout="constrained")
+    positions = [i + 0.5 * networks.index(network) for i, (network, _) in enumerate(rows)]
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=True):
+        largest = max(v for v in panel.values.values() if v is not None)
+        for position, (network, kind) in zip(positions, rows, strict=True):
+            value = panel.values.get((network, kind))
+            if value is None:
+                axis.text(largest * 0.02, position, "not measured", va="center", color="0.45", fontsize=9)
+                continue
+            color = COLORS[networks.index(network) % len(COLORS)]
+            axis.barh(position, value, 0.82, color=color, alpha=1 - 0.45 * types.index(kind) / max(1, len(types) - 1))
+            low, high = panel.spread.get((network, kind), (value, value))
+            if high > low:
+                axis.plot([low, high], [position, position], color="0.15", linewidth=1.6)
+            axis.text(max(value, high) + largest * 0.02, position, panel.format.format(value), va="center", fontsize=10)
+        axis.set_title(panel.heading, fontsize=12, fontweight="bold", loc="left", pad=20)
+        axis.text(0, 1.0, panel.subtitle, transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
+        axis.set_xlim(0, largest * 1.28)
+        _plain(axis)
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+        axis.xaxis.set_visible(False)
+        axis.spines["bottom"].set_visible(False)
+    axes[0].set_yticks(positions, [f"{network}  {kind}" for network, kind in rows], fontsize=10)
+    axes[0].invert_yaxis()
+    _save(figure, path)
+
+
+def latency(path: Path, results: Results) -> None:
+    """Bars grouped by size, type and threads; error bars are the quartiles of the rounds' medians."""
+    rows = results.rows
+    networks = list(dict.fromkeys(title(r["model"], r["width"]) for r in rows))
+    groups = list(dict.fromkeys((r["input_size"], r["quantize"], r["threads"]) for r in rows))
+    figure = Figure(figsize=(max(7.0, 1.6 + 0.75 * len(networks) * len(groups)), 4.4), layout="constrained")
+    axis = figure.subplots()
+    width = 0.8 / len(networks)
+    tallest = max(float(np.percentile(r["round_medians_ms"], 75)) for r in rows)
+    for row in rows:
+        network = title(row["model"], row["width"])
+        group = groups.index((row["input_size"], row["quantize"], row["threads"]))
+        x = group + (networks.index(network) - (len(networks) - 1) / 2) * width
+        p25, median, p75 = np.percentile(row["round_medians_ms"], [25, 50, 75])
+        axis.bar(x, median, width * 0.94, color=COLORS[networks.index(network) % len(COLORS)])
+        axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
+        note = f"{median:.3g}" if row["ratio"] == 1 else f"{median:.3g}\n×{row['ratio']:.2f}"
+        axis.text(x, p75 + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
+    axis.set_xticks(range(len(groups)), [_group_label(group, groups) for group in groups])
+    axis.set_ylabel("ms per image")
+    axis.set_ylim(0, tallest * 1.16)
+    axis.set_title(rows[0]["host_cpu"] + _common_size(groups), fontsize=11, loc="left", color="0.3")
+    handles = [_patch(COLORS[i % len(COLORS)], network) for i, network in enumerate(networks)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(networks)), frameon=False, fontsize=10)
+    _plain(axis)
+    _save(figure, path)
+
+
+def training(path: Path, runs: Sequence[RunFacts]) -> None:
+    """Loss and accuracy per epoch of every run that has a history; dotted on training images."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for index, facts in enumerate(runs):
+        color = COLORS[index % len(COLORS)]
+        epochs = [row["epoch"] for row in facts.history]
+        marker = "o" if len(epochs) == 1 else None
+        for axis, what, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
+            for part, style in (("train", ":"), ("val", STYLES[index // len(COLORS) % len(STYLES)])):
+                values = [row[f"{part}_{what}"] * scale for row in facts.history]
+                axis.plot(epochs, values, style, marker=marker, color=color, linewidth=1.8, alpha=0.9)
+    for axis, label in zip(axes, ("loss", "accuracy, %"), strict=True):
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(axis="y", color="0.9")
+        _plain(axis)
+    axes[0].set_ylim(bottom=0)
+    handles = [_line(COLORS[i % len(COLORS)], "-", f"{r.title} ({r.run.name})") for i, r in enumerate(runs)]
+    handles += [_line("0.3", "-", "validation"), _line("0.3", ":", "training, augmented images")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+    _save(figure, path)
+
+
+def _group_label(group: tuple, groups: Sequence[tuple]) -> str:
+    size, quantize, threads = group
+    pixels = "" if _common_size(groups) else f"{size} px\n"
+    return f"{pixels}{quantize}\n{threads} thread{'s' if threads > 1 else ''}"
+
+
+def _common_size(groups: Sequence[tuple]) -> str:
+    sizes = {group[0] for group in groups}
+    return f", {sizes.pop()} × {groups[0][0]} pixels" if len(sizes) == 1 else ""
+
+
+def _patch(color: str, label: str):
+    from matplotlib.patches import Patch
+
+    return Patch(color=color, label=label)
+
+
+def _line(color: str, style: str, label: str):
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, linestyle=style, linewidth=2, label=label)
+
+
+def _plain(axis) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with write_beside(path) as temporary:
+        figure.savefig(temporary, dpi=DOTS_PER_INCH, facecolor="white")

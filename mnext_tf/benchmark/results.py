@@ -1,0 +1,211 @@
+"""What a benchmark writes: benchmark.csv for people and spreadsheets, benchmark.json with all of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnext_tf import run_folder
+from mnext_tf.benchmark.host import CaseResult
+from mnext_tf.errors import DataError
+from mnext_tf.files import read_json, sha256, write_csv, write_json
+
+COLUMNS = (
+    "model",
+    "width",
+    "input_size",
+    "quantize",
+    "delegate",
+    "threads",
+    "runs",
+    "rounds",
+    "init_ms",
+    "min_ms",
+    "median_ms",
+    "p95_ms",
+    "mean_ms",
+    "std_ms",
+    "ratio",
+    "ratio_p25",
+    "ratio_p75",
+    "peak_memory_mb",
+    "file",
+    "file_mb",
+    "sha256",
+    "nodes_delegated",
+    "nodes_total",
+    "not_delegated",
+    "host_cpu",
+    "litert_version",
+    "tensorflow_version",
+    "mnext_tf_version",
+    "date",
+)
+JSON_ONLY = ("round_medians_ms", "peak_memory_reason")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one benchmark folder. `rows` hold `COLUMNS` and `JSON_ONLY`; times in ms, sizes in 1e6 bytes,
+    `file` relative to `folder`, `not_delegated` a list of operator names."""
+
+    folder: Path
+    command: str  # that makes these results again
+    settings: dict
+    host: dict  # cpu, cores, load_at_start (1, 5 and 15 minutes; None where the system keeps none), platform
+    rows: list[dict]
+
+    @property
+    def date(self) -> str:
+        return self.rows[0]["date"]
+
+
+def describe_host() -> dict:
+    """The host's processor and how busy it is now."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "load_at_start": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "platform": platform.platform(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def make_rows(results: Sequence[CaseResult], delegations: dict[Path, object], host: dict, folder: Path) -> list[dict]:
+    """Rows for `write_results`. `delegations` has an `export.operators.Delegation` for each file."""
+    versions, date = run_folder.versions(), run_folder.now()
+    return [
+        {
+            "model": r.case.model,
+            "width": r.case.width,
+            "input_size": r.case.input_size,
+            "quantize": r.case.quantize,
+            "delegate": "xnnpack",
+            "threads": r.case.threads,
+            "runs": sum(map(len, r.run_ms)),
+            "rounds": len(r.run_ms),
+            "init_ms": r.init_ms,
+            **r.statistics,
+            "ratio": r.ratio.median,
+            "ratio_p25": r.ratio.p25,
+            "ratio_p75": r.ratio.p75,
+            "peak_memory_mb": r.peak_memory_mb,
+            "file": Path(os.path.relpath(r.case.file, folder)).as_posix(),
+            "file_mb": r.case.file.stat().st_size / 1e6,
+            "sha256": sha256(r.case.file),
+            "nodes_delegated": delegations[r.case.file].nodes_delegated,
+            "nodes_total": delegations[r.case.file].nodes_total,
+            "not_delegated": list(delegations[r.case.file].left),
+            "host_cpu": f"{host['cpu']}, {host['cores']} cores",
+            "litert_version": versions.get("ai-edge-litert"),
+            "tensorflow_version": versions.get("tensorflow"),
+            "mnext_tf_version": versions["mnext_tf"],
+            "date": date,
+            "round_medians_ms": r.round_medians_ms,
+            "peak_memory_reason": r.peak_memory_reason,
+        }
+        for r in results
+    ]
+
+
+def write_results(results: Results) -> None:
+    """`benchmark.json`, then `benchmark.csv`, whose presence says that both are there."""
+    write_json(
+        results.folder / "benchmark.json",
+        {"command": results.command, "settings": results.settings, "host": results.host, "rows": results.rows},
+    )
+    write_csv(results.folder / "benchmark.csv", [_csv_row(row) for row in results.rows])
+
+
+def _csv_row(row: dict) -> dict:
+    plain = {column: row[column] for column in COLUMNS}
+    plain = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in plain.items()}
+    return {**plain, "not_delegated": "; ".join(row["not_delegated"])}
+
+
+def read_results(folder: Path) -> Results:
+    """Read a benchmark folder; DataError says what is missing or damaged and how to make it again."""
+    folder = Path(folder)
+    again = f"`python -m pipelines.benchmark --out={folder}` makes it"
+    for name in ("benchmark.json", "benchmark.csv"):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} holds no benchmark: there is no {name}. {again}.")
+    try:
+        with open(folder / "benchmark.csv", newline="", encoding="utf-8") as f:
+            csv_rows = list(csv.DictReader(f))
+        content = read_json(folder / "benchmark.json")
+        results = Results(folder, content["command"], content["settings"], content["host"], content["rows"])
+        for row in results.rows:
+            missing = [column for column in [*COLUMNS, *JSON_ONLY] if column not in row]
+            if missing:
+                raise KeyError(", ".join(missing))
+    except (ValueError, KeyError, TypeError) as e:
+        what = f"lacks {e}" if isinstance(e, KeyError) else e
+        raise DataError(f"The benchmark in {folder} is damaged ({what}). {again} again.") from e
+    if not results.rows or [r["sha256"] for r in csv_rows] != [r["sha256"] for r in results.rows]:
+        raise DataError(f"benchmark.csv and benchmark.json in {folder} are not of one benchmark. {again} again.")
+    return results
+
+
+def ratio_text(row: dict) -> str:
+    """Median and quartiles, or a word for the model that the others are compared with."""
+    if row["ratio_p25"] == row["ratio_p75"] == row["ratio"] == 1:
+        return "reference"
+    return f"{row['ratio']:.3f} ({row['ratio_p25']:.3f} .. {row['ratio_p75']:.3f})"
+
+
+def format_table(rows: Sequence[dict]) -> str:
+    """The rows for a terminal: one line each."""
+    header = (
+        "model",
+        "width",
+        "pixels",
+        "type",
+        "threads",
+        "median ms",
+        "min .. p95",
+        "ratio (quartiles)",
+        "MB",
+        "MB peak",
+    )
+    lines = [(*header, "delegated to XNNPACK")]
+    for row in rows:
+        left = f" (left: {', '.join(row['not_delegated'])})" if row["not_delegated"] else ""
+        peak = row["peak_memory_mb"]
+        lines.append(
+            (
+                row["model"],
+                f"{row['width']:g}",
+                str(row["input_size"]),
+                row["quantize"],
+                str(row["threads"]),
+                f"{row['median_ms']:.2f}",
+                f"{row['min_ms']:.2f} .. {row['p95_ms']:.2f}",
+                ratio_text(row),
+                f"{row['file_mb']:.2f}",
+                "-" if peak is None else f"{peak:.1f}",
+                f"{row['nodes_delegated']}/{row['nodes_total']}{left}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    words = (0, 3, 10)  # aligned to the left
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,204 @@
+"""The report's tables, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mnext_tf.benchmark.gather import RunFacts, title
+from mnext_tf.benchmark.results import Results, ratio_text
+
+# (network, CPU ms, GPU ms) on a Pixel 4 with TF Lite
+PUBLISHED = (("MobileNetV2", "44-47", "15-17"), ("MobileNeXt", "48-51", "16-17"))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def round_range(row: dict) -> tuple[float, float]:
+    """The fastest and the slowest round's median, in ms."""
+    return min(row["round_medians_ms"]), max(row["round_medians_ms"])
+
+
+def measured_latency(results: Results) -> str:
+    order = {"mobilenet_v2": 0, "mnext": 2}  # as the published table has them; variants between
+    rows = sorted(
+        results.rows, key=lambda r: (-r["input_size"], _index(r["quantize"]), r["threads"], order.get(r["model"], 1))
+    )
+    header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|first start, ms|peak memory, MB|on XNNPACK"
+    body = [
+        (
+            title(r["model"], r["width"]) + (" (ours)" if r["model"] == "mnext" else ""),
+            "{:.3g}-{:.3g}".format(*round_range(r)) + f" ({threads(r['threads'])})",
+            "-",
+            f"TF Lite, {results.host['cpu']}",
+            r["input_size"],
+            r["quantize"],
+            ratio_text(r),
+            f"{r['init_ms']:.1f}",
+            "-" if r["peak_memory_mb"] is None else f"{r['peak_memory_mb']:.1f}",
+            _delegated(r["nodes_delegated"], r["nodes_total"], r["not_delegated"]),
+        )
+        for r in rows
+    ]
+    first = title(results.rows[0]["model"], results.rows[0]["width"])
+    note = (
+        f"CPU: the medians of {results.rows[0]['rounds']} rounds, fastest to slowest; networks took turns within each "
+        f"round. Ratio: time over that of {first} of the same type, size and threads, taken within each round. "
+        "GPU: not measured on this host."
+    )
+    return f"{note}\n\n{markdown(header.split('|'), body)}"
+
+
+def published_latency() -> str:
+    rows = [(name, cpu, gpu, "Google Pixel 4, TF Lite (published)") for name, cpu, gpu in PUBLISHED]
+    return (
+        "### Published by the MobileNeXt authors, not measured here\n\n"
+        "From the table in the authors' repository. A phone and a runtime of 2020: compare within this table only.\n\n"
+        + markdown(("network", "CPU, ms", "GPU, ms", "platform"), rows)
+    )
+
+
+def accuracy(facts: Sequence[RunFacts]) -> str:
+    """A row for each checked export; no accuracy for networks that were not trained."""
+    header = (
+        "network|run|file|Keras, %|TFLite, %|change, points|same top-1 as Keras, %"
+        "|largest relative difference of logits|images|check"
+    )
+    body = []
+    for facts_of_run in facts:
+        for export in facts_of_run.exports:
+            if not export.checks:
+                continue
+            keras, tflite = export.checks["keras"], export.checks["tflite"]
+            trained = facts_of_run.run.trained
+            body.append(
+                (
+                    facts_of_run.title,
+                    facts_of_run.run.name,
+                    export.label,
+                    f"{100 * keras.accuracy:.2f}" if trained else "-",
+                    f"{100 * tflite.accuracy:.2f}" if trained else "-",
+                    f"{100 * (tflite.accuracy - keras.accuracy):+.2f}" if trained else "-",
+                    f"{100 * tflite.top1_agreement:.2f}",
+                    f"{tflite.max_relative_difference:.1e}",
+                    export.images,
+                    {True: "passed", False: "FAILED", None: "-"}[export.passed],
+                )
+            )
+    if not body:
+        return ""
+    untrained = any(e.checks for f in facts if not f.run.trained for e in f.exports)
+    note = "\n\nNetworks that were not trained have no accuracy." if untrained else ""
+    return markdown(header.split("|"), body) + note
+
+
+def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
+    """A row for each file: those of the runs, then those that were timed and belong to none of them."""
+    body = [
+        (
+            f.title,
+            e.label,
+            f"{e.file_bytes / 1e6:.2f}",
+            f.run.config["model"].get("num_classes", "-"),
+            f.run.config["model"]["input_size"],
+            f"`{e.file.name}` of run {f.run.name}",
+        )
+        for f in facts
+        for e in f.exports
+    ]
+    known = {e.sha256 for f in facts for e in f.exports}
+    for results in timed:
+        for row in results.rows:
+            if row["sha256"] not in known:
+                known.add(row["sha256"])
+                source = f"`{row['file']}` of benchmark {results.folder.name}"
+                name = title(row["model"], row["width"])
+                body.append((name, row["quantize"], f"{row['file_mb']:.2f}", "-", row["input_size"], source))
+    return markdown(("network", "type", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
+
+
+def training(facts: Sequence[RunFacts]) -> str:
+    body = [
+        (
+            f.title,
+            f.run.name,
+            f.run.config["dataset"]["name"],
+            f"{f.history[-1]['epoch']:.0f}",
+            f"{f.history[-1]['val_loss']:.4f}",
+            f"{100 * f.history[-1]['val_accuracy']:.2f}",
+        )
+        for f in facts
+    ]
+    return markdown(("network", "run", "data", "epochs", "validation loss", "validation accuracy, %"), body)
+
+
+def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
+    """For every number: command, versions, file hash, device, threads, inferences."""
+    parts = ["## How to get each number again"]
+    for results in timed:
+        row = results.rows[0]
+        load = results.host["load_at_start"]
+        busy = f"; load at the start {load[0]:.2f}" if load else ""
+        parts += [
+            f"Benchmark `{results.folder.name}`, {results.date[:19]} UTC, {row['host_cpu']}{busy}; "
+            f"ai-edge-litert {row['litert_version']}, TensorFlow {row['tensorflow_version']}, "
+            f"mnext-tf {row['mnext_tf_version']}:",
+            f"```\n{results.command}\n```",
+            markdown(
+                ("file", "sha256", "type", "threads", "delegate", "inferences", "rounds", "median ms", "min", "p95"),
+                [
+                    (
+                        f"`{r['file']}`",
+                        f"`{r['sha256'][:16]}`",
+                        r["quantize"],
+                        r["threads"],
+                        r["delegate"],
+                        r["runs"],
+                        r["rounds"],
+                        *(f"{r[k]:.3g}" for k in ("median_ms", "min_ms", "p95_ms")),
+                    )
+                    for r in results.rows
+                ],
+            ),
+        ]
+    for f in facts:
+        rows = [
+            (
+                e.label,
+                f"`{e.sha256[:16]}`",
+                e.created[:19],
+                ", ".join(f"{k} {v}" for k, v in e.versions.items()),
+                _delegated(e.nodes_delegated, e.nodes_total, e.not_delegated),
+            )
+            for e in f.exports
+        ]
+        made = (
+            f"{f.run.config['dataset']['name']}, seed {f.run.config.get('seed', '-')}; all settings in its config.json"
+        )
+        parts.append(f"Run `{f.run.name}`: {f.title}, {'trained on' if f.run.trained else 'not trained;'} {made}.")
+        commands = [
+            f"python -m pipelines.export_tflite --run={f.run.folder} --quantize={e.label}"
+            for e in f.exports
+            if "_" not in e.label
+        ]
+        if commands:
+            parts.append("```\n" + "\n".join(commands) + "\n```")
+        if rows:
+            parts.append(markdown(("type", "sha256", "made, UTC", "versions", "on XNNPACK"), rows))
+    parts.append("Hashes are cut to 16 digits here; benchmark.csv and each manifest.json hold them whole.")
+    return "\n\n".join(parts)
+
+
+def _delegated(delegated: int, total: int, left: Sequence[str]) -> str:
+    return f"{delegated}/{total}" + (f" (left: {', '.join(left)})" if left else "")
+
+
+def _index(quantize: str) -> int:
+    order = ("float32", "float16", "dynamic", "int8")
+    return order.index(quantize) if quantize in order else len(order)

@@ -1,0 +1,211 @@
+"""Batches from TFRecord shards, in an order that depends on a seed alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.data import tfrecord
+from mnext_tf.data.augment import Augment
+from mnext_tf.data.opening import Dataset, open_dataset
+from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
+from mnext_tf.errors import ConfigError, DataError, one_of
+
+__all__ = [
+    "Dataset",
+    "calibration_images",
+    "eval_batches",
+    "naming_damage",
+    "open_dataset",
+    "steps_per_epoch",
+    "train_batches",
+]
+
+_SHUFFLE_RECORDS = 20_000
+_SHUFFLE_BYTES = 1 << 30
+_OPEN_SHARDS = 16  # training reads this many shards in turn
+_SHUFFLE_KEY, _AUGMENT_KEY, _SHARD_KEY, _CALIBRATION_KEY = range(4)
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Whole batches in the training split. Raises ConfigError when there is not one."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1; received {batch_size}.")
+    if batch_size > dataset.splits["train"]:
+        raise ConfigError(
+            f"batch_size={batch_size} is more than the {dataset.splits['train']} training images of {dataset.name}. "
+            "Use a smaller one."
+        )
+    return dataset.splits["train"] // batch_size
+
+
+def train_batches(
+    dataset: Dataset,
+    preprocess: Preprocess,
+    augment: Augment,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start_step: int = 0,
+):
+    """A tf.data.Dataset of one epoch: images float32 (B, S, S, 3) in [0, 255], labels int32 (B,) from 0.
+
+    Order and augmentation follow from (seed, epoch, position) alone, so that `start_step=k` goes on
+    exactly as the undisturbed epoch does after k batches; the images before it are read but not
+    decoded. The last images, short of a batch, are left to the next epoch's order.
+
+    A damaged image stops the iteration with a TensorFlow error; iterate under `naming_damage` to
+    get a DataError with its shard and file name. Raises ConfigError for a batch larger than the
+    split, a `start_step` outside the epoch, and a negative seed or epoch.
+    """
+    import tensorflow as tf
+
+    steps = steps_per_epoch(dataset, batch_size)
+    if not 0 <= start_step <= steps:
+        raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
+    augment_seed = _derive(seed, epoch, _AUGMENT_KEY)
+
+    def example(position, record):
+        encoded, label = tfrecord.parse(record)
+        image = train_image(encoded, preprocess, augment, tf.stack([augment_seed, position]))
+        return image, tf.cast(label - dataset.label_offset, tf.int32)
+
+    batches = (
+        _shuffled_records(dataset, seed, epoch)
+        .enumerate()
+        .skip(start_step * batch_size)
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return _in_order(batches)
+
+
+def eval_batches(
+    dataset: Dataset,
+    preprocess: Preprocess,
+    batch_size: int,
+    *,
+    split: str = "validation",
+    max_images: int | None = None,
+):
+    """A tf.data.Dataset of images and labels as in `train_batches`, in stored order, the last batch smaller."""
+    import tensorflow as tf
+
+    one_of("split", split, tfrecord.SPLITS)
+    if batch_size < 1 or (max_images is not None and max_images < 1):
+        raise ConfigError(
+            f"batch_size and max_images must be at least 1; received batch_size={batch_size}, max_images={max_images}."
+        )
+
+    def example(record):
+        encoded, label = tfrecord.parse(record)
+        return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
+
+    batches = (
+        tf.data.TFRecordDataset(_shards(dataset, split))
+        .take(-1 if max_images is None else max_images)
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return _in_order(batches)
+
+
+def calibration_images(dataset: Dataset, preprocess: Preprocess, count: int, *, seed: int = 0) -> list[np.ndarray]:
+    """`count` training images, float32 (S, S, 3) as in evaluation, as even over the classes as the data allows.
+
+    No image comes twice; where the split has fewer, all of them come. The choice depends on `seed`.
+    Raises ConfigError for a count below 1 and DataError for a damaged image.
+    """
+    if count < 1:
+        raise ConfigError(f"The number of calibration images must be at least 1; received {count}.")
+    rng = np.random.default_rng(_derive(seed, _CALIBRATION_KEY))
+    wanted = _even_quotas(np.array(dataset.class_counts["train"]), count, rng)
+    images: list[np.ndarray] = []
+    with naming_damage(dataset, "train"):
+        for record in _shuffled_records(dataset, seed, 0):
+            if not wanted.any():
+                break
+            encoded, stored = tfrecord.parse(record)
+            label = int(stored) - dataset.label_offset
+            if wanted[label]:
+                wanted[label] -= 1
+                images.append(eval_image(encoded, preprocess).numpy())
+    return images
+
+
+@contextlib.contextmanager
+def naming_damage(dataset: Dataset, split: str) -> Iterator[None]:
+    """Iterate batches of `split` under this to get a DataError that names the damaged shard or image.
+
+    TensorFlow's own error does not say which record it was; on one, the split is decoded in order
+    until the record is found. Errors that no record explains pass through.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        if damage := tfrecord.find_damage(_shards(dataset, split)):
+            raise DataError(damage) from error
+        raise
+
+
+def _even_quotas(available: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Images to take of each class: none above `available`, otherwise at most 1 apart; they sum to `count`."""
+    quotas = np.zeros_like(available)
+    while count and (quotas < available).any():
+        classes = np.flatnonzero(quotas < available)
+        if len(classes) > count:
+            classes = rng.choice(classes, count, replace=False)
+        quotas[classes] += 1
+        count -= len(classes)
+    return quotas
+
+
+def _shuffled_records(dataset: Dataset, seed: int, epoch: int):
+    """Serialized training records: shards in random order, read in turn, through a shuffle buffer."""
+    import tensorflow as tf
+
+    shards = _shards(dataset, "train")
+    order = np.random.default_rng(_derive(seed, epoch, _SHARD_KEY)).permutation(len(shards))
+    mean_bytes = sum(Path(s).stat().st_size for s in shards) // dataset.splits["train"] + 1
+    buffer = min(dataset.splits["train"], _SHUFFLE_RECORDS, max(1000, _SHUFFLE_BYTES // mean_bytes))
+    records = tf.data.Dataset.from_tensor_slices([shards[i] for i in order]).interleave(
+        tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    # Dataset.shuffle would mix in tf.random.set_seed, which a resumed run may not have set alike
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=buffer,
+        seed=_derive(seed, epoch, _SHUFFLE_KEY),
+        seed2=1,  # both 0 would mean: draw one
+        output_types=[tf.string],
+        output_shapes=[[]],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, records.element_spec)
+
+
+def _in_order(batches):
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.deterministic = True
+    return batches.with_options(options)
+
+
+def _shards(dataset: Dataset, split: str) -> list[str]:
+    return [str(shard) for shard in tfrecord.find_shards(dataset.folder)[split]]
+
+
+def _derive(*keys: int) -> int:
+    """An int64 seed that differs for every tuple of numbers from 0 up."""
+    if min(keys) < 0:
+        raise ConfigError(f"seed and epoch must be at least 0; received {keys[:-1]}.")
+    return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,127 @@
+"""From encoded bytes to what a network takes: RGB pixels in [0, 255] at its input size."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from mnext_tf.data.augment import Augment, flip_color_shift, random_window
+from mnext_tf.errors import ConfigError, one_of
+
+INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize the short side to `resize_size`, then take the centre crop of `input_size`.
+
+    This record travels with a model. Pixel normalisation is not part of it: that is inside the
+    network. `crop_fraction` is input_size over the resized short side; 1.0 keeps the whole short side.
+    Raises ConfigError for a value out of range.
+    """
+
+    input_size: int = 224
+    crop_fraction: float = 0.875
+    interpolation: str = "bicubic"
+
+    def __post_init__(self):
+        if not isinstance(self.input_size, int) or self.input_size < 1:
+            raise ConfigError(f"input_size must be a whole number of pixels above 0; received {self.input_size!r}.")
+        if not 0 < self.crop_fraction <= 1:
+            raise ConfigError(f"crop_fraction must be above 0 and at most 1; received {self.crop_fraction!r}.")
+        one_of("interpolation", self.interpolation, INTERPOLATIONS)
+
+    @property
+    def resize_size(self) -> int:
+        """The short side in pixels before the centre crop."""
+        return round(self.input_size / self.crop_fraction)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict) -> Preprocess:
+        """Raises ConfigError unless `record` has exactly the fields that `to_dict` writes."""
+        names = [field.name for field in fields(cls)]
+        if set(record) != set(names):
+            raise ConfigError(f"A preprocessing record has the fields {', '.join(names)}; received {sorted(record)}.")
+        return cls(**record)
+
+
+def decode(encoded):
+    """JPEG or PNG bytes, told apart by content, to uint8 RGB (h, w, 3).
+
+    Grey is repeated over the channels and alpha is dropped. Raises TensorFlow's
+    InvalidArgumentError on damaged bytes.
+    """
+    import tensorflow as tf
+
+    image = tf.cond(tf.io.is_jpeg(encoded), lambda: _decode_jpeg(encoded), lambda: _decode_png(encoded))
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def eval_image(encoded, preprocess: Preprocess):
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255]; nothing is random."""
+    return _resize_and_center_crop(decode(encoded), preprocess)
+
+
+def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], changed at random by `seed`, int (2,)."""
+    import tensorflow as tf
+
+    crop_seed, rest_seed = tf.unstack(tf.random.split(seed, 2))
+    if augment.crop_scale_min == 1.0:
+        image = eval_image(encoded, preprocess)
+    else:
+        cropped = tf.ensure_shape(_decode_random_window(encoded, augment, crop_seed), (None, None, 3))
+        side = preprocess.input_size
+        image = _resize(cropped, (side, side), preprocess.interpolation)
+        image = tf.ensure_shape(image, (side, side, 3))
+    return flip_color_shift(image, augment, rest_seed)
+
+
+def _decode_jpeg(encoded):
+    import tensorflow as tf
+
+    # TensorFlow's default transform is the fast, inexact one; this one is what Pillow uses
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_png(encoded):
+    import tensorflow as tf
+
+    return tf.io.decode_png(encoded, channels=3)
+
+
+def _decode_random_window(encoded, augment: Augment, seed):
+    import tensorflow as tf
+
+    def from_jpeg():
+        window = random_window(tf.io.extract_jpeg_shape(encoded), augment, seed)
+        return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def from_png():
+        image = _decode_png(encoded)
+        y, x, height, width = tf.unstack(random_window(tf.shape(image), augment, seed))
+        return image[y : y + height, x : x + width]
+
+    return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_png)
+
+
+def _resize_and_center_crop(image, preprocess: Preprocess):
+    """Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them."""
+    import tensorflow as tf
+
+    side = preprocess.input_size
+    size = tf.shape(image)[:2]
+    size = preprocess.resize_size * size // tf.reduce_min(size)
+    image = _resize(image, size, preprocess.interpolation)
+    y, x = tf.unstack(tf.cast(tf.round((size - side) / 2), tf.int32))
+    return tf.ensure_shape(image[y : y + side, x : x + side], (side, side, 3))
+
+
+def _resize(image, size, interpolation: str):
+    """To float32 in [0, 255]. Antialiasing widens the filter when shrinking only, as Pillow does."""
+    import tensorflow as tf
+
+    resized = tf.image.resize(tf.cast(image, tf.float32), size, interpolation, antialias=True)
+    return tf.clip_by_value(resized, 0, 255)  # bicubic overshoots at edges

@@ -1,0 +1,254 @@
+"""Classification TFRecords in the TF-slim ImageNet schema, and the record of what a folder of them holds."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnext_tf import files
+from mnext_tf.errors import DataError
+
+SIDECAR = "dataset.json"
+SPLITS = ("train", "validation")
+_SHARD = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One encoded image. `format` is "JPEG" or "PNG"; `label` counts from 0."""
+
+    encoded: bytes
+    format: str
+    height: int
+    width: int
+    channels: int
+    label: int
+    class_name: str
+    filename: str
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What the shards of a split hold: images per label (as stored), bytes per shard, a content digest."""
+
+    label_counts: dict[int, int]
+    label_texts: dict[int, str]
+    shard_bytes: dict[str, int]
+    digest: str
+
+    @property
+    def images(self) -> int:
+        return sum(self.label_counts.values())
+
+
+class _Summing:
+    """Builds a SplitSummary; a shard's digest covers its labels and encoded bytes, in order."""
+
+    def __init__(self, shards: list[Path]):
+        self.shards = shards
+        self.digests = [hashlib.sha256() for _ in shards]
+        self.counts: dict[int, int] = {}
+        self.texts: dict[int, str] = {}
+
+    def add(self, shard: int, label: int, text: str, encoded: bytes) -> None:
+        self.digests[shard].update(struct.pack("<qq", label, len(encoded)))
+        self.digests[shard].update(encoded)
+        self.counts[label] = self.counts.get(label, 0) + 1
+        self.texts.setdefault(label, text)
+
+    def result(self) -> SplitSummary:
+        sizes = {shard.name: shard.stat().st_size for shard in self.shards}
+        return SplitSummary(self.counts, self.texts, sizes, files.sha256_of([d.hexdigest() for d in self.digests]))
+
+
+def write_shards(
+    examples: Iterable[Example], folder: Path, split: str, num_shards: int, *, label_offset: int = 1
+) -> SplitSummary:
+    """Deal `examples` in turn to `{split}-00000-of-0000N`, …; no shard appears unless all do.
+
+    Labels are stored plus `label_offset`; TF-slim counts classes from 1. Raises DataError when the
+    disk is full or refuses the write.
+    """
+    import tensorflow as tf
+
+    shards = [Path(folder) / f"{split}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
+    summing = _Summing(shards)
+    try:
+        with contextlib.ExitStack() as stack:
+            partials = [stack.enter_context(files.write_beside(shard)) for shard in shards]
+            writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
+            for i, example in enumerate(examples):
+                shard, label = i % num_shards, example.label + label_offset
+                writers[shard].write(_serialize(example, label))
+                summing.add(shard, label, example.class_name, example.encoded)
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message.rsplit("; ", 1)[-1]  # path; reason
+        raise DataError(
+            f"The {split} shards could not be written to {folder}: {reason}. Free some space or choose another folder."
+        ) from error
+    return summing.result()
+
+
+def _serialize(example: Example, label: int) -> bytes:
+    import tensorflow as tf
+
+    def blob(value):
+        value = value.encode() if isinstance(value, str) else value
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def number(value):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    feature = {
+        "image/encoded": blob(example.encoded),
+        "image/format": blob(example.format),
+        "image/height": number(example.height),
+        "image/width": number(example.width),
+        "image/colorspace": blob("Grayscale" if example.channels == 1 else "RGB"),
+        "image/channels": number(example.channels),
+        "image/class/label": number(label),
+        "image/class/text": blob(example.class_name),
+        "image/class/synset": blob(example.class_name),
+        "image/filename": blob(example.filename),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def parse(serialized):
+    """One serialized record to (encoded bytes, stored label as int64), in-graph."""
+    import tensorflow as tf
+
+    parsed = tf.io.parse_single_example(
+        serialized,
+        {
+            "image/encoded": tf.io.FixedLenFeature([], tf.string),
+            "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+        },
+    )
+    return parsed["image/encoded"], parsed["image/class/label"]
+
+
+def find_shards(folder: Path) -> dict[str, list[Path]]:
+    """Shards per split, in order; splits without any are left out. Raises DataError when one is missing."""
+    found: dict[str, dict[int, Path]] = {}
+    totals: dict[str, int] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if match := _SHARD.fullmatch(path.name):
+            split, index, total = match[1], int(match[2]), int(match[3])
+            if totals.setdefault(split, total) != total:
+                raise DataError(
+                    f"{folder} mixes {split} shards of {totals[split]} and of {total}; keep those of one writing."
+                )
+            found.setdefault(split, {})[index] = path
+    for split, shards in found.items():
+        if missing := sorted(set(range(totals[split])) - set(shards)):
+            raise DataError(
+                f"{folder} lacks {len(missing)} of {totals[split]} {split} shards, the first of them "
+                f"{split}-{missing[0]:05d}-of-{totals[split]:05d}; copy them there."
+            )
+    return {split: [shards[i] for i in sorted(shards)] for split, shards in found.items()}
+
+
+def read_records(shard: Path) -> Iterator[bytes]:
+    """Serialized records in order. Raises DataError where the shard is cut short or corrupt."""
+    import tensorflow as tf
+
+    good = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(shard)):
+            yield record.numpy()
+            good += 1
+    except tf.errors.DataLossError as error:
+        raise DataError(
+            f"{shard} is cut short or corrupt: {good} good records come before the damage. Copy or write it again."
+        ) from error
+
+
+def summarize(shards: list[Path], labels: range) -> SplitSummary:
+    """Read every record of a split that somebody else wrote.
+
+    Raises DataError for a damaged shard, a record without image or label, bytes that are neither
+    JPEG nor PNG, and a label outside `labels`, each with the shard and the record's number from 0.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    summing = _Summing(shards)
+    for s, shard in enumerate(tqdm(shards, desc="checking shards", unit="shard", disable=None)):
+        for r, record in enumerate(read_records(shard)):
+            feature = tf.train.Example.FromString(record).features.feature
+            encoded = feature["image/encoded"].bytes_list.value[:]
+            label = feature["image/class/label"].int64_list.value[:]
+            if len(encoded) != 1 or len(label) != 1:
+                raise DataError(
+                    f"Record {r} of {shard} has {len(encoded)} image/encoded and {len(label)} image/class/label "
+                    "values; a classification record of the TF-slim schema has one of each."
+                )
+            if not encoded[0].startswith((b"\xff\xd8\xff", b"\x89PNG")):
+                raise DataError(f"Record {r} of {shard}{_name(feature)} is neither JPEG nor PNG.")
+            if label[0] not in labels:
+                raise DataError(
+                    f"Record {r} of {shard}{_name(feature)} has the label {label[0]}; with label_offset={labels.start} "
+                    f"and {len(labels)} classes, {labels.start} to {labels.stop - 1} are allowed. "
+                    "Give the label_offset and num_classes that the shards were written with."
+                )
+            texts = feature["image/class/text"].bytes_list.value
+            summing.add(s, label[0], texts[0].decode("utf-8", "replace") if texts else "", encoded[0])
+    return summing.result()
+
+
+def _name(feature) -> str:
+    names = feature["image/filename"].bytes_list.value
+    return f" ({names[0].decode('utf-8', 'replace')})" if names else ""
+
+
+def find_damage(shards: list[Path]) -> str | None:
+    """Decode every record until one fails; say which, or None when all are sound."""
+    import tensorflow as tf
+
+    from mnext_tf.data.preprocess import decode
+
+    for shard in shards:
+        try:
+            for r, record in enumerate(read_records(shard)):
+                try:
+                    decode(parse(record)[0])
+                except tf.errors.InvalidArgumentError:
+                    name = _name(tf.train.Example.FromString(record).features.feature)
+                    return f"Record {r} of {shard}{name} is not a sound JPEG or PNG; write the shard without it."
+        except DataError as error:
+            return str(error)
+    return None
+
+
+def write_sidecar(
+    folder: Path,
+    *,
+    name: str,
+    class_names: list[str],
+    label_offset: int,
+    summaries: dict[str, SplitSummary],
+    skipped: list[tuple[str, str]] = (),
+    ignored: int = 0,
+) -> None:
+    """Write dataset.json. `skipped` holds (path, reason) of damaged files, `ignored` counts what is no image."""
+    labels = range(label_offset, label_offset + len(class_names))
+    files.write_json(
+        Path(folder) / SIDECAR,
+        {
+            "name": name,
+            "class_names": class_names,
+            "label_offset": label_offset,
+            "splits": {split: s.images for split, s in summaries.items()},
+            "class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()},
+            "shards": {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()},
+            "fingerprint": files.sha256_of({split: s.digest for split, s in summaries.items()}),
+            "ignored": ignored,
+            "skipped": skipped,
+        },
+    )

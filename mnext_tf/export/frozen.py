@@ -1,0 +1,60 @@
+"""SavedModel to one GraphDef with the variables as constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from mnext_tf.errors import ExportError
+
+INPUT, OUTPUT = "image", "logits"
+
+
+def write_frozen(saved_model: Path, path: Path) -> int:
+    """Freeze the SavedModel's signature into `path` (.pb) with nodes named `image` and `logits`.
+
+    Returns the number of nodes.
+    """
+    # The public way to this function is inside the TFLite converter only.
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    loaded = tf.saved_model.load(str(saved_model))
+    frozen = convert_variables_to_constants_v2(loaded.signatures["serving_default"])
+    graph = frozen.graph.as_graph_def()
+    _rename(graph, frozen.inputs[0].op.name, INPUT)
+    _rename(graph, frozen.outputs[0].op.name, OUTPUT)
+    Path(path).write_bytes(graph.SerializeToString())
+    return len(graph.node)
+
+
+def load_frozen(path: Path, *, batch_size: int | None = None):
+    """A concrete function from `image` to `logits`; `batch_size` fixes the first dimension.
+
+    Raises ExportError where the file is no frozen graph of ours.
+    """
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(Path(path).read_bytes())
+    except Exception as e:  # protobuf's DecodeError has no public home
+        raise ExportError(f"{path} is no frozen graph ({e}). python -m pipelines.freeze writes one.") from e
+    if not {INPUT, OUTPUT} <= {node.name for node in graph.node}:
+        raise ExportError(f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file.")
+    if batch_size:
+        for node in graph.node:
+            if node.name == INPUT:
+                node.attr["shape"].shape.dim[0].size = batch_size
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
+    tensor = wrapped.graph.as_graph_element
+    return wrapped.prune(tensor(f"{INPUT}:0"), tensor(f"{OUTPUT}:0"))
+
+
+def _rename(graph, old: str, new: str) -> None:
+    if old == new:
+        return
+    for node in graph.node:
+        if node.name == old:
+            node.name = new
+        for i, name in enumerate(node.input):
+            if name.split(":")[0].lstrip("^") == old:
+                node.input[i] = name.replace(old, new, 1)

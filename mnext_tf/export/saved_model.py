@@ -1,0 +1,44 @@
+"""Keras to SavedModel: a signature from `image` to `logits`, with the class names as an asset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from mnext_tf.export.inference import inference_function
+from mnext_tf.files import write_text
+
+
+def write_saved_model(model, class_names: list[str], folder: Path) -> None:
+    """Write the SavedModel of `model` into `folder`.
+
+    Signature `serving_default`: image float32 (batch, size, size, 3), RGB in [0, 255] -> logits
+    float32 (batch, classes). Asset `labels.txt`: one class name a line, in order of the logits.
+    """
+    size = model.input_shape[1]
+    logits = inference_function(model)
+    image = tf.TensorSpec((None, size, size, 3), tf.float32, name="image")
+    servable = tf.Module()
+    servable.network = model  # tracked, so that its variables are saved
+    servable.serve = tf.function(lambda image: {"logits": logits(image)}, input_signature=[image], autograph=False)
+    labels = Path(folder).parent / f"{Path(folder).name}-labels" / "labels.txt"
+    write_text(labels, "".join(f"{name}\n" for name in class_names))
+    try:
+        servable.labels = tf.saved_model.Asset(str(labels))
+        tf.saved_model.save(servable, str(folder), signatures={"serving_default": servable.serve})
+    finally:
+        labels.unlink()
+        labels.parent.rmdir()
+
+
+def load_saved_model(folder: Path):
+    """A function from float images (batch, size, size, 3) to logits as a tensor."""
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures["serving_default"]
+
+    def logits(images):
+        return signature(image=tf.convert_to_tensor(images, tf.float32))["logits"]
+
+    logits.keep_alive = loaded  # the signature holds its variables weakly
+    return logits

@@ -1,0 +1,212 @@
+"""The stages from a run's weights to a verified TFLite file; each makes those before it as needed.
+
+    init or train -> reference (Keras logits) -> saved_model -> frozen -> tflite_*
+
+Every stage runs its network on the same validation images and compares with the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, open_dataset
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, stage_name
+from mnext_tf.export.verify import compare, failures, layer_differences, refuse
+from mnext_tf.files import write_csv, write_json
+from mnext_tf.models import create_model_from
+from mnext_tf.run_folder import Run, StageResult, require_weights, run_stage
+
+Log = Callable[[str], None]
+
+
+def load_network(run: Run):
+    """The Keras network of a run with its weights."""
+    from mnext_tf.errors import CheckpointError
+
+    weights = require_weights(run)
+    model = create_model_from(run.config["model"])
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as e:
+        raise CheckpointError(f"{weights} is damaged or of another network: {e}") from e
+    return model
+
+
+def validation_images(run: Run, log: Log | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(images float32 (n, size, size, 3), labels (n,)) on which every network of the run is compared."""
+    dataset = run_dataset(run, log)
+    preprocess = Preprocess.from_dict(run.config["preprocess"])
+    batches = list(eval_batches(dataset, preprocess, 64, max_images=run.config["verify_images"]))
+    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+
+
+def run_dataset(run: Run, log: Log | None = None) -> Dataset:
+    """The data a run was made with. Raises ConfigError where it has changed since."""
+    dataset = open_dataset(run.config["dataset"]["folder"], log=log)
+    if dataset.fingerprint != run.config["dataset"]["fingerprint"]:
+        raise ConfigError(f"The data in {dataset.folder} has changed since {run.folder} was made. Train again.")
+    return dataset
+
+
+def reference(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+    """Logits of the Keras network on the validation images: what every export is compared with."""
+
+    def build(folder: Path) -> dict:
+        images, labels = validation_images(run, log)
+        logits = load_network(run).predict(images, batch_size=64, verbose=0)
+        np.save(folder / "logits.npy", logits)
+        np.save(folder / "labels.npy", labels)
+        return {"images": len(images), "measured": compare(logits, logits, labels)}
+
+    return _stage(run, "reference", {"weights": require_weights(run)}, {}, build, force, log)
+
+
+def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+    """Keras to SavedModel, verified."""
+    expected = reference(run, force=force, log=log)
+
+    def build(folder: Path) -> dict:
+        from mnext_tf.export.saved_model import load_saved_model, write_saved_model
+
+        write_saved_model(load_network(run), run.config["class_names"], folder)
+        write_json(folder / "preprocess.json", run.config["preprocess"])
+        return _verified(run, "saved_model", load_saved_model(folder), expected)
+
+    return _stage(run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log)
+
+
+def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+    """SavedModel to one frozen GraphDef, verified."""
+    source = saved_model(run, force=force, log=log)
+    expected = reference(run)
+
+    def build(folder: Path) -> dict:
+        from mnext_tf.export.frozen import load_frozen, write_frozen
+
+        nodes = write_frozen(source.folder, folder / "frozen.pb")
+        return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected)}
+
+    return _stage(run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log)
+
+
+def tflite(
+    run: Run,
+    quantize: str = "float32",
+    *,
+    io_type: str = "int8",
+    calibration_count: int = 200,
+    tolerance: Tolerance | None = None,
+    force: bool = False,
+    log: Log | None = None,
+) -> StageResult:
+    """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
+
+    Raises ExportError where batch norms were left over or int8 is not whole, VerificationError where
+    the file is not the network it came from; no file is left then.
+    """
+    one_of("quantize", quantize, QUANTIZE)
+    one_of("io_type", io_type, IO_TYPES)
+    if io_type != "int8" and quantize != "int8":
+        raise ConfigError(f"io_type={io_type} is for quantize=int8; {quantize} files take and give float32.")
+    if calibration_count < 1:
+        raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
+    tolerance = tolerance or Tolerance()
+    source = freeze(run, force=force, log=log)
+    settings = {"quantize": quantize, "tolerance": vars(tolerance)}
+    if quantize == "int8":
+        settings |= {"io_type": io_type, "calibration_count": calibration_count}
+
+    def build(folder: Path) -> dict:
+        return _build_tflite(run, source.folder / "frozen.pb", folder, quantize, io_type, calibration_count, tolerance)
+
+    name = stage_name(quantize, io_type)
+    return _stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force, log)
+
+
+def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calibration_count, tolerance) -> dict:
+    from mnext_tf.export import operators
+    from mnext_tf.export.tflite import TFLiteNetwork, convert, describe_ends
+
+    calibration = []
+    if quantize == "int8":
+        preprocess = Preprocess.from_dict(run.config["preprocess"])
+        calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config["seed"])
+    path = folder / tflite_name(run, quantize, io_type)
+    path.write_bytes(convert(frozen, quantize, io_type=io_type, calibration=calibration))
+
+    ops = operators.read_operators(path)
+    operators.check_batch_norms_folded(ops)
+    if quantize == "int8":
+        operators.check_full_integer(ops)
+
+    expected = reference(run)
+    images, labels = validation_images(run)
+    ours = np.load(expected.folder / "logits.npy")
+    measured = compare(TFLiteNetwork(path)(images), ours, labels)
+    found = failures(quantize, measured, expected.result["measured"], tolerance, trained=run.trained)
+    rows = layer_differences(load_network(run), path, images[:8])
+    refuse(f"{path.name} ({quantize})", found, rows)
+    write_csv(folder / "layers.csv", rows)
+    verify = {
+        "images": len(images),
+        "passed": True,
+        "max_accuracy_drop": tolerance.max_accuracy_drop,
+        "min_agreement": tolerance.min_agreement,
+        "networks": {
+            "keras": expected.result["measured"],
+            "saved_model": run.manifest("saved_model")["result"]["measured"],
+            "frozen": run.manifest("frozen")["result"]["measured"],
+            "tflite": measured,
+        },
+    }
+    write_json(folder / "verify.json", verify)
+    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config["class_names"]), encoding="utf-8")
+    delegation = operators.delegation(path)
+    from mnext_tf.files import sha256
+
+    return {
+        "file": path.name,
+        "file_bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "nodes_total": delegation.nodes_total,
+        "nodes_delegated": delegation.nodes_delegated,
+        "not_delegated": list(delegation.left),
+        "calibration_images": len(calibration),
+        **describe_ends(path),
+        "verify": verify,
+    }
+
+
+def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
+    """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
+    m = run.config["model"]
+    identity = m["identity_tensor_multiplier"]
+    part = "" if identity == 1 else f"_id{identity:g}"
+    kind = stage_name(quantize, io_type).removeprefix("tflite_")
+    return f"{m['name']}_{float(m['width'])}{part}_{m['input_size']}_{kind}.tflite"
+
+
+def _verified(run: Run, kind: str, network, expected: StageResult) -> dict:
+    """Compare a function of images with the reference logits; raises VerificationError."""
+    images, labels = validation_images(run)
+    logits = np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
+    measured = compare(logits, np.load(expected.folder / "logits.npy"), labels)
+    refuse(kind, failures(kind, measured, expected.result["measured"], Tolerance(), trained=run.trained))
+    return {"images": len(images), "measured": measured}
+
+
+def _tensor(images: np.ndarray):
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(images, tf.float32)
+
+
+def _stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool, log: Log | None) -> StageResult:
+    data = {k: run.config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
+    settings = {**settings, **data, "dataset": run.config["dataset"]["fingerprint"]}
+    return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force, log=log)

@@ -1,0 +1,114 @@
+"""Frozen graph to TFLite: float32, float16 or dynamic-range weights, or full integer."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from mnext_tf.errors import ConfigError, ExportError, one_of
+from mnext_tf.export.frozen import load_frozen
+from mnext_tf.export.kinds import IO_TYPES, QUANTIZE
+
+
+def convert(
+    frozen: Path, quantize: str, *, io_type: str = "int8", calibration: Sequence[np.ndarray] = (), progress: bool = True
+) -> bytes:
+    """The TFLite file of a frozen graph, batch 1.
+
+    Args:
+      quantize: one of `QUANTIZE`.
+      io_type: type of input and output of a full-integer file, one of `IO_TYPES`.
+      calibration: for int8, real images, float32 (size, size, 3) in [0, 255], none twice.
+
+    Raises:
+      ConfigError: unknown kind, or int8 without images. ExportError: the converter refused the graph.
+    """
+    one_of("quantize", quantize, QUANTIZE)
+    one_of("io_type", io_type, IO_TYPES)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([load_frozen(frozen, batch_size=1)])
+    if quantize != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        if len(calibration) == 0:
+            raise ConfigError("int8 needs calibration images; received none.")
+        converter.representative_dataset = lambda: _feed(calibration, progress)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(io_type)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # notes about the converter's own workings
+            return converter.convert()
+    except (RuntimeError, ValueError) as e:
+        raise ExportError(f"TensorFlow's converter refused {frozen} as {quantize}: {str(e)[:2000]}") from e
+
+
+def _feed(images: Sequence[np.ndarray], progress: bool) -> Iterator[list[np.ndarray]]:
+    from tqdm import tqdm
+
+    bar = tqdm(images, desc="calibrating", unit="img", disable=None if progress else True)
+    for image in bar:
+        yield [image[None]]
+
+
+def describe_ends(path: Path) -> dict:
+    """Type, scale and zero point of input and output, for whoever feeds the file."""
+    from mnext_tf.export.operators import open_interpreter
+
+    interpreter = open_interpreter(path)
+    described = {}
+    for key, detail in (("input", interpreter.get_input_details()[0]), ("output", interpreter.get_output_details()[0])):
+        scale, zero_point = detail["quantization"]
+        described[key] = {
+            "dtype": detail["dtype"].__name__,
+            "shape": [int(n) for n in detail["shape"]],
+            "scale": float(scale),
+            "zero_point": int(zero_point),
+        }
+    return described
+
+
+class TFLiteNetwork:
+    """A TFLite file as a function from float images to float logits, one image at a time.
+
+    Quantized inputs and outputs are converted on the way; runs through XNNPACK.
+    """
+
+    def __init__(self, path: Path, threads: int = os.cpu_count() or 1):
+        from mnext_tf.export.operators import open_interpreter
+
+        self._interpreter = open_interpreter(path, threads=threads)
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def __call__(self, images) -> np.ndarray:
+        return np.stack([self._one(np.asarray(image)) for image in images])
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input["index"], quantize_array(image, self._input)[None])
+        self._interpreter.invoke()
+        return dequantize_array(self._interpreter.get_tensor(self._output["index"])[0], self._output)
+
+
+def quantize_array(values: np.ndarray, detail: dict) -> np.ndarray:
+    """Float values as the tensor of `detail` holds them."""
+    dtype = detail["dtype"]
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    scale, zero_point = detail["quantization"]
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def dequantize_array(values: np.ndarray, detail: dict) -> np.ndarray:
+    """The float values of a tensor's content."""
+    if not np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32)
+    scale, zero_point = detail["quantization"]
+    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)

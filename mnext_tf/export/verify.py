@@ -1,0 +1,134 @@
+"""Is the exported network still the same network? Logits, decisions and layers, side by side."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import VerificationError
+from mnext_tf.export.kinds import Tolerance
+from mnext_tf.export.operators import layer_of, open_interpreter, operators
+from mnext_tf.export.tflite import dequantize_array, quantize_array
+
+# Largest difference of logits over largest logit. float16 weights carry 11 bits.
+FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 2e-2}
+
+
+def compare(logits: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict:
+    """Numbers that compare two arrays of logits (images, classes) of the same images.
+
+    accuracy and top1_agreement are shares in 0..1; max_relative_difference is the largest difference
+    over the largest reference logit.
+    """
+    difference = np.abs(logits.astype(np.float64) - reference)
+    return {
+        "accuracy": float((logits.argmax(1) == labels).mean()),
+        "top1_agreement": float((logits.argmax(1) == reference.argmax(1)).mean()),
+        "max_abs_difference": float(difference.max()),
+        "max_relative_difference": float(difference.max() / max(np.abs(reference).max(), 1e-30)),
+    }
+
+
+def failures(kind: str, measured: dict, reference: dict, tolerance: Tolerance, *, trained: bool) -> list[str]:
+    """What is wrong with a network of `kind` (a stage or a quantization), in words; empty if nothing is."""
+    found = []
+    if not np.isfinite(measured["max_abs_difference"]):
+        return ["its logits are not numbers"]
+    if kind in FLOAT_TOLERANCE:
+        if measured["max_relative_difference"] > FLOAT_TOLERANCE[kind]:
+            found.append(
+                f"its logits differ by {measured['max_relative_difference']:.2e} of the largest logit, "
+                f"allowed {FLOAT_TOLERANCE[kind]:.0e}"
+            )
+        return found
+    if not trained:
+        if measured["max_relative_difference"] > tolerance.max_untrained_difference:
+            found.append(
+                f"its logits differ by {measured['max_relative_difference']:.2f} of the largest logit, "
+                f"allowed {tolerance.max_untrained_difference} untrained"
+            )
+        return found
+    drop = 100 * (reference["accuracy"] - measured["accuracy"])
+    if drop > tolerance.max_accuracy_drop + 1e-9:
+        found.append(
+            f"its accuracy is {100 * measured['accuracy']:.2f} %, {drop:.2f} points below "
+            f"{100 * reference['accuracy']:.2f} %, allowed {tolerance.max_accuracy_drop:g} (--max_accuracy_drop)"
+        )
+    if measured["top1_agreement"] < tolerance.min_agreement:
+        found.append(
+            f"it agrees on {100 * measured['top1_agreement']:.1f} % of the images, "
+            f"at least {100 * tolerance.min_agreement:g} % is asked (--min_agreement)"
+        )
+    return found
+
+
+def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
+    """Error of each layer of a TFLite file against Keras, in order of computation.
+
+    Args:
+      model: the Keras network. path: the TFLite file. images: a few, float32 (n, size, size, 3).
+
+    Returns:
+      Rows of layer, operator and relative_error: the root mean square of the difference over that of
+      the Keras layer's output (after batch norm and activation, which exporting fuses).
+    """
+    expected = _keras_outputs(model, images)
+    interpreter = open_interpreter(path, delegate=False, keep_all=True, threads=os.cpu_count() or 1)
+    where = {}  # layer -> its last operator in the file
+    for op in operators(interpreter):
+        layer = layer_of(op.name, expected)
+        if op.kind not in ("PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RESHAPE") and layer:
+            where[layer] = op
+    if "logits" in expected:
+        where["logits"] = operators(interpreter)[-1]  # the output takes the signature's name
+    details = {t["index"]: t for t in interpreter.get_tensor_details()}
+    feed = interpreter.get_input_details()[0]
+    actual = {layer: [] for layer in where}
+    for image in images:
+        interpreter.set_tensor(feed["index"], quantize_array(image, feed)[None])
+        interpreter.invoke()
+        for layer, op in where.items():
+            tensor = interpreter.get_tensor(op.outputs[0])[0]
+            actual[layer].append(dequantize_array(tensor, details[op.outputs[0]]))
+    rows = []
+    for layer, reference in expected.items():
+        value = np.stack(actual[layer]) if layer in actual else None
+        if value is None or value.size != reference.size:
+            continue  # a layer that the file computes in parts
+        error = np.sqrt(np.mean((value.reshape(reference.shape) - reference) ** 2))
+        scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
+        rows.append({"layer": layer, "operator": where[layer].kind, "relative_error": float(error / max(scale, 1e-30))})
+    return rows
+
+
+def worst_layer(rows: list[dict]) -> str:
+    """In words: where the error grows most from one layer to the next."""
+    if not rows:
+        return "no layer of the file could be matched to the network"
+    before = [0.0] + [row["relative_error"] for row in rows[:-1]]
+    i = max(range(len(rows)), key=lambda i: np.nan_to_num(rows[i]["relative_error"] - before[i], nan=np.inf))
+    return (
+        f"it goes wrong at layer {rows[i]['layer']} ({rows[i]['operator']}): relative error "
+        f"{before[i]:.2e} before it, {rows[i]['relative_error']:.2e} after it"
+    )
+
+
+def refuse(name: str, found: list[str], rows: list[dict] | None = None) -> None:
+    """Raise VerificationError if anything was found."""
+    if found:
+        where = f" By layers, {worst_layer(rows)}." if rows is not None else ""
+        raise VerificationError(f"{name} is not the network it came from: {'; '.join(found)}.{where} No file was kept.")
+
+
+def _keras_outputs(model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Layer -> output, where `X` stands for `X`, `X_bn` and `X_relu6`: exporting fuses the three."""
+    import tensorflow as tf
+
+    last = {}
+    for layer in model.layers[1:]:
+        if not layer.name.endswith("_pad") and layer.name != "dropout":
+            last[layer.name.removesuffix("_relu6").removesuffix("_bn")] = layer.output
+    outputs = tf.keras.Model(model.inputs, list(last.values()))(tf.convert_to_tensor(images), training=False)
+    return {name: np.asarray(value) for name, value in zip(last, outputs, strict=True)}

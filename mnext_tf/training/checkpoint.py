@@ -1,0 +1,70 @@
+"""Training state in one file: weights, optimizer, position and history. Whole or absent."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import CheckpointError
+from mnext_tf.files import write_beside
+
+KEPT = 2  # the newest, and one to fall back on
+
+
+def save_checkpoint(folder: Path, step: int, variables: dict[str, np.ndarray], state: dict) -> Path:
+    """Write `folder/step_<step>.npz` and delete all but the newest two.
+
+    Args:
+      variables: name -> array.
+      state: what else resuming needs; plain JSON values.
+    """
+    path = Path(folder) / f"step_{step:08d}.npz"
+    text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    with write_beside(path) as temporary, open(temporary, "wb") as f:
+        np.savez(f, __state__=text, **variables)
+    for old in list_checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(Path(folder).glob("step_*.npz"))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """(variables, state) of one file. Raises CheckpointError where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            variables = {name: data[name] for name in data.files}  # reading checks each member's CRC
+        state = json.loads(variables.pop("__state__").tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        raise CheckpointError(f"{path} is damaged ({e}).") from e
+    return variables, state
+
+
+def load_latest_checkpoint(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict] | None:
+    """The newest sound checkpoint; None where there is none at all.
+
+    A damaged one is passed over with a message. Raises CheckpointError where all are damaged.
+    """
+    paths = list_checkpoints(folder)
+    errors = []
+    for path in reversed(paths):
+        try:
+            loaded = load_checkpoint(path)
+        except CheckpointError as e:
+            errors.append(str(e))
+            continue
+        for error in errors:
+            log(f"warning: {error} Going on from {path.name} instead.")
+        return loaded
+    if errors:
+        raise CheckpointError(
+            f"No checkpoint in {folder} can be read: {' '.join(errors)} Delete that folder to start this run afresh."
+        )
+    return None

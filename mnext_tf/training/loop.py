@@ -1,0 +1,269 @@
+"""The training loop: read it top to bottom.
+
+A run is a function of its configuration: order and augmentation follow from (seed, epoch, step), and
+a checkpoint holds weights, optimizer, dropout state and history. So an interrupted run that is
+resumed goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from mnext_tf.data.dataset import Dataset, eval_batches, steps_per_epoch, train_batches
+from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
+from mnext_tf.files import sha256, write_beside, write_csv, write_json
+from mnext_tf.models import create_model_from
+from mnext_tf.run_folder import Run, now, versions
+from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
+from mnext_tf.training.recipe import Recipe, augment_of, preprocess_of
+from mnext_tf.training.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Trained:
+    val_accuracy: float
+    history: list[dict]
+    resumed_from_step: int  # 0: from the start
+
+
+def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = None, progress: bool = True) -> Trained:
+    """Train the network of `run` and leave `train/model.weights.h5`; goes on from its last checkpoint.
+
+    Returns at once where the run is finished already. ctrl-C or SIGTERM saves a checkpoint after the
+    current step and raises KeyboardInterrupt.
+
+    Raises:
+      TrainingError: the loss is not a number; names the step.
+      ConfigError: data and configuration do not fit. CheckpointError: no checkpoint can be read.
+    """
+    log = log or (lambda text: None)
+    recipe = Recipe(**run.config["recipe"])
+    folder = run.stage("train")
+    _check_same_data(run, dataset)
+    manifest = run.manifest("train")
+    if manifest and run.weights.is_file():
+        log(f"train: finished already, kept {folder}")
+        return Trained(manifest["result"]["val_accuracy"], manifest["result"]["history"], recipe.epochs)
+
+    started = time.monotonic()
+    tf.keras.utils.set_random_seed(recipe.seed)
+    model = create_model_from(run.config["model"])
+    optimizer = tf.keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, recipe.nesterov)
+    optimizer.build(model.trainable_variables)
+    train_step, eval_step = make_steps(model, optimizer, recipe)
+
+    per_epoch = steps_per_epoch(dataset, recipe.batch_size)
+    step, history = 0, []
+    loaded = load_latest_checkpoint(folder / "checkpoints", log)
+    if loaded:
+        variables, state = loaded
+        _restore(model, optimizer, variables, folder)
+        step, history = state["step"], state["history"]
+        log(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {step // per_epoch + 1})")
+    resumed_from = step
+
+    preprocess, augment = preprocess_of(recipe), augment_of(recipe)
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    with stop_signals() as stop, _bar(progress, per_epoch * recipe.epochs, step, recipe.batch_size) as bar:
+
+        def checkpoint():
+            arrays = {f"model/{k}": v for k, v in _named(model.variables)}
+            arrays |= {f"optimizer/{k}": v for k, v in _named(optimizer.variables)}
+            save_checkpoint(folder / "checkpoints", step, arrays, {"step": step, "history": history})
+
+        for epoch in range(step // per_epoch, recipe.epochs):
+            epoch_started, first = time.monotonic(), step % per_epoch
+            totals = np.zeros(2)
+            batches = train_batches(
+                dataset, preprocess, augment, recipe.batch_size, seed=recipe.seed, epoch=epoch, start_step=first
+            )
+            for images, labels in batches:
+                rate = learning_rate(recipe, step, per_epoch)
+                loss, correct = (float(x) for x in train_step(images, labels, tf.constant(rate, tf.float32)))
+                if not np.isfinite(loss):
+                    raise TrainingError(_not_a_number(loss, step, epoch, rate, folder))
+                step += 1
+                totals += loss, correct
+                bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{loss:.3f}", lr=f"{rate:.2g}", refresh=False)
+                bar.update(recipe.batch_size)
+                if stop.requested:
+                    checkpoint()
+                    raise KeyboardInterrupt(
+                        f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved. "
+                        f"Go on with: python -m pipelines.train --resume --run={run.folder}"
+                    )
+            seconds = time.monotonic() - epoch_started
+            done = per_epoch - first
+            val_loss, val_accuracy = evaluate(eval_step, eval_batches(dataset, preprocess, recipe.batch_size))
+            row = {
+                "epoch": epoch + 1,
+                "step": step,
+                "learning_rate": rate,
+                "train_loss": totals[0] / done,
+                "train_accuracy": totals[1] / (done * recipe.batch_size),
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "images_per_second": done * recipe.batch_size / seconds,
+                "seconds": seconds,
+            }
+            history.append({k: round(float(v), 6) if isinstance(v, float) else v for k, v in row.items()})
+            checkpoint()
+            write_csv(folder / "history.csv", history)
+            with writer.as_default(step=step):
+                for name, value in row.items():
+                    tf.summary.scalar(name, value)
+                writer.flush()
+            log(
+                f"epoch {epoch + 1:3d}/{recipe.epochs}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}"
+                f"  val loss {val_loss:.4f}  val accuracy {val_accuracy:.4f}  {row['images_per_second']:.0f} images/s"
+            )
+
+    _finish(run, model, dataset, history, time.monotonic() - started)
+    return Trained(history[-1]["val_accuracy"], history, resumed_from)
+
+
+def make_steps(model, optimizer, recipe: Recipe):
+    """(train_step, eval_step), both compiled. `train_step` gives the mean loss and the count of correct."""
+    cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=recipe.label_smoothing)
+    num_classes = model.output_shape[-1]
+    variables = model.trainable_variables
+
+    @tf.function
+    def train_step(images, labels, rate):
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = cross_entropy(tf.one_hot(labels, num_classes), logits)
+        gradients = tape.gradient(loss, variables)
+        gradients = [
+            g + recipe.weight_decay * tf.convert_to_tensor(v) if len(v.shape) > 1 else g
+            for g, v in zip(gradients, variables, strict=True)
+        ]
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss, tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+
+    @tf.function(reduce_retracing=True)
+    def eval_step(images, labels):
+        logits = model(images, training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+
+    return train_step, eval_step
+
+
+def evaluate(eval_step, batches) -> tuple[float, float]:
+    """(mean loss without smoothing, accuracy in 0..1) over all batches."""
+    loss = correct = count = 0.0
+    for images, labels in batches:
+        batch_loss, batch_correct = eval_step(images, labels)
+        loss, correct, count = loss + float(batch_loss), correct + float(batch_correct), count + len(labels)
+    return loss / count, correct / count
+
+
+def _correct(logits, labels):
+    return tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
+
+
+@dataclass
+class _Stop:
+    requested: bool = False
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[_Stop]:
+    """The first ctrl-C or SIGTERM asks to stop after the current step; a second ctrl-C stops at once."""
+    stop, old = _Stop(), {}
+
+    def request(number, frame):
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+
+    with contextlib.suppress(ValueError):  # not in the main thread: leave the signals alone
+        old = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _bar(progress: bool, steps: int, done: int, batch_size: int):
+    from tqdm import tqdm
+
+    return tqdm(
+        total=steps * batch_size,
+        initial=done * batch_size,
+        unit="img",
+        unit_scale=True,
+        smoothing=0.05,
+        dynamic_ncols=True,
+        disable=None if progress else True,  # None: only on a terminal
+        desc="training",
+    )
+
+
+def _named(variables) -> list[tuple[str, np.ndarray]]:
+    """Names that stay the same from one process to the next; a number in front keeps them apart."""
+    names = (getattr(v, "path", v.name) for v in variables)
+    return [(f"{i:04d}/{n.split('/', 1)[-1]}", np.asarray(v)) for i, (n, v) in enumerate(zip(names, variables, strict=True))]
+
+
+def _restore(model, optimizer, arrays: dict[str, np.ndarray], folder) -> None:
+    for prefix, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
+        for (name, current), variable in zip(_named(variables), variables, strict=True):
+            value = arrays.get(f"{prefix}/{name}")
+            if value is None or value.shape != current.shape:
+                got = "is missing" if value is None else f"has shape {value.shape}, not {current.shape}"
+                raise CheckpointError(
+                    f"The checkpoint in {folder / 'checkpoints'} belongs to another network: {prefix}/{name} {got}. "
+                    "config.json was changed after training began; restore it or start a new run."
+                )
+            variable.assign(value)
+
+
+def _check_same_data(run: Run, dataset: Dataset) -> None:
+    classes = run.config["model"]["num_classes"]
+    if classes != dataset.num_classes:
+        raise ConfigError(
+            f"{run.folder} has a network of {classes} classes, the data {dataset.name!r} has {dataset.num_classes}. "
+            "Resume with the data it was started with, or start a new run."
+        )
+    if run.config["dataset"]["fingerprint"] != dataset.fingerprint:
+        raise ConfigError(
+            f"The data {dataset.name!r} has changed since {run.folder} was started "
+            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config['dataset']['fingerprint'][:12]}). Start a new run."
+        )
+
+
+def _not_a_number(loss: float, step: int, epoch: int, rate: float, folder) -> str:
+    saved = list_checkpoints(folder / "checkpoints")
+    last = f"The last good state is {saved[-1]}. " if saved else ""
+    return (
+        f"The loss is {loss} at step {step} (epoch {epoch + 1}, learning rate {rate:.3g}). {last}"
+        "Start a new run with a lower --learning_rate or more --warmup_epochs."
+    )
+
+
+def _finish(run: Run, model, dataset: Dataset, history: list[dict], seconds: float) -> None:
+    """Weights first, the manifest last: the manifest says that the stage is whole."""
+    with write_beside(run.weights) as temporary:
+        model.save_weights(temporary)
+    result = {"val_accuracy": history[-1]["val_accuracy"], "epochs": len(history), "history": history}
+    manifest = {
+        "stage": "train",
+        "created": now(),
+        "seconds": round(seconds, 1),
+        "inputs": {"dataset": dataset.fingerprint},
+        "outputs": {run.weights.name: sha256(run.weights)},
+        "versions": versions(),
+        "result": result,
+    }
+    write_json(run.stage("train") / "manifest.json", manifest)

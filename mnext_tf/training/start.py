@@ -1,0 +1,71 @@
+"""A new run, or an old one to go on with: checked before any data is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.errors import ConfigError
+from mnext_tf.run_folder import Run, create_run, list_runs, open_run
+from mnext_tf.training.recipe import Recipe, network_arguments, preprocess_of
+
+# How many validation images every export is compared on, at most.
+VERIFY_IMAGES = {"trained": 1000, "random": 32}
+
+
+def start_run(
+    folder: Path | None, model: str, recipe: Recipe, dataset: Dataset, *, options: dict | None = None, root="runs"
+) -> Run:
+    """Make the folder of a new run; None names it after network, data and time, below `root`."""
+    if folder is None:
+        folder = Path(root) / f"{model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if (Path(folder) / "config.json").exists():
+        raise ConfigError(f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out.")
+    return create_run(folder, run_config(model, recipe, dataset, options=options, init="trained"))
+
+
+def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, options: dict | None = None) -> dict:
+    """What config.json holds: enough to build, train, export and preprocess without any flag."""
+    return {
+        "model": {"name": model, "num_classes": dataset.num_classes, **network_arguments(recipe), "options": options or {}},
+        "init": init,
+        "dataset": {
+            "name": dataset.name,
+            "folder": str(Path(dataset.folder).absolute()),
+            "fingerprint": dataset.fingerprint,
+            "num_train": dataset.splits["train"],
+            "num_validation": dataset.splits["validation"],
+        },
+        "class_names": list(dataset.class_names),
+        "preprocess": preprocess_of(recipe).to_dict(),
+        "recipe": dataclasses.asdict(recipe),
+        "seed": recipe.seed,
+        "verify_images": VERIFY_IMAGES[init],
+    }
+
+
+def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
+    """The run to go on with; None takes the newest below `root` that is not finished.
+
+    Args:
+      given: the flags that were given, by recipe field or "model"; each must be what the run has.
+    """
+    if folder is not None:
+        run = open_run(folder)
+    else:
+        open_runs = [r for r in list_runs(root) if r.trained and not r.manifest("train")]
+        if not open_runs:
+            raise ConfigError(f"No unfinished run under {root}/; start one with python -m pipelines.train.")
+        run = open_runs[-1]
+    if not run.trained:
+        raise ConfigError(f"{run.folder} is an untrained network made for latency; start a run with pipelines.train.")
+    has = {**run.config["recipe"], "model": run.config["model"]["name"], **run.config["model"]["options"]}
+    for name, value in given.items():
+        if value is not None and has.get(name) != value:
+            raise ConfigError(
+                f"--{name}={value} contradicts {run.folder}, which was started with {name}={has.get(name)}. "
+                "Leave the flag out to resume, or start a new run."
+            )
+    return run

@@ -1,0 +1,88 @@
+"""What every command shares: flags that answer at once, errors a user can read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from mnext_tf.errors import MnextError
+
+flags.DEFINE_bool("help", False, "Show this help.", short_name="h")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parse the flags, call `main()`, and leave with 0 (done), 1 (error), 2 (wrong flag) or 130 (ctrl-C).
+
+    TensorFlow must not have been imported before: `--help` and a wrong flag answer within a second.
+    """
+    module = sys.modules["__main__"]
+    flags.FLAGS.set_default("help", False)
+    try:
+        rest = flags.FLAGS(sys.argv)[1:]
+        if rest:
+            raise flags.Error(f"unexpected argument {rest[0]!r}; every argument is a flag, written --name=value.")
+    except flags.Error as e:
+        names = " ".join(f"--{f.name}" for f in _key_flags())
+        sys.exit(_complain(f"{e}\nFlags of {_command(module)}: {names}\nMore: {_command(module)} --help", 2))
+    if flags.FLAGS.help:
+        print(_help(module))
+        sys.exit(0)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    try:
+        sys.exit(main() or 0)
+    except MnextError as e:
+        sys.exit(_complain(str(e), 1))
+    except KeyboardInterrupt as e:
+        sys.exit(_complain(str(e) or "Interrupted. Run the same command again to go on.", 130))
+    except Exception as e:
+        # TensorFlow and HDF5 wrap the system's error in types of their own.
+        if isinstance(e, OSError) or "No space left on device" in str(e):
+            sys.exit(_complain(_explain(e), 1))
+        raise
+
+
+def log(text: str) -> None:
+    """A line of progress, above any progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"error: {text}" if code != 130 else text, file=sys.stderr)
+    return code
+
+
+def _explain(e: Exception) -> str:
+    code, where = getattr(e, "errno", None), f" {e.filename}" if getattr(e, "filename", None) else ""
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(e):
+        return (
+            f"The disk is full while writing{where}. Free some space, or choose another disk, and run the same "
+            "command again; nothing half-written is left."
+        )
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission to use{where} ({e.strerror}). Choose another folder, or change its permissions."
+    return f"{getattr(e, 'strerror', None) or e}{where}"
+
+
+def _command(module) -> str:
+    spec = getattr(module, "__spec__", None)
+    return f"python -m {spec.name}" if spec else sys.argv[0]
+
+
+def _key_flags():
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return [f for f in own if f.name != "help"]
+
+
+def _help(module) -> str:
+    lines = [f"{_command(module)}: {(module.__doc__ or '').strip()}", "", "Flags:"]
+    for flag in _key_flags():
+        default = "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
+        lines.append(f"  --{flag.name}: {flag.help}{default}")
+    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""Time networks side by side on this host through LiteRT and XNNPACK; write benchmark.csv and .json.
+
+Exports what is missing. Untrained networks are as fast as trained ones, so no training is needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from mnext_tf.benchmark.results import format_table, read_results
+from mnext_tf.benchmark.rivals import RIVALS
+from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.errors import ConfigError
+from mnext_tf.export import QUANTIZE
+from mnext_tf.models import list_models
+from pipelines import _cli
+
+_D = Settings()
+_MODELS = flags.DEFINE_list(
+    "models",
+    list(_D.models),
+    f"Networks, of {', '.join([*list_models(), *RIVALS])}. The first is what the others are compared with.",
+)
+_WIDTH = flags.DEFINE_float("width", _D.width, "Width multiplier of every network.")
+_INPUT_SIZE = flags.DEFINE_list("input_size", list(_D.input_sizes), "Sides of the input in pixels, such as 192,224.")
+_QUANTIZE = flags.DEFINE_list("quantize", list(_D.quantize), f"Precisions, of {', '.join(QUANTIZE)}.")
+_THREADS = flags.DEFINE_list("threads", list(_D.threads), "Numbers of threads, such as 1,2.")
+_ROUNDS = flags.DEFINE_integer("rounds", _D.rounds, "Rounds; in each, every network has a turn.")
+_RUNS_PER_ROUND = flags.DEFINE_integer("runs_per_round", _D.runs_per_round, "Measured inferences in a turn.")
+_OUT = flags.DEFINE_string("out", "runs/benchmark", "Folder for the results and for what is exported.")
+_RUN = flags.DEFINE_list(
+    "run", [], "Run folders to time instead of untrained networks; --models, --width and --input_size come from them."
+)
+_FORCE = flags.DEFINE_bool("force", False, "Export again even where nothing changed.")
+
+
+def main() -> None:
+    if _RUN.value:
+        clash = [f for f in ("models", "width", "input_size") if flags.FLAGS[f].present]
+        if clash:
+            raise ConfigError(f"--run and --{clash[0]} contradict each other: a run says what its network is.")
+    settings = Settings(
+        models=tuple(_MODELS.value),
+        width=_WIDTH.value,
+        input_sizes=_whole_numbers("input_size", _INPUT_SIZE.value),
+        quantize=tuple(_QUANTIZE.value),
+        threads=_whole_numbers("threads", _THREADS.value),
+        rounds=_ROUNDS.value,
+        runs_per_round=_RUNS_PER_ROUND.value,
+        runs=tuple(_RUN.value),
+    )
+    out = run_benchmark(Path(_OUT.value), settings, force=_FORCE.value, log=_cli.log)
+    print(format_table(read_results(out).rows))
+    print(f"\n{out / 'benchmark.csv'}")
+
+
+def _whole_numbers(flag: str, values: list) -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError:
+        raise ConfigError(f"--{flag} takes whole numbers with commas between; received {','.join(values)!r}.") from None
+
+
+if __name__ == "__main__":
+    _cli.run(main)
