@@ -11,6 +11,7 @@ when what goes in has changed.
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import platform
 import shutil
@@ -132,7 +133,7 @@ def run_stage(
     folder = run.stage(name)
     hashes = {key: sha256(path) for key, path in inputs.items()}
     relevant = {k: v for k, v in versions().items() if k != "python"}
-    key = sha256_of({"stage": name, "inputs": hashes, "settings": settings, "versions": relevant})
+    key = sha256_of({"stage": name, "inputs": hashes, "settings": settings, "versions": relevant, "code": _code()})
     manifest = run.manifest(name)
     if not force and manifest and manifest["key"] == key and _outputs_are_whole(folder, manifest):
         log(f"{name}: unchanged, kept {folder}")
@@ -161,6 +162,13 @@ def run_stage(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return StageResult(folder, read_json(folder / "manifest.json"), skipped=False)
+
+
+@functools.cache
+def _code() -> str:
+    """Of the code that decides what an export contains: an update of it makes stages run again."""
+    root = Path(mnext_tf.__file__).parent
+    return sha256_of([sha256(p) for room in ("models", "data", "export") for p in sorted((root / room).glob("*.py"))])
 
 
 def _outputs_are_whole(folder: Path, manifest: dict) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import importlib.abc
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -32,7 +34,7 @@ def run(main: Callable[[], int | None]) -> None:
         print(_help(module))
         sys.exit(0)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-    os.environ.setdefault("GLOG_minloglevel", "2")
+    sys.meta_path.insert(0, _QuietTensorFlow())
     try:
         sys.exit(main() or 0)
     except MnextError as e:
@@ -44,6 +46,31 @@ def run(main: Callable[[], int | None]) -> None:
         if isinstance(e, OSError) or "No space left on device" in str(e):
             sys.exit(_complain(_explain(e), 1))
         raise
+
+
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Mutes standard error while TensorFlow is imported: no variable silences what it says there."""
+
+    def find_spec(self, name, path, target=None):
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+
+        def muted(module):
+            sys.stderr.flush()
+            kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 2)
+            try:
+                load(module)
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
+                os.close(nothing)
+
+        spec.loader.exec_module = muted
+        return spec
 
 
 def log(text: str) -> None:

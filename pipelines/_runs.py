@@ -41,7 +41,14 @@ def select_run():
 
     if RUN.value:
         raise ConfigError("--run names a run that exists, --init=random makes one; give one of the two.")
-    arguments = {"model": "mnext", "width": 1.0, "input_size": 224, "num_classes": 1000, "identity_tensor_multiplier": 1.0, **given}
+    arguments = {
+        "model": "mnext",
+        "width": 1.0,
+        "input_size": 224,
+        "num_classes": 1000,
+        "identity_tensor_multiplier": 1.0,
+        **given,
+    }
     name = arguments.pop("model")
     check_model_arguments(name, **arguments)
 

@@ -13,7 +13,9 @@ from pipelines import _cli, _runs
 flags.adopt_module_key_flags(_runs)
 KIND = flags.DEFINE_enum("quantize", "float32", QUANTIZE, "What the file computes with. int8: full integer.")
 IO_TYPE = flags.DEFINE_enum("io_type", "int8", IO_TYPES, "Input and output of an int8 file.")
-CALIBRATION = flags.DEFINE_integer("calibration_images", 200, "Training images that set the ranges of an int8 file.")
+CALIBRATION = flags.DEFINE_integer(
+    "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: 200."
+)
 MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
 MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
 
@@ -21,7 +23,7 @@ MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images 
 def main() -> None:
     if IO_TYPE.value != "int8" and KIND.value != "int8":
         raise ConfigError(f"--io_type={IO_TYPE.value} needs --quantize=int8; {KIND.value} files take and give float32.")
-    if CALIBRATION.value < 1:
+    if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     run = _runs.select_run()

@@ -6,58 +6,48 @@ python -m pipelines.train --resume
 
 from __future__ import annotations
 
-import dataclasses
-
 from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
-from mnext_tf.training.recipe import HELP, RECIPES, Recipe, check_network, resolve_recipe
-from pipelines import _cli
+from mnext_tf.training.recipe import check_network
+from pipelines import _cli, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder with train/<class>/*.jpg and val/<class>/*.jpg, or with TFRecord shards. Without it: digits."
-)
 OUT = flags.DEFINE_string("out", None, "Run folder to make. Without it: a new one under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
-RECIPE = flags.DEFINE_enum("recipe", None, RECIPES, "Defaults for all below. Without it: digits, or photos with --data_dir.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the newest unfinished run, or with --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
 CONVENTION = flags.DEFINE_enum(
-    "convention", None, ["pytorch", "tensorflow"], "Padding, batch norm and normalisation of a MobileNetV2. Without it: pytorch."
+    "convention",
+    None,
+    ["pytorch", "tensorflow"],
+    "Padding, batch norm and normalisation of a MobileNetV2. Without it: pytorch.",
 )
-FIELDS = {}
-for field in dataclasses.fields(Recipe):
-    define = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool, "str": flags.DEFINE_string}
-    FIELDS[field.name] = define[field.type](field.name, None, HELP[field.name])
+flags.adopt_module_key_flags(_recipe)
 
 
-def main() -> int | None:
-    given = {name: flag.value for name, flag in FIELDS.items()}
+def main() -> None:
     options = {"convention": CONVENTION.value} if CONVENTION.value else {}
     if RUN.value and not RESUME.value:
         raise ConfigError("--run names a run to go on with and needs --resume; a new run's folder is named by --out.")
     if RESUME.value and OUT.value:
         raise ConfigError("--resume goes on in the run's own folder; leave --out away.")
-    run = None
     if RESUME.value:
         from mnext_tf.training.start import resume_run
 
-        run = resume_run(RUN.value, {**given, **options, "model": MODEL.value}, root=RUNS_ROOT.value)
+        run = resume_run(RUN.value, {**_recipe.given(), **options, "model": MODEL.value}, root=RUNS_ROOT.value)
+        # Prepared data is found again by the folder that the run's configuration names.
+        data_dir = _recipe.DATA_DIR.value or run.config["dataset"]["folder"]
     else:
-        model = MODEL.value or "mnext"
-        recipe = resolve_recipe(RECIPE.value or ("photos" if DATA_DIR.value else "digits"), given)
+        model, recipe, data_dir = MODEL.value or "mnext", _recipe.recipe(), _recipe.DATA_DIR.value
         check_network(model, recipe, options)
 
     from mnext_tf.data.dataset import open_dataset
     from mnext_tf.training.start import start_run
 
-    # A resumed run finds its prepared data again by the folder that its configuration names.
-    data_dir = DATA_DIR.value or (run.config["dataset"]["folder"] if run else None)
-    dataset = open_dataset(data_dir, CACHE_DIR.value, log=_cli.log)
-    if run is None:
+    dataset = open_dataset(data_dir, _recipe.CACHE_DIR.value, log=_cli.log)
+    if not RESUME.value:
         run = start_run(OUT.value, model, recipe, dataset, options=options, root=RUNS_ROOT.value)
     _cli.log(
         f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "

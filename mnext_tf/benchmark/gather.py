@@ -14,8 +14,8 @@ HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_acc
 _NAMES = {
     "mnext": "MobileNeXt",
     "mobilenet_v2": "MobileNetV2",
-    "mobilenet_v2_mnext": "MobileNetV2 (MobileNeXt authors' form)",
-    "keras_mobilenet_v2": "MobileNetV2 (keras.applications)",
+    "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
+    "keras_mobilenet_v2": "Keras MobileNetV2",
 }
 
 

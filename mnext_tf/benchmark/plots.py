@@ -21,27 +21,31 @@ STYLES = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Panel:
-    """One column of the overview: a value for each (network, type), None where there is none."""
+    """One column of the overview."""
 
     heading: str
     subtitle: str
-    values: dict[tuple[str, str], float | None]
-    spread: dict[tuple[str, str], tuple[float, float]]  # ends of the error bar
+    values: dict[tuple[str, str], float]  # by (network, type)
+    spread: dict[tuple[str, str], tuple[float, float]]  # ends of the error bars, where there are any
     format: str
+    absent: str  # said where there is no value
 
 
-def overview(path: Path, panels: Sequence[Panel], networks: Sequence[str], types: Sequence[str]) -> None:
+def overview(path: Path, panels: Sequence[Panel]) -> None:
     """Horizontal bars: a row for each network and type, shared by all panels."""
-    rows = [(network, kind) for network in networks for kind in types]
+    known = dict.fromkeys(key for panel in panels for key in panel.values)
+    networks, types = list(dict.fromkeys(n for n, _ in known)), sorted({kind for _, kind in known})
+    rows = [(network, kind) for network in networks for kind in types if (network, kind) in known]
     figure = Figure(figsize=(11, 1.5 + 0.42 * len(rows) + 0.16 * len(networks)), layout="constrained")
     positions = [i + 0.5 * networks.index(network) for i, (network, _) in enumerate(rows)]
+    figure.get_layout_engine().set(wspace=0.05)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
-        largest = max(v for v in panel.values.values() if v is not None)
+        largest = max([*panel.values.values(), *(high for _, high in panel.spread.values())])
         for position, (network, kind) in zip(positions, rows, strict=True):
             value = panel.values.get((network, kind))
             if value is None:
-                axis.text(largest * 0.02, position, "not measured", va="center", color="0.45", fontsize=9)
+                axis.text(largest * 0.02, position, panel.absent, va="center", color="0.45", fontsize=9)
                 continue
             color = COLORS[networks.index(network) % len(COLORS)]
             axis.barh(position, value, 0.82, color=color, alpha=1 - 0.45 * types.index(kind) / max(1, len(types) - 1))
@@ -51,7 +55,7 @@ def overview(path: Path, panels: Sequence[Panel], networks: Sequence[str], types
             axis.text(max(value, high) + largest * 0.02, position, panel.format.format(value), va="center", fontsize=10)
         axis.set_title(panel.heading, fontsize=12, fontweight="bold", loc="left", pad=20)
         axis.text(0, 1.0, panel.subtitle, transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
-        axis.set_xlim(0, largest * 1.28)
+        axis.set_xlim(0, largest * 1.25)
         _plain(axis)
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
@@ -63,31 +67,38 @@ def overview(path: Path, panels: Sequence[Panel], networks: Sequence[str], types
 
 
 def latency(path: Path, results: Results) -> None:
-    """Bars grouped by size, type and threads; error bars are the quartiles of the rounds' medians."""
+    """Bars grouped by type and threads, a row of them for each input size; error bars are the
+    quartiles of the rounds' medians."""
     rows = results.rows
     networks = list(dict.fromkeys(title(r["model"], r["width"]) for r in rows))
-    groups = list(dict.fromkeys((r["input_size"], r["quantize"], r["threads"]) for r in rows))
-    figure = Figure(figsize=(max(7.0, 1.6 + 0.75 * len(networks) * len(groups)), 4.4), layout="constrained")
-    axis = figure.subplots()
+    groups = list(dict.fromkeys((r["quantize"], r["threads"]) for r in rows))
+    sizes = list(dict.fromkeys(r["input_size"] for r in rows))
+    breadth = max(7.0, 1.6 + 0.75 * len(networks) * len(groups))
+    figure = Figure(figsize=(breadth, 0.9 + 3.5 * len(sizes)), layout="constrained")
+    for axis, size in zip(figure.subplots(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
+        _latency_bars(axis, [r for r in rows if r["input_size"] == size], networks, groups)
+        axis.set_title(f"{short(rows[0]['host_cpu'])}, {size} × {size} pixels", fontsize=11, loc="left", color="0.3")
+    handles = [_patch(COLORS[i % len(COLORS)], network) for i, network in enumerate(networks)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(networks)), frameon=False, fontsize=10)
+    _save(figure, path)
+
+
+def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: Sequence[tuple]) -> None:
     width = 0.8 / len(networks)
-    tallest = max(float(np.percentile(r["round_medians_ms"], 75)) for r in rows)
+    tallest = max(max(r["median_ms"], round_quartiles(r)[1]) for r in rows)
     for row in rows:
-        network = title(row["model"], row["width"])
-        group = groups.index((row["input_size"], row["quantize"], row["threads"]))
-        x = group + (networks.index(network) - (len(networks) - 1) / 2) * width
-        p25, median, p75 = np.percentile(row["round_medians_ms"], [25, 50, 75])
-        axis.bar(x, median, width * 0.94, color=COLORS[networks.index(network) % len(COLORS)])
+        index = networks.index(title(row["model"], row["width"]))
+        x = groups.index((row["quantize"], row["threads"])) + (index - (len(networks) - 1) / 2) * width
+        median = row["median_ms"]
+        p25, p75 = round_quartiles(row)
+        axis.bar(x, median, width * 0.94, color=COLORS[index % len(COLORS)])
         axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
         note = f"{median:.3g}" if row["ratio"] == 1 else f"{median:.3g}\n×{row['ratio']:.2f}"
-        axis.text(x, p75 + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
-    axis.set_xticks(range(len(groups)), [_group_label(group, groups) for group in groups])
+        axis.text(x, max(median, p75) + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
+    axis.set_xticks(range(len(groups)), [f"{q}\n{t} thread{'s' if t > 1 else ''}" for q, t in groups])
     axis.set_ylabel("ms per image")
-    axis.set_ylim(0, tallest * 1.16)
-    axis.set_title(rows[0]["host_cpu"] + _common_size(groups), fontsize=11, loc="left", color="0.3")
-    handles = [_patch(COLORS[i % len(COLORS)], network) for i, network in enumerate(networks)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(networks)), frameon=False, fontsize=10)
+    axis.set_ylim(0, tallest * 1.18)
     _plain(axis)
-    _save(figure, path)
 
 
 def training(path: Path, runs: Sequence[RunFacts]) -> None:
@@ -114,15 +125,15 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     _save(figure, path)
 
 
-def _group_label(group: tuple, groups: Sequence[tuple]) -> str:
-    size, quantize, threads = group
-    pixels = "" if _common_size(groups) else f"{size} px\n"
-    return f"{pixels}{quantize}\n{threads} thread{'s' if threads > 1 else ''}"
+def short(cpu: str) -> str:
+    """A processor's name without its trademarks."""
+    return cpu.replace("(R)", "").replace("(TM)", "")
 
 
-def _common_size(groups: Sequence[tuple]) -> str:
-    sizes = {group[0] for group in groups}
-    return f", {sizes.pop()} × {groups[0][0]} pixels" if len(sizes) == 1 else ""
+def round_quartiles(row: dict) -> tuple[float, float]:
+    """Quartiles of a benchmark row's medians by round, in ms."""
+    p25, p75 = np.percentile(row["round_medians_ms"], [25, 75])
+    return float(p25), float(p75)
 
 
 def _patch(color: str, label: str):

@@ -95,7 +95,7 @@ def _speed_line(headline: Sequence[dict]) -> str:
         rows = [r for r in headline if r["quantize"] == kind]
         words = [f"{title(rows[0]['model'], rows[0]['width'])} {rows[0]['median_ms']:.3g} ms"]
         words += [
-            f"{title(r['model'], r['width'])} {r['median_ms']:.3g} ms ({r['ratio']:.2f} times as long, "
+            f"{title(r['model'], r['width'])} {r['median_ms']:.3g} ms ({r['ratio']:.2f} of the first one's time, "
             f"quartiles {r['ratio_p25']:.2f} to {r['ratio_p75']:.2f})"
             for r in rows[1:]
         ]
@@ -122,31 +122,28 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
 
 def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:
     trained = latest_trained(facts)
-    keys = {(title(r["model"], r["width"]), r["quantize"]): r for r in headline if r["quantize"] in OVERVIEW_TYPES}
+    timed = {(title(r["model"], r["width"]), r["quantize"]): r for r in headline if r["quantize"] in OVERVIEW_TYPES}
     exported = {(name, kind): run.export(kind) for name, run in trained.items() for kind in OVERVIEW_TYPES}
-    exported = {key: export for key, export in exported.items() if export}
-    networks = list(dict.fromkeys(name for name, _ in [*keys, *exported]))
-    types = [kind for kind in OVERVIEW_TYPES if any(k == kind for _, k in [*keys, *exported])]
+    checked = {key: export for key, export in exported.items() if export and export.checks}
     panels = []
-    if exported:
+    if checked:
         data = " and ".join(sorted({run.run.config["dataset"]["name"] for run in trained.values()}))
-        accuracy = {key: 100 * e.checks["tflite"].accuracy for key, e in exported.items() if e.checks}
-        panels.append(plots.Panel("Top-1 accuracy, %", f"TFLite, validation images of {data}", accuracy, {}, "{:.1f}"))
-    if keys:
+        accuracy = {key: 100 * e.checks["tflite"].accuracy for key, e in checked.items()}
+        panels.append(plots.Panel("Top-1 accuracy, %", f"of the TFLite file, on {data}", accuracy, {}, "{:.1f}", "-"))
+    if timed:
         first = headline[0]
-        where = f"{first['input_size']} px, {tables.threads(first['threads'])}, {first['host_cpu'].split(',')[0]}"
-        spread = {key: tables.round_range(row) for key, row in keys.items()}
-        times = {key: row["median_ms"] for key, row in keys.items()}
-        panels.append(plots.Panel("Time per image, ms", where, times, spread, "{:.3g}"))
-        sizes = {key: row["file_mb"] for key, row in keys.items()}
-        panels.append(plots.Panel("File, MB", "the files that were timed", sizes, {}, "{:.1f}"))
-    elif exported:
-        sizes = {key: e.file_bytes / 1e6 for key, e in exported.items()}
-        panels.append(plots.Panel("File, MB", "the files that were checked", sizes, {}, "{:.1f}"))
-    panels = [panel for panel in panels if panel.values]
+        where = f"{first['input_size']} px, {tables.threads(first['threads'])}, {plots.short(first['host_cpu'])}"
+        spread = {key: plots.round_quartiles(row) for key, row in timed.items()}
+        times = {key: row["median_ms"] for key, row in timed.items()}
+        panels.append(plots.Panel("Time per image, ms", where, times, spread, "{:.2f}", "not timed"))
+        sizes, which = {key: row["file_mb"] for key, row in timed.items()}, "the files that were timed"
+    else:
+        sizes, which = {key: e.file_bytes / 1e6 for key, e in checked.items()}, "the files that were checked"
+    if sizes:
+        panels.append(plots.Panel("File, MB", which, sizes, {}, "{:.1f}", "-"))
     if not panels:
         return ""
-    plots.overview(out / "overview.png", panels, networks, types)
+    plots.overview(out / "overview.png", panels)
     return "![Accuracy, time and size at a glance](overview.png)"
 
 
@@ -156,7 +153,7 @@ def _latency(out: Path, timed: Sequence[Results]) -> str:
         picture = "latency.png" if index == 0 else f"latency_{index + 1}.png"
         plots.latency(out / picture, results)
         parts += [
-            f"### Measured: {results.host['cpu']}, {results.host['cores']} cores ({results.date[:10]})",
+            f"### Measured: {results.host['cpu']}, {results.host['cores']} cores (`{results.folder.name}`)",
             tables.measured_latency(results),
             f"![Time per image]({picture})",
         ]

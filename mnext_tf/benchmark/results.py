@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import platform
 from collections.abc import Sequence
@@ -55,7 +56,8 @@ class Results:
 
     folder: Path
     command: str  # that makes these results again
-    settings: dict
+    settings: dict  # fields of `suite.Settings`
+    made_of: str  # hash of settings, files, versions and host
     host: dict  # cpu, cores, load_at_start (1, 5 and 15 minutes; None where the system keeps none), platform
     rows: list[dict]
 
@@ -124,10 +126,9 @@ def make_rows(results: Sequence[CaseResult], delegations: dict[Path, object], ho
 
 def write_results(results: Results) -> None:
     """`benchmark.json`, then `benchmark.csv`, whose presence says that both are there."""
-    write_json(
-        results.folder / "benchmark.json",
-        {"command": results.command, "settings": results.settings, "host": results.host, "rows": results.rows},
-    )
+    content = dataclasses.asdict(results)
+    del content["folder"]  # it may be moved
+    write_json(results.folder / "benchmark.json", content)
     write_csv(results.folder / "benchmark.csv", [_csv_row(row) for row in results.rows])
 
 
@@ -148,7 +149,7 @@ def read_results(folder: Path) -> Results:
         with open(folder / "benchmark.csv", newline="", encoding="utf-8") as f:
             csv_rows = list(csv.DictReader(f))
         content = read_json(folder / "benchmark.json")
-        results = Results(folder, content["command"], content["settings"], content["host"], content["rows"])
+        results = Results(folder, **{f.name: content[f.name] for f in dataclasses.fields(Results)[1:]})
         for row in results.rows:
             missing = [column for column in [*COLUMNS, *JSON_ONLY] if column not in row]
             if missing:

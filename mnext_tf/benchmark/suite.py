@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -136,8 +137,7 @@ def run_benchmark(
         progress=progress,
     )
     rows = make_rows(timed, delegations, host, out)
-    stored = {"settings": settings, "made_of": made_of}
-    write_results(Results(out, settings.command(out), stored, host, rows))
+    write_results(Results(out, settings.command(out), dataclasses.asdict(settings), made_of, host, rows))
     return out
 
 
@@ -176,13 +176,13 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, 
                     "dropout": 0.2,
                     "options": {},
                 }
-                export = _exporter(create_random_run(folder, model, cache_dir=cache_dir, log=log), force, log)
+                run = create_random_run(folder, model, cache_dir=cache_dir, force=force, log=log)
+                export = _exporter(run, force, log)
             yield name, settings.width, input_size, export
 
 
 def _rival_exporter(folder: Path, width: float, input_size: int, force: bool, log: Callable[[str], None]):
-    def export(quantize: str) -> Path:
-        check_rival("keras_mobilenet_v2", quantize, input_size)
+    def export(quantize: str) -> Path:  # float32, as `Settings.check` has seen to
         return export_keras_mobilenet_v2(folder, width=width, input_size=input_size, force=force, log=log)
 
     return export
@@ -197,7 +197,7 @@ def _exporter(run: Run, force: bool, log: Callable[[str], None]) -> Callable[[st
 
 def _made_of(out: Path) -> str | None:
     try:
-        return read_results(out).settings.get("made_of")
+        return read_results(out).made_of
     except MnextError:  # none there, or damaged: it is made anew
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from mnext_tf.benchmark.gather import RunFacts, title
@@ -30,7 +31,7 @@ def measured_latency(results: Results) -> str:
     rows = sorted(
         results.rows, key=lambda r: (-r["input_size"], _index(r["quantize"]), r["threads"], order.get(r["model"], 1))
     )
-    header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|first start, ms|peak memory, MB|on XNNPACK"
+    header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|init, ms|peak memory, MB|on XNNPACK"
     body = [
         (
             title(r["model"], r["width"]) + (" (ours)" if r["model"] == "mnext" else ""),
@@ -47,10 +48,13 @@ def measured_latency(results: Results) -> str:
         for r in rows
     ]
     first = title(results.rows[0]["model"], results.rows[0]["width"])
+    untrained = "" if results.settings["runs"] else " The networks have random weights and 1000 classes."
     note = (
         f"CPU: the medians of {results.rows[0]['rounds']} rounds, fastest to slowest; networks took turns within each "
-        f"round. Ratio: time over that of {first} of the same type, size and threads, taken within each round. "
-        "GPU: not measured on this host."
+        f"round. Ratio: time over that of {first} of the same type, size and threads, taken within each round, "
+        "which on a busy host says more than the quotient of the medians. "
+        "Init: the interpreter built and its tensors allocated. "
+        f"GPU: not measured on this host.{untrained}"
     )
     return f"{note}\n\n{markdown(header.split('|'), body)}"
 
@@ -107,7 +111,7 @@ def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
             f"{e.file_bytes / 1e6:.2f}",
             f.run.config["model"].get("num_classes", "-"),
             f.run.config["model"]["input_size"],
-            f"`{e.file.name}` of run {f.run.name}",
+            f"`{e.file.name}` in {f.run.name}",
         )
         for f in facts
         for e in f.exports
@@ -117,9 +121,10 @@ def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
         for row in results.rows:
             if row["sha256"] not in known:
                 known.add(row["sha256"])
-                source = f"`{row['file']}` of benchmark {results.folder.name}"
+                source = f"`{row['file']}` in {results.folder.name}"
                 name = title(row["model"], row["width"])
-                body.append((name, row["quantize"], f"{row['file_mb']:.2f}", "-", row["input_size"], source))
+                classes = "-" if results.settings["runs"] else 1000
+                body.append((name, row["quantize"], f"{row['file_mb']:.2f}", classes, row["input_size"], source))
     return markdown(("network", "type", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
 
 
@@ -182,17 +187,30 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
             f"{f.run.config['dataset']['name']}, seed {f.run.config.get('seed', '-')}; all settings in its config.json"
         )
         parts.append(f"Run `{f.run.name}`: {f.title}, {'trained on' if f.run.trained else 'not trained;'} {made}.")
-        commands = [
-            f"python -m pipelines.export_tflite --run={f.run.folder} --quantize={e.label}"
-            for e in f.exports
-            if "_" not in e.label
-        ]
-        if commands:
-            parts.append("```\n" + "\n".join(commands) + "\n```")
+        parts.append("```\n" + "\n".join(commands(f)) + "\n```")
         if rows:
             parts.append(markdown(("type", "sha256", "made, UTC", "versions", "on XNNPACK"), rows))
     parts.append("Hashes are cut to 16 digits here; benchmark.csv and each manifest.json hold them whole.")
     return "\n\n".join(parts)
+
+
+def commands(facts: RunFacts) -> list[str]:
+    """The command lines that make a run and its files."""
+    config, lines = facts.run.config, []
+    if facts.run.trained and "recipe" in config:
+        data = {} if config["dataset"]["name"] == "digits" else {"data_dir": config["dataset"].get("folder", "")}
+        given = {"model": config["model"]["name"], "out": facts.run.folder, **data}
+        given |= {**config["model"].get("options", {}), **config["recipe"]}
+        lines.append(_command_line("train", given))
+    for export in facts.exports:
+        quantize, _, io_type = export.label.partition("_")
+        given = {"run": facts.run.folder, "quantize": quantize} | ({"io_type": io_type} if io_type else {})
+        lines.append(_command_line("export_tflite", given))
+    return lines
+
+
+def _command_line(command: str, given: dict) -> str:
+    return f"python -m pipelines.{command} " + " ".join(shlex.quote(f"--{k}={v}") for k, v in given.items())
 
 
 def _delegated(delegated: int, total: int, left: Sequence[str]) -> str:

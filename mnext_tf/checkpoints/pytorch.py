@@ -8,7 +8,12 @@ import numpy as np
 
 from mnext_tf.errors import CheckpointError
 
-BATCH_NORM = (("weight", "gamma"), ("bias", "beta"), ("running_mean", "moving_mean"), ("running_var", "moving_variance"))
+BATCH_NORM = (
+    ("weight", "gamma"),
+    ("bias", "beta"),
+    ("running_mean", "moving_mean"),
+    ("running_var", "moving_variance"),
+)
 
 
 def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
@@ -29,7 +34,10 @@ def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
     extra = [n for n in state_dict if n not in targets and not n.endswith("num_batches_tracked")]
     if missing or extra:
         raise CheckpointError(
-            f"The state dict does not fit {model.name!r}: " + _names("missing", missing) + _names("extra", extra) + _hint(model, extra)
+            f"The state dict does not fit {model.name!r}: "
+            + _names("missing", missing)
+            + _names("extra", extra)
+            + _hint(model, extra)
         )
     values = []
     for name, (variable, layout) in targets.items():
@@ -42,7 +50,9 @@ def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
             )
         values.append((variable, _to_keras(value, layout)))
     for variable, value in values:
-        variable.assign(value.astype(variable.dtype if isinstance(variable.dtype, str) else variable.dtype.as_numpy_dtype))
+        variable.assign(
+            value.astype(variable.dtype if isinstance(variable.dtype, str) else variable.dtype.as_numpy_dtype)
+        )
     return model
 
 

@@ -39,7 +39,9 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
     except Exception as e:  # protobuf's DecodeError has no public home
         raise ExportError(f"{path} is no frozen graph ({e}). python -m pipelines.freeze writes one.") from e
     if not {INPUT, OUTPUT} <= {node.name for node in graph.node}:
-        raise ExportError(f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file.")
+        raise ExportError(
+            f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file."
+        )
     if batch_size:
         for node in graph.node:
             if node.name == INPUT:

@@ -29,6 +29,8 @@ class Tolerance:
 
     def __post_init__(self):
         if not 0 <= self.max_accuracy_drop <= 100:
-            raise ConfigError(f"max_accuracy_drop must be 0 to 100 percentage points; received {self.max_accuracy_drop}.")
+            raise ConfigError(
+                f"max_accuracy_drop must be 0 to 100 percentage points; received {self.max_accuracy_drop}."
+            )
         if not 0 <= self.min_agreement <= 1:
             raise ConfigError(f"min_agreement must be a share from 0 to 1; received {self.min_agreement}.")

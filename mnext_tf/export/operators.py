@@ -55,7 +55,9 @@ def operators(interpreter) -> list[Operator]:
         return tuple(tensors[i]["dtype"].__name__ for i in indices if i in tensors)
 
     return [
-        Operator(n["op_name"], tensors[n["outputs"][0]]["name"], types(n["inputs"]), types(n["outputs"]), tuple(n["outputs"]))
+        Operator(
+            n["op_name"], tensors[n["outputs"][0]]["name"], types(n["inputs"]), types(n["outputs"]), tuple(n["outputs"])
+        )
         for n in interpreter._get_ops_details()
         if n["op_name"] != "DELEGATE"
     ]

@@ -12,22 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, open_dataset
+from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, open_dataset
 from mnext_tf.data.preprocess import Preprocess
-from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.errors import CheckpointError, ConfigError, one_of
 from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, stage_name
-from mnext_tf.export.verify import compare, failures, layer_differences, refuse
-from mnext_tf.files import write_csv, write_json
+from mnext_tf.export.verify import compare, failures, layer_differences, refuse, worst_layer
+from mnext_tf.files import sha256, write_csv, write_json
 from mnext_tf.models import create_model_from
 from mnext_tf.run_folder import Run, StageResult, require_weights, run_stage
 
 Log = Callable[[str], None]
+CALIBRATION_IMAGES = {"trained": 200, "random": 32}
 
 
 def load_network(run: Run):
     """The Keras network of a run with its weights."""
-    from mnext_tf.errors import CheckpointError
-
     weights = require_weights(run)
     model = create_model_from(run.config["model"])
     try:
@@ -37,11 +36,14 @@ def load_network(run: Run):
     return model
 
 
-def validation_images(run: Run, log: Log | None = None) -> tuple[np.ndarray, np.ndarray]:
+def validation_images(
+    run: Run, log: Log | None = None, *, max_images: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(images float32 (n, size, size, 3), labels (n,)) on which every network of the run is compared."""
     dataset = run_dataset(run, log)
     preprocess = Preprocess.from_dict(run.config["preprocess"])
-    batches = list(eval_batches(dataset, preprocess, 64, max_images=run.config["verify_images"]))
+    with naming_damage(dataset, "validation"):
+        batches = list(eval_batches(dataset, preprocess, 64, max_images=max_images or run.config["verify_images"]))
     return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
 
 
@@ -77,7 +79,9 @@ def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> Sta
         write_json(folder / "preprocess.json", run.config["preprocess"])
         return _verified(run, "saved_model", load_saved_model(folder), expected)
 
-    return _stage(run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log)
+    return _stage(
+        run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log
+    )
 
 
 def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
@@ -91,7 +95,9 @@ def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageRes
         nodes = write_frozen(source.folder, folder / "frozen.pb")
         return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected)}
 
-    return _stage(run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log)
+    return _stage(
+        run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log
+    )
 
 
 def tflite(
@@ -99,12 +105,14 @@ def tflite(
     quantize: str = "float32",
     *,
     io_type: str = "int8",
-    calibration_count: int = 200,
+    calibration_count: int | None = None,
     tolerance: Tolerance | None = None,
     force: bool = False,
     log: Log | None = None,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
+
+    `calibration_count` images set the ranges of an int8 file; None takes 200, untrained 32.
 
     Raises ExportError where batch norms were left over or int8 is not whole, VerificationError where
     the file is not the network it came from; no file is left then.
@@ -113,6 +121,7 @@ def tflite(
     one_of("io_type", io_type, IO_TYPES)
     if io_type != "int8" and quantize != "int8":
         raise ConfigError(f"io_type={io_type} is for quantize=int8; {quantize} files take and give float32.")
+    calibration_count = CALIBRATION_IMAGES[run.config["init"]] if calibration_count is None else calibration_count
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
     tolerance = tolerance or Tolerance()
@@ -147,7 +156,7 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
     expected = reference(run)
     images, labels = validation_images(run)
     ours = np.load(expected.folder / "logits.npy")
-    measured = compare(TFLiteNetwork(path)(images), ours, labels)
+    measured = compare(run_network(TFLiteNetwork(path), images), ours, labels)
     found = failures(quantize, measured, expected.result["measured"], tolerance, trained=run.trained)
     rows = layer_differences(load_network(run), path, images[:8])
     refuse(f"{path.name} ({quantize})", found, rows)
@@ -167,8 +176,6 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
     write_json(folder / "verify.json", verify)
     (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config["class_names"]), encoding="utf-8")
     delegation = operators.delegation(path)
-    from mnext_tf.files import sha256
-
     return {
         "file": path.name,
         "file_bytes": path.stat().st_size,
@@ -180,6 +187,56 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
         **describe_ends(path),
         "verify": verify,
     }
+
+
+def verify_run(run: Run, tolerance: Tolerance, *, max_images: int | None = None, log: Log | None = None) -> dict:
+    """Run Keras, SavedModel, frozen graph and every TFLite file of `run` on the same validation images.
+
+    Reads the files as they are now, and writes `verify.json` into the run's folder.
+
+    Returns:
+      {images, passed, networks: {name: numbers of `compare`}, failures: {name: what is wrong}}.
+
+    Raises ConfigError where nothing has been exported yet.
+    """
+    from mnext_tf.export.frozen import load_frozen
+    from mnext_tf.export.saved_model import load_saved_model
+    from mnext_tf.export.tflite import TFLiteNetwork
+
+    exported = {}  # name -> (kind, function that opens it)
+    if run.manifest("saved_model"):
+        exported["saved_model"] = ("saved_model", lambda: load_saved_model(run.stage("saved_model")))
+    if run.manifest("frozen"):
+        exported["frozen"] = ("frozen", lambda: load_frozen(run.stage("frozen") / "frozen.pb"))
+    for folder in sorted(run.folder.glob("tflite_*/manifest.json")):
+        manifest = run.manifest(folder.parent.name)
+        path = folder.parent / manifest["result"]["file"]
+        exported[folder.parent.name] = (manifest["settings"]["quantize"], lambda path=path: TFLiteNetwork(path))
+    if not exported:
+        raise ConfigError(
+            f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."
+        )
+
+    images, labels = validation_images(run, log, max_images=max_images)
+    model = load_network(run)
+    expected = model.predict(images, batch_size=64, verbose=0)
+    networks, failed = {"keras": compare(expected, expected, labels)}, {}
+    for name, (kind, open_network) in exported.items():
+        networks[name] = compare(run_network(open_network(), images), expected, labels)
+        found = failures(kind, networks[name], networks["keras"], tolerance, trained=run.trained)
+        if found:
+            failed[name] = "; ".join(found)
+            if name.startswith("tflite"):
+                path = run.stage(name) / run.manifest(name)["result"]["file"]
+                failed[name] += f". By layers, {worst_layer(layer_differences(model, path, images[:8]))}"
+    verified = {"images": len(images), "passed": not failed, "networks": networks, "failures": failed}
+    write_json(run.folder / "verify.json", verified)
+    return verified
+
+
+def run_network(network, images: np.ndarray) -> np.ndarray:
+    """Logits of all images, in batches of 64."""
+    return np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
 
 
 def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
@@ -194,8 +251,7 @@ def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
 def _verified(run: Run, kind: str, network, expected: StageResult) -> dict:
     """Compare a function of images with the reference logits; raises VerificationError."""
     images, labels = validation_images(run)
-    logits = np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
-    measured = compare(logits, np.load(expected.folder / "logits.npy"), labels)
+    measured = compare(run_network(network, images), np.load(expected.folder / "logits.npy"), labels)
     refuse(kind, failures(kind, measured, expected.result["measured"], Tolerance(), trained=run.trained))
     return {"images": len(images), "measured": measured}
 

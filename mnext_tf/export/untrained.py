@@ -38,7 +38,8 @@ def create_random_run(
     arguments = {k: v for k, v in model.items() if k not in ("name", "options")}
     check_model_arguments(model["name"], **arguments, **model["options"])
     recipe = dataclasses.replace(
-        RECIPES["digits"], **{k: v for k, v in arguments.items() if k in {f.name for f in dataclasses.fields(RECIPES["digits"])}}
+        RECIPES["digits"],
+        **{k: v for k, v in arguments.items() if k in {f.name for f in dataclasses.fields(RECIPES["digits"])}},
     )
     dataset = open_dataset(None, cache_dir, log=log)
     config = run_config(model["name"], recipe, dataset, init="random", options=model["options"])
@@ -49,7 +50,9 @@ def create_random_run(
         run = open_run(folder)
         for key in ("model", "init"):
             if run.config[key] != config[key]:
-                raise ConfigError(f"{folder} holds another network ({run.config[key]}). Choose another folder or delete it.")
+                raise ConfigError(
+                    f"{folder} holds another network ({run.config[key]}). Choose another folder or delete it."
+                )
     else:
         run = create_run(folder, config)
 

@@ -140,9 +140,9 @@ def classifier(x, num_classes: int, dropout: float):
     """Global average pooling, dropout and a dense layer that gives logits."""
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(
-        num_classes, kernel_initializer=tf.keras.initializers.RandomNormal(stddev=0.01), name="logits"
-    )(x)
+    return layers.Dense(num_classes, kernel_initializer=tf.keras.initializers.RandomNormal(stddev=0.01), name="logits")(
+        x
+    )
 
 
 def build_model(image, logits, name: str):

@@ -82,10 +82,14 @@ def check_model_arguments(
 def identity_divisor(multiplier: float) -> int:
     """The k of an identity tensor multiplier 1/k; ConfigError where there is no such whole k."""
     if not (isinstance(multiplier, int | float) and 0 < multiplier <= 1):
-        raise ConfigError(f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}.")
+        raise ConfigError(
+            f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}."
+        )
     k = round(1 / multiplier)
     if abs(multiplier * k - 1) > 1e-2:  # 0.33 is meant as 1/3
-        raise ConfigError(f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}.")
+        raise ConfigError(
+            f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}."
+        )
     return k
 
 

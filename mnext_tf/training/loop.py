@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from mnext_tf.data.dataset import Dataset, eval_batches, steps_per_epoch, train_batches
+from mnext_tf.data.dataset import Dataset, eval_batches, naming_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
 from mnext_tf.files import sha256, write_beside, write_csv, write_json
 from mnext_tf.models import create_model_from
@@ -84,14 +84,16 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
             batches = train_batches(
                 dataset, preprocess, augment, recipe.batch_size, seed=recipe.seed, epoch=epoch, start_step=first
             )
-            for images, labels in batches:
+            for images, labels in guarded(batches, dataset, "train"):
                 rate = learning_rate(recipe, step, per_epoch)
                 loss, correct = (float(x) for x in train_step(images, labels, tf.constant(rate, tf.float32)))
                 if not np.isfinite(loss):
                     raise TrainingError(_not_a_number(loss, step, epoch, rate, folder))
                 step += 1
                 totals += loss, correct
-                bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{loss:.3f}", lr=f"{rate:.2g}", refresh=False)
+                bar.set_postfix(
+                    epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{loss:.3f}", lr=f"{rate:.2g}", refresh=False
+                )
                 bar.update(recipe.batch_size)
                 if stop.requested:
                     checkpoint()
@@ -101,7 +103,9 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                     )
             seconds = time.monotonic() - epoch_started
             done = per_epoch - first
-            val_loss, val_accuracy = evaluate(eval_step, eval_batches(dataset, preprocess, recipe.batch_size))
+            val_loss, val_accuracy = evaluate(
+                eval_step, guarded(eval_batches(dataset, preprocess, recipe.batch_size), dataset, "validation")
+            )
             row = {
                 "epoch": epoch + 1,
                 "step": step,
@@ -156,6 +160,12 @@ def make_steps(model, optimizer, recipe: Recipe):
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
 
     return train_step, eval_step
+
+
+def guarded(batches, dataset: Dataset, split: str):
+    """The same batches; a damaged image raises DataError with the name of its file."""
+    with naming_damage(dataset, split):
+        yield from batches
 
 
 def evaluate(eval_step, batches) -> tuple[float, float]:
@@ -213,7 +223,9 @@ def _bar(progress: bool, steps: int, done: int, batch_size: int):
 def _named(variables) -> list[tuple[str, np.ndarray]]:
     """Names that stay the same from one process to the next; a number in front keeps them apart."""
     names = (getattr(v, "path", v.name) for v in variables)
-    return [(f"{i:04d}/{n.split('/', 1)[-1]}", np.asarray(v)) for i, (n, v) in enumerate(zip(names, variables, strict=True))]
+    return [
+        (f"{i:04d}/{n.split('/', 1)[-1]}", np.asarray(v)) for i, (n, v) in enumerate(zip(names, variables, strict=True))
+    ]
 
 
 def _restore(model, optimizer, arrays: dict[str, np.ndarray], folder) -> None:

@@ -22,14 +22,21 @@ def start_run(
     if folder is None:
         folder = Path(root) / f"{model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if (Path(folder) / "config.json").exists():
-        raise ConfigError(f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out.")
+        raise ConfigError(
+            f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out."
+        )
     return create_run(folder, run_config(model, recipe, dataset, options=options, init="trained"))
 
 
 def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, options: dict | None = None) -> dict:
     """What config.json holds: enough to build, train, export and preprocess without any flag."""
     return {
-        "model": {"name": model, "num_classes": dataset.num_classes, **network_arguments(recipe), "options": options or {}},
+        "model": {
+            "name": model,
+            "num_classes": dataset.num_classes,
+            **network_arguments(recipe),
+            "options": options or {},
+        },
         "init": init,
         "dataset": {
             "name": dataset.name,

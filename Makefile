@@ -1,0 +1,44 @@
+# make demo: train, export, verify and time MobileNeXt and MobileNetV2, then write a report.
+# make test: all tests.  Each makes .venv by itself, with the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint format install constraints clean
+
+demo: install
+	$(RUN) -m pipelines.run --out=runs/demo
+	@echo "Look at runs/demo/report/report.md and the pictures beside it."
+
+test: install
+	$(RUN) -m pytest
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: install
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+install: $(VENV)/.installed
+
+# Removed and made again as a whole: a half-installed .venv would look complete.
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mnext_tf needs Python 3.11 or later; set PYTHON=python3.x")'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+# Pin what a fresh installation of the ranges in setup.py gives today.
+constraints:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(RUN) -m pip freeze --exclude-editable > constraints.txt
+	touch $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,76 @@
+"""The whole road for several networks: train, export, verify, benchmark, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.data.dataset import open_dataset
+from mnext_tf.errors import ConfigError
+from mnext_tf.export import export_tflite
+from mnext_tf.run_folder import Run, open_run
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.start import run_config, start_run
+
+
+def travel(
+    out: Path,
+    models: list[str],
+    recipe: Recipe,
+    benchmark: Settings,
+    *,
+    data_dir: str | None = None,
+    cache_dir: str = "data",
+    quantize: tuple[str, ...] = ("float32", "int8"),
+    force: bool = False,
+    log: Callable[[str], None] | None = None,
+) -> Path:
+    """Train and export each of `models` into `out`/<model>, time them, and write `out`/report/report.md.
+
+    Called again it goes on where it was stopped: finished stages are kept, training resumes.
+
+    Raises ConfigError where `out` holds a run with another configuration.
+    """
+    log = log or (lambda text: None)
+    dataset = open_dataset(data_dir, cache_dir, log=log)
+    runs = []
+    for model in models:
+        run = _run(Path(out) / model, model, recipe, dataset)
+        log(f"== {model}: training on {dataset.name}")
+        _train(run, dataset, log)
+        for kind in quantize:
+            log(f"== {model}: exporting {kind}")
+            export_tflite(run, kind, force=force, log=log)
+        runs.append(run)
+    log(f"== benchmark: {', '.join(benchmark.models)} at {', '.join(map(str, benchmark.input_sizes))} pixels")
+    timed = run_benchmark(Path(out) / "benchmark", benchmark, cache_dir=cache_dir, force=force, reuse=True, log=log)
+
+    from mnext_tf.benchmark.report import write_report  # imports matplotlib
+
+    return write_report(Path(out) / "report", runs, [timed])
+
+
+def _run(folder: Path, model: str, recipe: Recipe, dataset) -> Run:
+    """The run in `folder`, made if there is none."""
+    if not (folder / "config.json").exists():
+        return start_run(folder, model, recipe, dataset)
+    run, wanted = open_run(folder), run_config(model, recipe, dataset, init="trained")
+    changed = [
+        f"{name} {run.config['recipe'].get(name)} (now {value})"
+        for name, value in wanted["recipe"].items()
+        if run.config["recipe"].get(name) != value
+    ]
+    if changed or run.config["dataset"]["fingerprint"] != dataset.fingerprint:
+        what = ", ".join(changed) or f"the data {run.config['dataset']['name']} (now {dataset.name})"
+        raise ConfigError(f"{folder} was started with other settings: {what}. Choose another --out, or delete it.")
+    return run
+
+
+def _train(run: Run, dataset, log) -> None:
+    from mnext_tf.training.loop import train
+
+    try:
+        train(run, dataset, log=log)
+    except KeyboardInterrupt as e:
+        raise KeyboardInterrupt(f"{str(e).partition(' Go on')[0]} Run the same command again to go on.") from e

@@ -1,0 +1,62 @@
+"""The whole road for several networks: train, export, verify, benchmark, report. Stopped, it goes on where it was.
+
+python -m pipelines.run --models=mnext,mobilenet_v2 --out=runs/demo
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from mnext_tf.errors import one_of
+from mnext_tf.export.kinds import QUANTIZE
+from mnext_tf.models import list_models
+from mnext_tf.training.recipe import check_network
+from pipelines import _cli, _recipe
+
+MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")
+OUT = flags.DEFINE_string("out", "runs/demo", "Folder for all of it; the report is in its folder report.")
+KINDS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
+BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks that are timed.")
+THREADS = flags.DEFINE_list("threads", "1,2", "Numbers of threads to time.")
+FORCE = flags.DEFINE_bool("force", False, "Export and time again even if nothing has changed.")
+flags.adopt_module_key_flags(_recipe)
+
+
+def main() -> None:
+    recipe = _recipe.recipe()
+    for model in MODELS.value:
+        one_of("model", model, list_models())
+        check_network(model, recipe)
+    for kind in KINDS.value:
+        one_of("quantize", kind, QUANTIZE)
+
+    from mnext_tf.benchmark.suite import Settings
+    from mnext_tf.road import travel
+
+    # The report names MobileNetV2 first, as the published table does.
+    timed = sorted(MODELS.value, key=lambda name: name != "mobilenet_v2")
+    benchmark = Settings(
+        models=tuple(timed),
+        width=recipe.width,
+        input_sizes=(BENCHMARK_SIZE.value,),
+        quantize=tuple(KINDS.value),
+        threads=tuple(int(n) for n in THREADS.value),
+    )
+    benchmark.check()
+    report = travel(
+        OUT.value,
+        MODELS.value,
+        recipe,
+        benchmark,
+        data_dir=_recipe.DATA_DIR.value,
+        cache_dir=_recipe.CACHE_DIR.value,
+        quantize=tuple(KINDS.value),
+        force=FORCE.value,
+        log=_cli.log,
+    )
+    print(report.read_text(encoding="utf-8").split("\n\n")[1])  # the summary
+    print(f"\nreport: {report}")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,37 @@
+"""Compare everything a run has exported with its Keras network, from the files as they are now.
+
+python -m pipelines.verify --run=runs/... --max_accuracy_drop=0.5
+"""
+
+from absl import flags
+
+from mnext_tf.export.kinds import Tolerance
+from pipelines import _cli, _runs
+
+flags.adopt_module_key_flags(_runs)
+MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
+MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
+MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Validation images, at most. Without it: as at the export.")
+
+
+def main() -> int | None:
+    tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
+    run = _runs.select_run()
+    from mnext_tf.export.stages import verify_run
+
+    verified = verify_run(run, tolerance, max_images=MAX_IMAGES.value, log=_cli.log)
+    print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
+    print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")
+    for name, m in verified["networks"].items():
+        print(
+            f"{name:28}{m['accuracy']:>10.2%}{m['top1_agreement']:>12.2%}"
+            f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
+        )
+    for name, text in verified["failures"].items():
+        print(f"FAILED {name}: {text}")
+    print(f"{'passed' if verified['passed'] else 'FAILED'}: {run.folder / 'verify.json'}")
+    return 0 if verified["passed"] else 1
+
+
+if __name__ == "__main__":
+    _cli.run(main)
