@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnext_tf.benchmark.suite import Settings, run_benchmark
-from mnext_tf.data.dataset import open_dataset
+from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import export_tflite
 from mnext_tf.run_folder import Run, open_run
@@ -17,10 +17,10 @@ from mnext_tf.training.start import run_config, start_run
 def travel(
     out: Path,
     models: list[str],
+    dataset: Dataset,
     recipe: Recipe,
     benchmark: Settings,
     *,
-    data_dir: str | None = None,
     cache_dir: str = "data",
     quantize: tuple[str, ...] = ("float32", "int8"),
     force: bool = False,
@@ -28,12 +28,13 @@ def travel(
 ) -> Path:
     """Train and export each of `models` into `out`/<model>, time them, and write `out`/report/report.md.
 
+    `cache_dir` holds the embedded digits, on which untrained int8 networks are calibrated.
+
     Called again it goes on where it was stopped: finished stages are kept, training resumes.
 
     Raises ConfigError where `out` holds a run with another configuration.
     """
     log = log or (lambda text: None)
-    dataset = open_dataset(data_dir, cache_dir, log=log)
     runs = []
     for model in models:
         run = _run(Path(out) / model, model, recipe, dataset)
@@ -51,7 +52,7 @@ def travel(
     return write_report(Path(out) / "report", runs, [timed])
 
 
-def _run(folder: Path, model: str, recipe: Recipe, dataset) -> Run:
+def _run(folder: Path, model: str, recipe: Recipe, dataset: Dataset) -> Run:
     """The run in `folder`, made if there is none."""
     if not (folder / "config.json").exists():
         return start_run(folder, model, recipe, dataset)
@@ -67,7 +68,7 @@ def _run(folder: Path, model: str, recipe: Recipe, dataset) -> Run:
     return run
 
 
-def _train(run: Run, dataset, log) -> None:
+def _train(run: Run, dataset: Dataset, log: Callable[[str], None]) -> None:
     from mnext_tf.training.loop import train
 
     try:

@@ -85,9 +85,12 @@ def open_run(folder: Path) -> Run:
         what = "is no run folder (it has no config.json)" if folder.is_dir() else "does not exist"
         raise ConfigError(f"{folder} {what}. `python -m pipelines.train` makes a run folder; give its path with --run.")
     try:
-        return Run(folder, read_json(path))
+        config = read_json(path)
     except ValueError as e:
         raise ConfigError(f"{path} is damaged: {e}.") from e
+    if not (isinstance(config, dict) and "init" in config):
+        raise ConfigError(f"{path} was written by another program: {folder} is no run folder.")
+    return Run(folder, config)
 
 
 def list_runs(root: Path) -> list[Run]:

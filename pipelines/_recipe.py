@@ -7,6 +7,7 @@ import dataclasses
 from absl import flags
 
 from mnext_tf.training.recipe import HELP, RECIPES, Recipe, resolve_recipe
+from pipelines import _cli
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -14,6 +15,10 @@ DATA_DIR = flags.DEFINE_string(
     "Folder with train/<class>/*.jpg and val/<class>/*.jpg, or with TFRecord shards. Without it: digits.",
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+LABEL_OFFSET = flags.DEFINE_integer(
+    "label_offset", None, "Stored label of the first class, for TFRecord shards without dataset.json: 1 for TF-slim's."
+)
+NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, for TFRecord shards without dataset.json.")
 RECIPE = flags.DEFINE_enum(
     "recipe", None, RECIPES, "Defaults for the flags below. Without it: digits, or photos with --data_dir."
 )
@@ -29,6 +34,15 @@ _FIELDS = {f.name: _DEFINE[f.type](f.name, None, HELP[f.name]) for f in dataclas
 def given() -> dict:
     """Recipe field -> value of its flag, None where it was not given."""
     return {name: flag.value for name, flag in _FIELDS.items()}
+
+
+def open_data(data_dir: str | None):
+    """The data set that the flags name."""
+    from mnext_tf.data import open_dataset
+
+    return open_dataset(
+        data_dir, CACHE_DIR.value, label_offset=LABEL_OFFSET.value, num_classes=NUM_CLASSES.value, log=_cli.log
+    )
 
 
 def recipe() -> Recipe:

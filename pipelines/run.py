@@ -46,9 +46,9 @@ def main() -> None:
     report = travel(
         OUT.value,
         MODELS.value,
+        _recipe.open_data(_recipe.DATA_DIR.value),
         recipe,
         benchmark,
-        data_dir=_recipe.DATA_DIR.value,
         cache_dir=_recipe.CACHE_DIR.value,
         quantize=tuple(KINDS.value),
         force=FORCE.value,

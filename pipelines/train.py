@@ -43,11 +43,10 @@ def main() -> None:
         model, recipe, data_dir = MODEL.value or "mnext", _recipe.recipe(), _recipe.DATA_DIR.value
         check_network(model, recipe, options)
 
-    from mnext_tf.data.dataset import open_dataset
-    from mnext_tf.training.start import start_run
-
-    dataset = open_dataset(data_dir, _recipe.CACHE_DIR.value, log=_cli.log)
+    dataset = _recipe.open_data(data_dir)
     if not RESUME.value:
+        from mnext_tf.training.start import start_run
+
         run = start_run(OUT.value, model, recipe, dataset, options=options, root=RUNS_ROOT.value)
     _cli.log(
         f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "

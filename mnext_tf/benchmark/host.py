@@ -118,12 +118,12 @@ def benchmark(
 
     run_ms = [[] for _ in cases]
     order = schedule(cases, rounds)
-    with tqdm(total=rounds * len(cases), desc="timing", unit="turn", disable=not progress) as bar:
+    with tqdm(total=rounds * len(cases), desc="timing", unit="turn", disable=None if progress else True) as bar:
         for index in itertools.chain.from_iterable(order):
             run_ms[index].append(_time_turn(runners[index], warmup, runs_per_round, clock))
             bar.update()
 
-    peaks = [memory(case.file, case.threads) for case in tqdm(cases, "memory", disable=not progress)]
+    peaks = [memory(case.file, case.threads) for case in tqdm(cases, "memory", disable=None if progress else True)]
     firsts = {}
     for index, case in enumerate(cases):
         firsts.setdefault(case.group, index)

@@ -31,6 +31,11 @@ class Panel:
     absent: str  # said where there is no value
 
 
+def color_of(name: str, names: Sequence[str]) -> str:
+    """By alphabet, so that a network has the same colour in every picture, whatever the order there."""
+    return COLORS[sorted(set(names)).index(name) % len(COLORS)]
+
+
 def overview(path: Path, panels: Sequence[Panel]) -> None:
     """Horizontal bars: a row for each network and type, shared by all panels."""
     known = dict.fromkeys(key for panel in panels for key in panel.values)
@@ -47,7 +52,7 @@ def overview(path: Path, panels: Sequence[Panel]) -> None:
             if value is None:
                 axis.text(largest * 0.02, position, panel.absent, va="center", color="0.45", fontsize=9)
                 continue
-            color = COLORS[networks.index(network) % len(COLORS)]
+            color = color_of(network, networks)
             axis.barh(position, value, 0.82, color=color, alpha=1 - 0.45 * types.index(kind) / max(1, len(types) - 1))
             low, high = panel.spread.get((network, kind), (value, value))
             if high > low:
@@ -78,7 +83,7 @@ def latency(path: Path, results: Results) -> None:
     for axis, size in zip(figure.subplots(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
         _latency_bars(axis, [r for r in rows if r["input_size"] == size], networks, groups)
         axis.set_title(f"{short(rows[0]['host_cpu'])}, {size} × {size} pixels", fontsize=11, loc="left", color="0.3")
-    handles = [_patch(COLORS[i % len(COLORS)], network) for i, network in enumerate(networks)]
+    handles = [_patch(color_of(network, networks), network) for network in networks]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(networks)), frameon=False, fontsize=10)
     _save(figure, path)
 
@@ -91,7 +96,7 @@ def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: S
         x = groups.index((row["quantize"], row["threads"])) + (index - (len(networks) - 1) / 2) * width
         median = row["median_ms"]
         p25, p75 = round_quartiles(row)
-        axis.bar(x, median, width * 0.94, color=COLORS[index % len(COLORS)])
+        axis.bar(x, median, width * 0.94, color=color_of(networks[index], networks))
         axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
         note = f"{median:.3g}" if row["ratio"] == 1 else f"{median:.3g}\n×{row['ratio']:.2f}"
         axis.text(x, max(median, p75) + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
@@ -105,8 +110,9 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     """Loss and accuracy per epoch of every run that has a history; dotted on training images."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
+    names = [f"{facts.title} ({facts.run.name})" for facts in runs]
     for index, facts in enumerate(runs):
-        color = COLORS[index % len(COLORS)]
+        color = color_of(names[index], names)
         epochs = [row["epoch"] for row in facts.history]
         marker = "o" if len(epochs) == 1 else None
         for axis, what, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
@@ -119,7 +125,7 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
         axis.grid(axis="y", color="0.9")
         _plain(axis)
     axes[0].set_ylim(bottom=0)
-    handles = [_line(COLORS[i % len(COLORS)], "-", f"{r.title} ({r.run.name})") for i, r in enumerate(runs)]
+    handles = [_line(color_of(name, names), "-", name) for name in names]
     handles += [_line("0.3", "-", "validation"), _line("0.3", ":", "training, augmented images")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
     _save(figure, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -61,14 +62,16 @@ def _targets(model, state_dict) -> dict:
     by_name = {layer.name: layer for layer in model.layers}
     convolutions = [n for n in by_name if f"{n}_bn" in by_name]
     last = max(int(n[5:7]) for n in convolutions if n.startswith("block"))
-    nested = "features.1.conv.0.0.weight" in state_dict  # torchvision: Conv, BN and ReLU6 in a module of their own
+    # The naming must show even where a tensor is missing, so that the error names that tensor alone.
+    nested = any(re.fullmatch(r"features\.\d+\.conv\.\d+\.\d+\.\w+", n) for n in state_dict)  # as torchvision has it
     targets, position = {}, {}
     for name in convolutions:
         activated = f"{name}_relu6" in by_name
         if name == "stem":
             conv, bn = "features.0.0", "features.0.1"
         elif name == "head":
-            prefix = f"features.{last + 1}" if f"features.{last + 1}.0.weight" in state_dict else "conv"
+            in_features = any(n.startswith(f"features.{last + 1}.") for n in state_dict)
+            prefix = f"features.{last + 1}" if in_features else "conv"
             conv, bn = f"{prefix}.0", f"{prefix}.1"
         else:
             block = int(name[5:7])
@@ -84,7 +87,7 @@ def _targets(model, state_dict) -> dict:
         targets[f"{conv}.weight"] = (layer.weights[0], layout)
         for theirs, ours in BATCH_NORM:
             targets[f"{bn}.{theirs}"] = (getattr(by_name[f"{name}_bn"], ours), "vector")
-    dense = "classifier" if "classifier.weight" in state_dict else "classifier.1"
+    dense = "classifier" if {"classifier.weight", "classifier.bias"} & set(state_dict) else "classifier.1"
     kernel, bias = by_name["logits"].weights
     targets[f"{dense}.weight"] = (kernel, "dense")
     targets[f"{dense}.bias"] = (bias, "vector")

@@ -49,7 +49,10 @@ def validation_images(
 
 def run_dataset(run: Run, log: Log | None = None) -> Dataset:
     """The data a run was made with. Raises ConfigError where it has changed since."""
-    dataset = open_dataset(run.config["dataset"]["folder"], log=log)
+    folder = Path(run.config["dataset"]["folder"])
+    if not folder.exists() and run.config["dataset"]["name"] == "digits":
+        open_dataset(None, folder.parent)  # the embedded data can be written again
+    dataset = open_dataset(folder, log=log)
     if dataset.fingerprint != run.config["dataset"]["fingerprint"]:
         raise ConfigError(f"The data in {dataset.folder} has changed since {run.folder} was made. Train again.")
     return dataset
@@ -60,7 +63,7 @@ def reference(run: Run, *, force: bool = False, log: Log | None = None) -> Stage
 
     def build(folder: Path) -> dict:
         images, labels = validation_images(run, log)
-        logits = load_network(run).predict(images, batch_size=64, verbose=0)
+        logits = run_network(keras_function(load_network(run)), images)
         np.save(folder / "logits.npy", logits)
         np.save(folder / "labels.npy", labels)
         return {"images": len(images), "measured": compare(logits, logits, labels)}
@@ -70,7 +73,7 @@ def reference(run: Run, *, force: bool = False, log: Log | None = None) -> Stage
 
 def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
     """Keras to SavedModel, verified."""
-    expected = reference(run, force=force, log=log)
+    expected = reference(run, log=log)
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.saved_model import load_saved_model, write_saved_model
@@ -86,7 +89,7 @@ def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> Sta
 
 def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
     """SavedModel to one frozen GraphDef, verified."""
-    source = saved_model(run, force=force, log=log)
+    source = saved_model(run, log=log)
     expected = reference(run)
 
     def build(folder: Path) -> dict:
@@ -125,7 +128,7 @@ def tflite(
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
     tolerance = tolerance or Tolerance()
-    source = freeze(run, force=force, log=log)
+    source = freeze(run, log=log)
     settings = {"quantize": quantize, "tolerance": vars(tolerance)}
     if quantize == "int8":
         settings |= {"io_type": io_type, "calibration_count": calibration_count}
@@ -219,7 +222,7 @@ def verify_run(run: Run, tolerance: Tolerance, *, max_images: int | None = None,
 
     images, labels = validation_images(run, log, max_images=max_images)
     model = load_network(run)
-    expected = model.predict(images, batch_size=64, verbose=0)
+    expected = run_network(keras_function(model), images)
     networks, failed = {"keras": compare(expected, expected, labels)}, {}
     for name, (kind, open_network) in exported.items():
         networks[name] = compare(run_network(open_network(), images), expected, labels)
@@ -232,6 +235,13 @@ def verify_run(run: Run, tolerance: Tolerance, *, max_images: int | None = None,
     verified = {"images": len(images), "passed": not failed, "networks": networks, "failures": failed}
     write_json(run.folder / "verify.json", verified)
     return verified
+
+
+def keras_function(model):
+    """The network as Keras computes it, compiled."""
+    import tensorflow as tf
+
+    return tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)
 
 
 def run_network(network, images: np.ndarray) -> np.ndarray:

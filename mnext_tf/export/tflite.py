@@ -18,7 +18,7 @@ from mnext_tf.export.kinds import IO_TYPES, QUANTIZE
 def convert(
     frozen: Path, quantize: str, *, io_type: str = "int8", calibration: Sequence[np.ndarray] = (), progress: bool = True
 ) -> bytes:
-    """The TFLite file of a frozen graph, batch 1.
+    """The TFLite file of a frozen graph, batch 1, signature `serving_default`: image -> logits.
 
     Args:
       quantize: one of `QUANTIZE`.
@@ -30,7 +30,11 @@ def convert(
     """
     one_of("quantize", quantize, QUANTIZE)
     one_of("io_type", io_type, IO_TYPES)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([load_frozen(frozen, batch_size=1)])
+    logits = load_frozen(frozen, batch_size=1)
+    image = tf.TensorSpec(logits.inputs[0].shape, tf.float32, name="image")
+    servable = tf.Module()  # gives the file a signature, image -> logits
+    servable.serve = tf.function(lambda image: {"logits": logits(image)}, input_signature=[image], autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([servable.serve.get_concrete_function()], servable)
     if quantize != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":

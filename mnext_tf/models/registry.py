@@ -86,7 +86,7 @@ def identity_divisor(multiplier: float) -> int:
             f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}."
         )
     k = round(1 / multiplier)
-    if abs(multiplier * k - 1) > 1e-2:  # 0.33 is meant as 1/3
+    if abs(multiplier * k - 1) > 0.015:  # 0.33 is meant as 1/3
         raise ConfigError(
             f"identity_tensor_multiplier must be 1/k for a whole k (1, 0.5, 0.25 ...); received {multiplier!r}."
         )

@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         with np.load(path, allow_pickle=False) as data:
             variables = {name: data[name] for name in data.files}  # reading checks each member's CRC
         state = json.loads(variables.pop("__state__").tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as e:
         raise CheckpointError(f"{path} is damaged ({e}).") from e
     return variables, state
 

@@ -60,13 +60,13 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
     train_step, eval_step = make_steps(model, optimizer, recipe)
 
     per_epoch = steps_per_epoch(dataset, recipe.batch_size)
-    step, history = 0, []
+    step, history, totals = 0, [], np.zeros(2)
     loaded = load_latest_checkpoint(folder / "checkpoints", log)
     if loaded:
         variables, state = loaded
         _restore(model, optimizer, variables, folder)
-        step, history = state["step"], state["history"]
-        log(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {step // per_epoch + 1})")
+        step, history, totals = state["step"], state["history"], np.array(state["totals"])
+        log(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     resumed_from = step
 
     preprocess, augment = preprocess_of(recipe), augment_of(recipe)
@@ -76,11 +76,13 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
         def checkpoint():
             arrays = {f"model/{k}": v for k, v in _named(model.variables)}
             arrays |= {f"optimizer/{k}": v for k, v in _named(optimizer.variables)}
-            save_checkpoint(folder / "checkpoints", step, arrays, {"step": step, "history": history})
+            save_checkpoint(
+                folder / "checkpoints", step, arrays, {"step": step, "history": history, "totals": totals.tolist()}
+            )
 
-        for epoch in range(step // per_epoch, recipe.epochs):
-            epoch_started, first = time.monotonic(), step % per_epoch
-            totals = np.zeros(2)
+        # Not step // per_epoch: a stop after an epoch's last step leaves its evaluation to do.
+        for epoch in range(len(history), recipe.epochs):
+            epoch_started, first = time.monotonic(), step - epoch * per_epoch
             batches = train_batches(
                 dataset, preprocess, augment, recipe.batch_size, seed=recipe.seed, epoch=epoch, start_step=first
             )
@@ -109,15 +111,16 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
             row = {
                 "epoch": epoch + 1,
                 "step": step,
-                "learning_rate": rate,
-                "train_loss": totals[0] / done,
-                "train_accuracy": totals[1] / (done * recipe.batch_size),
+                "learning_rate": learning_rate(recipe, step - 1, per_epoch),
+                "train_loss": totals[0] / per_epoch,
+                "train_accuracy": totals[1] / (per_epoch * recipe.batch_size),
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "images_per_second": done * recipe.batch_size / seconds,
                 "seconds": seconds,
             }
             history.append({k: round(float(v), 6) if isinstance(v, float) else v for k, v in row.items()})
+            totals = np.zeros(2)
             checkpoint()
             write_csv(folder / "history.csv", history)
             with writer.as_default(step=step):
@@ -125,8 +128,9 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                     tf.summary.scalar(name, value)
                 writer.flush()
             log(
-                f"epoch {epoch + 1:3d}/{recipe.epochs}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}"
-                f"  val loss {val_loss:.4f}  val accuracy {val_accuracy:.4f}  {row['images_per_second']:.0f} images/s"
+                f"epoch {epoch + 1:3d}/{recipe.epochs}  loss {row['train_loss']:.4f}  "
+                f"accuracy {row['train_accuracy']:.4f}  val loss {val_loss:.4f}  "
+                f"val accuracy {val_accuracy:.4f}  {row['images_per_second']:.0f} images/s"
             )
 
     _finish(run, model, dataset, history, time.monotonic() - started)
@@ -251,7 +255,8 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
     if run.config["dataset"]["fingerprint"] != dataset.fingerprint:
         raise ConfigError(
             f"The data {dataset.name!r} has changed since {run.folder} was started "
-            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config['dataset']['fingerprint'][:12]}). Start a new run."
+            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config['dataset']['fingerprint'][:12]}). "
+            "Start a new run."
         )
 
 

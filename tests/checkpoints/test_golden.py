@@ -1,0 +1,64 @@
+"""Logits of the PyTorch networks, computed in float64, at the weights that a rule makes of the tensors' names."""
+
+import json
+import math
+import zlib
+
+import numpy as np
+import pytest
+
+from mnext_tf import create_model
+from mnext_tf.checkpoints import load_pytorch_state_dict
+from mnext_tf.models.summary import count_multiply_adds, count_parameters
+
+pytestmark = pytest.mark.shared
+
+NETWORKS = {
+    "mnext_w1.4_id1-1": ("mnext", {"width": 1.4}),
+    "mnext_w1_id1-1": ("mnext", {}),
+    "mnext_w0.5_id1-1": ("mnext", {"width": 0.5}),
+    "mnext_w0.35_id1-1": ("mnext", {"width": 0.35}),
+    "mnext_w1_id1-2": ("mnext", {"identity_tensor_multiplier": 0.5}),
+    "mbv2_w1_torchvision_keys": ("mobilenet_v2", {}),
+    "mbv2_w1_tonylins_keys": ("mobilenet_v2_mnext", {}),
+    "mbv2_w1.4_tonylins_keys": ("mobilenet_v2_mnext", {"width": 1.4}),
+}
+
+
+def tensor(name: str, shape: list[int]) -> np.ndarray:
+    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+    if name.endswith(".num_batches_tracked"):
+        value = np.zeros(shape)
+    elif name.endswith(".running_var") or (name.endswith(".weight") and len(shape) == 1):
+        value = rng.uniform(0.5, 1.5, shape)
+    elif name.endswith((".running_mean", ".bias")):
+        value = 0.1 * rng.standard_normal(shape)
+    else:
+        value = rng.standard_normal(shape) * math.sqrt(1.5 / math.prod(shape[1:]))
+    return value.astype(np.float32)
+
+
+@pytest.mark.parametrize("tag", NETWORKS)
+def test_golden_logits(tag, golden):
+    record = json.loads((golden / f"{tag}.json").read_text())
+    expected = np.load(golden / f"{tag}.logits.npy")
+    size = record["input_size"]
+    name, arguments = NETWORKS[tag]
+    model = create_model(name, input_size=size, include_preprocessing=False, **arguments)
+    assert count_parameters(model) == record["trainable_parameters"]
+    assert count_multiply_adds(model) == record["multiply_adds"]
+
+    load_pytorch_state_dict(model, {n: tensor(n, shape) for n, shape in record["state_dict"].items()})
+    images = np.random.Generator(np.random.PCG64(0)).standard_normal((2, size, size, 3)).astype(np.float32)
+    assert relative_difference(model(images, training=False), expected) <= 1e-4
+
+    if tag == "mnext_w1_id1-2":  # exported in another form, without masks
+        from mnext_tf.export.inference import SplitIdentity, inference_function
+
+        exported = inference_function(model)
+        assert isinstance(exported, SplitIdentity)
+        assert relative_difference(exported(images), expected) <= 1e-4
+
+
+def relative_difference(logits, expected: np.ndarray) -> float:
+    return float(np.abs(np.asarray(logits) - expected).max() / np.abs(expected).max())

@@ -1,0 +1,83 @@
+"""What several folders of tests need: the repository, its commands, and a data set of a few images."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def python():
+    """`python("-m", "pipelines.train", "--help")`: a fresh interpreter in the repository; its texts and return code."""
+
+    def python(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return python
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of golden logits beside the repository; without it the test is skipped."""
+    folder = ROOT.parent / "shared" / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"the reference data is not there: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_few_images():
+    """`write_few_images(folder, classes=3, seed=0)`: 24 training and 9 validation images of 8 x 8 pixels."""
+    from PIL import Image
+
+    from mnext_tf.data import open_dataset
+    from mnext_tf.data.tfrecord import Example, write_shards, write_sidecar
+
+    def write(folder: Path, *, classes: int = 3, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        names = [f"class{c}" for c in range(classes)]
+
+        def examples(count):
+            for i in range(count):
+                png = io.BytesIO()
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(png, "PNG")
+                yield Example(png.getvalue(), "PNG", 8, 8, 3, i % classes, names[i % classes], f"{i}.png")
+
+        folder.mkdir(parents=True)
+        summaries = {
+            split: write_shards(examples(count), folder, split, 2)
+            for split, count in (("train", 24), ("validation", 9))
+        }
+        write_sidecar(folder, name="few", class_names=names, label_offset=1, summaries=summaries)
+        return open_dataset(folder, folder / "cache")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory, write_few_images):
+    """24 training and 9 validation images of random pixels, in 3 classes."""
+    return write_few_images(tmp_path_factory.mktemp("few") / "data")

@@ -1,0 +1,35 @@
+"""A small network with random weights on the embedded digits, exported once for all tests here."""
+
+from pathlib import Path
+
+import pytest
+
+from mnext_tf.export import create_random_run
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory, cache):
+    """An untrained run: `make_run(name="mnext", identity_tensor_multiplier=0.5)`."""
+
+    def make(**model):
+        folder = tmp_path_factory.mktemp("runs") / "run"
+        model = {"name": "mnext", "width": 0.35, "input_size": 32, "num_classes": 10, **model}
+        return create_random_run(folder, model, cache_dir=str(cache))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(make_run):
+    """An untrained run with a float32 and an int8 file."""
+    from mnext_tf.export.stages import tflite
+
+    run = make_run()
+    tflite(run, "float32")
+    tflite(run, "int8")
+    return run

@@ -1,0 +1,100 @@
+"""The checks of graphs and of numbers, on hand-made input."""
+
+import pytest
+
+from mnext_tf.errors import ConfigError, ExportError, VerificationError
+from mnext_tf.export.kinds import Tolerance
+from mnext_tf.export.operators import Operator, check_batch_norms_folded, check_full_integer, layer_of
+from mnext_tf.export.verify import failures, refuse, worst_layer
+
+
+def op(kind, name, inputs=("int8",), outputs=("int8",)):
+    return Operator(kind, name, inputs, outputs, (0,))
+
+
+def test_stray_batch_norm_is_named():
+    check_batch_norms_folded(
+        [
+            op("MUL", "call/mnext_1/normalize_1/mul"),
+            op("ADD", "mnext/block04_add/add"),
+            op("MUL", "mnext/block04_identity_mask_1/mul"),
+            op("ADD", "block04_reduce_partial_sum_1/add"),
+            op("CONV_2D", "mnext/block02_reduce_bn/batchnorm/add_1"),
+        ]
+    )
+    with pytest.raises(ExportError, match="MUL mnext_1/block02_reduce_bn_1/batchnorm/mul_1"):
+        check_batch_norms_folded([op("MUL", "mnext_1/block02_reduce_bn_1/batchnorm/mul_1")])
+
+
+def test_float_operator_is_named_and_ends_may_convert():
+    ends = [
+        op("QUANTIZE", "q", ("float32",)),
+        op("CONV_2D", "stem"),
+        op("DEQUANTIZE", "d", ("int8",), ("float32",)),
+    ]
+    check_full_integer(ends)
+    with pytest.raises(ExportError, match="1 operators stayed float .*: CONV_2D stem"):
+        check_full_integer([ends[0], op("CONV_2D", "stem", ("float32",), ("float32",)), ends[2]])
+    with pytest.raises(ExportError, match="DEQUANTIZE middle"):
+        check_full_integer([op("DEQUANTIZE", "middle", ("int8",), ("float32",)), ends[1]])
+
+
+def test_layer_of_takes_the_last_layer_and_whole_names_only():
+    layers = ["stem", "block01_depthwise1", "block01_reduce", "block01"]
+    assert layer_of("mnext_1/stem_relu6_1/Relu6;mnext_1/stem_1/convolution", layers) == "stem"
+    assert layer_of("bn_1/batchnorm/mul_1;mnext/block01_depthwise1_1/depthwise1", layers[:3]) == "block01_depthwise1"
+    assert layer_of("mnext/system/x", layers) is None
+    assert layer_of("a/block01_depthwise1/x;a/block01_reduce/y", layers[:3]) == "block01_reduce"
+
+
+def measured(accuracy=0.98, agreement=1.0, relative=0.0, largest=0.0):
+    return {
+        "accuracy": accuracy,
+        "top1_agreement": agreement,
+        "max_abs_difference": largest,
+        "max_relative_difference": relative,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "trained", "said"),
+    [
+        ("float32", measured(relative=9e-5), True, None),
+        ("float32", measured(relative=2e-4), True, "differ by 2.00e-04"),
+        ("int8", measured(0.9701), True, None),
+        ("int8", measured(0.9699), True, r"1.01 points below 98.00 %, allowed 1 \(--max_accuracy_drop\)"),
+        ("int8", measured(agreement=0.89), True, r"agrees on 89.0 % .* 90 % is asked \(--min_agreement\)"),
+        ("dynamic", measured(0.5), True, "48.00 points below"),
+        ("int8", measured(0.0, 0.1, 0.3), False, None),
+        ("int8", measured(0.0, 0.1, 0.6), False, "0.60 of the largest logit"),
+        ("int8", measured(largest=float("nan")), True, "not numbers"),
+    ],
+)
+def test_bars(kind, numbers, trained, said):
+    found = failures(kind, numbers, measured(), Tolerance(), trained=trained)
+    if said is None:
+        assert found == []
+        refuse("x", found)
+    else:
+        with pytest.raises(VerificationError, match=said):
+            refuse("x", found)
+
+
+def test_better_than_the_reference_is_no_drop():
+    assert failures("int8", measured(0.99), measured(0.98), Tolerance(max_accuracy_drop=0), trained=True) == []
+
+
+def test_worst_layer_is_where_the_error_grows_most():
+    rows = [
+        {"layer": "stem", "operator": "CONV_2D", "relative_error": 0.01},
+        {"layer": "block01_expand", "operator": "CONV_2D", "relative_error": 0.5},
+        {"layer": "logits", "operator": "FULLY_CONNECTED", "relative_error": 0.6},
+    ]
+    assert worst_layer(rows).startswith("it goes wrong at layer block01_expand (CONV_2D)")
+
+
+def test_tolerance_ranges():
+    with pytest.raises(ConfigError, match="0 to 100"):
+        Tolerance(max_accuracy_drop=-1)
+    with pytest.raises(ConfigError, match="share from 0 to 1"):
+        Tolerance(min_agreement=90)

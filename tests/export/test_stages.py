@@ -1,0 +1,175 @@
+"""From weights to verified files, and what happens when something is wrong on the way."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mnext_tf.errors import ConfigError, ExportError, VerificationError
+from mnext_tf.export import stages
+from mnext_tf.export.operators import delegation, open_interpreter, read_operators
+from mnext_tf.export.verify import compare
+from mnext_tf.files import read_json
+from mnext_tf.run_folder import open_run
+
+
+def tflite_path(run, stage):
+    return run.stage(stage) / run.manifest(stage)["result"]["file"]
+
+
+def test_float_file_equals_keras(exported):
+    networks = read_json(exported.stage("tflite_float32") / "verify.json")["networks"]
+    assert networks["keras"]["max_abs_difference"] == 0
+    for name in ("saved_model", "frozen", "tflite"):
+        assert networks[name]["max_relative_difference"] < 1e-4
+        assert networks[name]["top1_agreement"] == 1
+
+
+def test_stages_are_skipped_when_nothing_changed(exported):
+    messages = []
+    again = stages.tflite(exported, "int8", log=messages.append)
+    assert again.skipped
+    assert [m.split(":")[0] for m in messages] == ["reference", "saved_model", "frozen", "tflite_int8"]
+    other = stages.tflite(exported, "int8", calibration_count=16)
+    assert not other.skipped
+    assert other.result["calibration_images"] == 16
+
+
+def test_int8_file_is_integer_throughout(exported):
+    types = {t for op in read_operators(tflite_path(exported, "tflite_int8")) for t in op.output_types}
+    assert types == {"int8"}
+    detail = open_interpreter(tflite_path(exported, "tflite_int8")).get_input_details()[0]
+    assert detail["dtype"] is np.int8
+    scale, zero_point = detail["quantization"]
+    assert scale == pytest.approx(1, abs=1e-5)  # a pixel value p is fed as p - 128
+    assert zero_point == -128
+
+
+@pytest.mark.parametrize("io_type", ["uint8", "float32"])
+def test_other_inputs_of_int8(exported, io_type):
+    stage = stages.tflite(exported, "int8", io_type=io_type)
+    assert stage.folder.name == f"tflite_int8_{io_type}"
+    assert stage.result["input"]["dtype"] == stage.result["output"]["dtype"] == io_type
+
+
+@pytest.mark.parametrize("quantize", ["float16", "dynamic"])
+def test_weight_quantization_shrinks_the_file(exported, quantize):
+    small = stages.tflite(exported, quantize)
+    large = stages.tflite(exported, "float32")
+    assert small.result["file_bytes"] < {"float16": 0.6, "dynamic": 0.4}[quantize] * large.result["file_bytes"]
+    assert small.result["input"]["dtype"] == "float32"
+
+
+def test_file_carries_signature_and_labels(exported):
+    signatures = open_interpreter(tflite_path(exported, "tflite_float32")).get_signature_list()
+    assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
+    labels = (exported.stage("saved_model") / "assets" / "labels.txt").read_text().split("\n")
+    assert labels[:-1] == exported.config["class_names"]
+
+
+def test_every_node_is_delegated(exported):
+    for stage in ("tflite_float32", "tflite_int8"):
+        found = delegation(tflite_path(exported, stage))
+        assert found.nodes_delegated == found.nodes_total > 80
+        assert found.left == ()
+
+
+@pytest.mark.parametrize("model", [{"name": "mobilenet_v2"}, {"name": "mnext", "identity_tensor_multiplier": 0.5}])
+def test_other_networks_are_verified_too(make_run, model):
+    result = stages.tflite(make_run(**model), "float32").result
+    assert result["verify"]["networks"]["tflite"]["max_relative_difference"] < 1e-4
+    assert result["nodes_delegated"] == result["nodes_total"]
+
+
+def test_identity_multiplier_costs_no_wide_operator(make_run, exported):
+    """The exported form neither masks, slices nor concatenates, and adds fewer channels."""
+    run = make_run(identity_tensor_multiplier=0.5)
+    stages.tflite(run, "float32")
+    kinds = {op.kind for op in read_operators(tflite_path(run, "tflite_float32"))}
+    assert not kinds & {"CONCATENATION", "SLICE", "STRIDED_SLICE", "SPLIT"}
+    names = [op.name for op in read_operators(tflite_path(run, "tflite_float32")) if op.kind == "MUL"]
+    assert len(names) == 1
+    assert "normalize" in names[0]
+
+
+def test_a_changed_layer_is_caught_and_named(make_run, monkeypatch):
+    """One kernel goes wrong between Keras and the SavedModel: refused there, and no file is left."""
+    run = make_run()
+    stages.saved_model(run)
+    load = stages.load_network
+
+    def perturbed(run):
+        model = load(run)
+        kernel = model.get_layer("block05_expand").weights[0]
+        kernel.assign(kernel * 1.5)
+        return model
+
+    monkeypatch.setattr(stages, "load_network", perturbed)
+    with pytest.raises(VerificationError, match="saved_model is not the network it came from.*1e-04"):
+        stages.saved_model(run, force=True)
+    assert not run.stage("saved_model").exists()
+
+
+def test_a_wrong_tflite_file_names_the_layer(make_run, monkeypatch):
+    """The converter is given another network's graph, which differs in one layer."""
+    from mnext_tf.export import frozen, saved_model, tflite
+
+    run = make_run()
+    stages.freeze(run)
+    model = stages.load_network(run)
+    kernel = model.get_layer("block05_expand").weights[0]
+    kernel.assign(kernel * 1.5)
+    wrong = run.folder / "wrong"
+    saved_model.write_saved_model(model, ["a"] * 10, wrong)
+    frozen.write_frozen(wrong, wrong / "frozen.pb")
+    convert = tflite.convert
+    monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
+    with pytest.raises(VerificationError, match=r"differ by .* allowed 1e-04.*goes wrong at layer block05_expand"):
+        stages.tflite(run, "float32")
+    assert not run.stage("tflite_float32").exists()
+    assert not list(run.folder.glob(".*partial*"))
+
+
+def test_verify_run_reads_the_files_as_they_are(exported, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(exported.folder, folder)
+    run = open_run(folder)
+    from mnext_tf.export.kinds import Tolerance
+
+    assert stages.verify_run(run, Tolerance(), max_images=8)["passed"]
+    other = tflite_path(run, "tflite_float32")
+    other.write_bytes(tflite_path(run, "tflite_int8").read_bytes())  # not what its name says
+    verified = stages.verify_run(run, Tolerance(), max_images=8)
+    assert not verified["passed"]
+    assert list(verified["failures"]) == ["tflite_float32"]
+    assert read_json(folder / "verify.json")["failures"] == verified["failures"]
+
+
+def test_refusals(exported):
+    with pytest.raises(ConfigError, match="float32, float16, dynamic, int8; received 'int4'"):
+        stages.tflite(exported, "int4")
+    with pytest.raises(ConfigError, match="io_type=uint8 is for quantize=int8"):
+        stages.tflite(exported, "float32", io_type="uint8")
+    with pytest.raises(ConfigError, match="calibration_count must be at least 1"):
+        stages.tflite(exported, "int8", calibration_count=0)
+
+
+def test_frozen_graph_errors(tmp_path):
+    from mnext_tf.export.frozen import load_frozen
+
+    (tmp_path / "damaged.pb").write_bytes(b"no graph at all")
+    with pytest.raises(ExportError, match=r"damaged.pb is no frozen graph.*pipelines.freeze"):
+        load_frozen(tmp_path / "damaged.pb")
+    (tmp_path / "empty.pb").write_bytes(b"")
+    with pytest.raises(ExportError, match="has no nodes 'image' and 'logits'"):
+        load_frozen(tmp_path / "empty.pb")
+
+
+def test_compare_counts_by_hand():
+    reference = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 4.0]])
+    logits = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0]])
+    found = compare(logits, reference, np.array([0, 1, 0, 0]))
+    assert found["accuracy"] == 0.5
+    assert found["top1_agreement"] == 0.75
+    assert found["max_abs_difference"] == 3
+    assert found["max_relative_difference"] == 0.75

@@ -1,0 +1,132 @@
+"""What holds for every network of the registry, shown on narrow ones at odd input sizes."""
+
+import numpy as np
+import pytest
+
+from mnext_tf import create_model, list_models
+from mnext_tf.errors import ConfigError
+from mnext_tf.models import create_model_from
+
+NARROW = {"width": 0.1, "input_size": 97, "num_classes": 7}
+
+
+@pytest.fixture(scope="module", params=list_models())
+def model(request, randomise):
+    return randomise(create_model(request.param, **NARROW))
+
+
+def images(size=97, count=2):
+    return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
+
+
+def test_logits_of_an_odd_input_size(model):
+    logits = model(images(), training=False).numpy()
+    assert logits.shape == (2, 7)
+    assert np.isfinite(logits).all()
+    assert not np.array_equal(logits[0], logits[1])
+    assert model.input_shape == (None, 97, 97, 3)
+
+
+def test_layer_names_are_unique_and_convolutions_have_a_batch_norm(model):
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names)
+    convolutions = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "DepthwiseConv2D")]
+    assert len(convolutions) > 40
+    norms = {layer.name for layer in model.layers if type(layer).__name__ == "BatchNormalization"}
+    assert norms == {f"{layer.name}_bn" for layer in convolutions}
+    assert not any(layer.use_bias for layer in convolutions)
+
+
+def test_activations_are_relu6_named_after_their_convolution(model):
+    names = {layer.name for layer in model.layers}
+    activations = [layer for layer in model.layers if type(layer).__name__ == "ReLU"]
+    assert activations
+    assert all(a.name.removesuffix("_relu6") in names and a.name.endswith("_relu6") for a in activations)
+    assert {a.max_value for a in activations} == {6.0}
+
+
+def test_nothing_is_computed_in_float64(model):
+    import tensorflow as tf
+
+    assert {tf.as_dtype(v.dtype).name for v in model.trainable_variables} == {"float32"}
+    traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec((1, 97, 97, 3)))
+    wide = [op.name for op in traced.graph.get_operations() for out in op.outputs if out.dtype == tf.float64]
+    assert wide == []
+
+
+def normalised(images):
+    """ImageNet's mean and standard deviation, as PyTorch's models take them in units of [0, 1]."""
+    return ((images / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).astype(np.float32)
+
+
+def test_preprocessing_inside_is_the_normalisation_by_hand(model):
+    outside = create_model(model.name, **NARROW, include_preprocessing=False)
+    outside.set_weights(model.get_weights())
+    expected = outside(normalised(images()), training=False).numpy()
+    difference = np.abs(model(images(), training=False) - expected).max()
+    assert difference <= 1e-4 * np.abs(expected).max()
+    assert not np.allclose(outside(images(), training=False), expected)
+
+
+def test_dropout_has_the_given_rate_and_works_in_training_only(model):
+    assert model.get_layer("dropout").rate == 0.2
+    same = [model(images(), training=False).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+
+
+def test_saved_weights_load_again(model, tmp_path):
+    expected = model(images(), training=False).numpy()
+    again = create_model(model.name, **NARROW)
+    assert not np.allclose(again(images(), training=False), expected)
+    model.save_weights(tmp_path / "model.weights.h5")
+    again.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(again(images(), training=False), expected)
+
+
+def test_a_run_s_configuration_builds_the_network():
+    config = {"name": "mobilenet_v2", **NARROW, "dropout": 0.0, "options": {"convention": "tensorflow"}}
+    assert create_model_from(config).get_layer("stem_bn").epsilon == 1e-3
+    assert create_model_from(config, num_classes=3).output_shape == (None, 3)
+    assert config["num_classes"] == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "received", "allowed"),
+    [
+        ({"name": "mnxt"}, "'mnxt'", "mnext, mobilenet_v2, mobilenet_v2_mnext"),
+        ({"width": 0}, "received 0", "above 0 and at most 10"),
+        ({"width": -1.0}, "-1.0", "above 0"),
+        ({"width": float("nan")}, "nan", "above 0"),
+        ({"width": "1"}, "'1'", "above 0"),
+        ({"num_classes": 0}, "received 0", "1 or more"),
+        ({"num_classes": 10.0}, "10.0", "whole number"),
+        ({"input_size": 8}, "received 8", "16 to 2048"),
+        ({"input_size": 4096}, "4096", "16 to 2048"),
+        ({"dropout": 1.0}, "1.0", "below 1"),
+        ({"dropout": -0.1}, "-0.1", "at least 0"),
+        ({"convention": "tensorflow"}, "'convention'", "argument of model 'mnext'"),
+        ({"name": "mobilenet_v2", "convention": "caffe"}, "'caffe'", "pytorch, tensorflow"),
+        ({"name": "mobilenet_v2", "conventoin": "pytorch"}, "'conventoin'", "convention"),
+    ],
+)
+def test_a_refused_argument_is_named_with_what_is_allowed(arguments, received, allowed):
+    with pytest.raises(ConfigError) as error:
+        create_model(**{"name": "mnext", **arguments})
+    assert received in str(error.value)
+    assert allowed in str(error.value)
+    assert isinstance(error.value, ValueError)
+
+
+def test_the_nearest_name_is_suggested():
+    with pytest.raises(ConfigError, match="Did you mean 'mobilenet_v2'"):
+        create_model("mobilenetv2")
+
+
+def test_importing_the_package_imports_nothing_heavy(python):
+    code = (
+        "import sys, mnext_tf, mnext_tf.checkpoints, mnext_tf.training.recipe, mnext_tf.run_folder\n"
+        "mnext_tf.models.check_model_arguments('mnext', width=0.5)\n"
+        "print({'tensorflow', 'keras', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    )
+    finished = python("-c", code)
+    assert (finished.stdout.strip(), finished.returncode) == ("set()", 0), finished.stderr

@@ -1,0 +1,278 @@
+"""The loop on 24 images. Tests of its bookkeeping train a network of two layers in place of a real one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from mnext_tf.errors import CheckpointError, ConfigError, MnextError, TrainingError
+from mnext_tf.files import read_json, write_json
+from mnext_tf.run_folder import open_run
+from mnext_tf.training.checkpoint import load_latest_checkpoint
+from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.start import start_run
+
+# 3 steps an epoch, with everything that draws random numbers: order, crops, flips, colours, shifts, dropout
+RECIPE = resolve_recipe(
+    "digits",
+    {
+        "epochs": 2,
+        "batch_size": 8,
+        "width": 0.1,
+        "dropout": 0.4,
+        "crop_scale_min": 0.5,
+        "flip": True,
+        "color_jitter": 0.3,
+        "learning_rate": 0.1,
+    },
+)
+TIMES = ("seconds", "images_per_second")
+
+
+@pytest.fixture
+def two_layers(monkeypatch):
+    """Every network is replaced by a convolution, a batch norm, dropout and a dense layer."""
+    import tensorflow as tf
+
+    from mnext_tf.training import loop
+
+    def create(config):
+        layers = tf.keras.layers
+        image = tf.keras.Input((config["input_size"], config["input_size"], 3))
+        x = layers.Rescaling(1 / 128, -1)(image)
+        x = layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, 4, name="conv")(x))
+        x = layers.Dropout(config["dropout"], name="dropout")(layers.GlobalAveragePooling2D()(layers.ReLU()(x)))
+        return tf.keras.Model(image, layers.Dense(config["num_classes"], name="logits")(x))
+
+    monkeypatch.setattr(loop, "create_model_from", create)
+
+
+@pytest.fixture
+def new_run(tmp_path, few_images):
+    def new_run(name, model="mnext", **changes):
+        return start_run(tmp_path / name, model, dataclasses.replace(RECIPE, **changes), few_images)
+
+    return new_run
+
+
+def train(run, dataset, **options):
+    from mnext_tf.training import loop
+
+    return loop.train(run, dataset, progress=False, **options)
+
+
+@contextlib.contextmanager
+def before_step(number, action):
+    """`action()` is called just before training step `number`, counted from 0, runs."""
+    from mnext_tf.training import loop
+
+    make_steps, steps = loop.make_steps, []
+
+    def watched(*arguments):
+        train_step, eval_step = make_steps(*arguments)
+
+        def step(*batch):
+            if len(steps) == number:
+                action()
+            steps.append(number)
+            return train_step(*batch)
+
+        return step, eval_step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_steps", watched)
+        yield
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt(run, dataset, step, action=ctrl_c):
+    with before_step(step, action), pytest.raises(KeyboardInterrupt) as stopped:
+        train(run, dataset)
+    return str(stopped.value)
+
+
+def state_of(run):
+    """Weights, optimizer and random state at the end, and the history without times."""
+    variables, state = load_latest_checkpoint(run.folder / "train" / "checkpoints", pytest.fail)
+    return variables, without_times(state["history"])
+
+
+def without_times(history):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in history]
+
+
+def assert_bitwise_equal(run, undisturbed):
+    import h5py
+
+    (variables, history), (expected, expected_history) = state_of(run), state_of(undisturbed)
+    assert history == expected_history
+    assert variables.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(variables[name], value, err_msg=name)
+
+    def arrays(path):
+        found = {}
+        with h5py.File(path) as f:
+            f.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        return found
+
+    weights, expected = arrays(run.weights), arrays(undisturbed.weights)
+    assert weights.keys() == expected.keys()
+    assert weights
+    assert all(np.array_equal(weights[name], value) for name, value in expected.items())
+
+
+def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_run, few_images, monkeypatch):
+    """With the first 5 of its 20 blocks, which have every kind of layer: compiling takes most of the time."""
+    monkeypatch.setattr("mnext_tf.models.mnext.STAGES", ((2, 96, 1, 2), (6, 144, 1, 1), (6, 192, 3, 2)))
+    undisturbed, disturbed = (new_run(name, batch_size=9) for name in ("undisturbed", "disturbed"))
+    expected = train(undisturbed, few_images)
+    assert expected.resumed_from_step == 0
+    assert [row["epoch"] for row in expected.history] == [1, 2]
+
+    text = interrupt(disturbed, few_images, step=2)
+    assert text.startswith("Stopped at step 3 (epoch 2 of 2); saved.")
+    assert f"python -m pipelines.train --resume --run={disturbed.folder}" in text
+    assert not disturbed.weights.exists()
+
+    said = []
+    resumed = train(disturbed, few_images, log=said.append)
+    assert resumed.resumed_from_step == 3
+    assert "going on at step 3 of 4 (epoch 2)" in said[0]
+    assert without_times(resumed.history) == without_times(expected.history)
+    assert_bitwise_equal(disturbed, undisturbed)
+
+
+def test_stopped_between_an_epoch_and_its_evaluation_the_end_is_the_same(new_run, few_images, two_layers):
+    undisturbed = new_run("undisturbed")
+    train(undisturbed, few_images)
+    for step in (2, 5):  # the last of an epoch, and the very last: its evaluation is still to do
+        disturbed = new_run(f"stopped{step}")
+        assert f"at step {step + 1} " in interrupt(disturbed, few_images, step)
+        train(disturbed, few_images)
+        assert_bitwise_equal(disturbed, undisturbed)
+
+
+def test_sigterm_and_a_second_stop_work_too(new_run, few_images, two_layers):
+    undisturbed, disturbed = new_run("undisturbed"), new_run("disturbed")
+    train(undisturbed, few_images)
+    interrupt(disturbed, few_images, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    interrupt(disturbed, few_images, 2)
+    assert train(disturbed, few_images).resumed_from_step == 5
+    assert_bitwise_equal(disturbed, undisturbed)
+
+
+def test_the_signal_handlers_are_given_back(new_run, few_images, two_layers):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    interrupt(new_run("a"), few_images, 0)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_damaged_newest_checkpoint_costs_its_steps_only(new_run, few_images, two_layers):
+    undisturbed, disturbed = new_run("undisturbed"), new_run("disturbed")
+    train(undisturbed, few_images)
+    interrupt(disturbed, few_images, 4)
+    newest = disturbed.folder / "train" / "checkpoints" / "step_00000005.npz"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    said = []
+    assert train(disturbed, few_images, log=said.append).resumed_from_step == 3
+    assert "step_00000005.npz is damaged" in said[0]
+    assert_bitwise_equal(disturbed, undisturbed)
+
+
+def test_another_seed_trains_another_network(new_run, few_images, two_layers):
+    once = {"epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0}
+    one, other = new_run("one", **once), new_run("other", seed=1, **once)
+    assert train(one, few_images).history[-1]["train_loss"] != train(other, few_images).history[-1]["train_loss"]
+
+
+def test_what_a_finished_run_leaves_and_that_it_returns_at_once(new_run, few_images, two_layers, monkeypatch):
+    run = new_run("run")
+    first = train(run, few_images)
+    folder = run.folder / "train"
+    rows = (folder / "history.csv").read_text().splitlines()
+    assert rows[0].startswith("epoch,step,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy")
+    assert len(rows) == 3
+    assert list((folder / "tensorboard").iterdir())
+    assert run.manifest("train")["result"]["val_accuracy"] == first.val_accuracy
+    assert 0 <= first.val_accuracy <= 1
+
+    monkeypatch.setattr("mnext_tf.training.loop.create_model_from", lambda config: pytest.fail("trained again"))
+    said = []
+    again = train(run, few_images, log=said.append)
+    assert again.history == first.history
+    assert "finished already" in said[0]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_with_the_step_named(new_run, few_images, two_layers, monkeypatch, loss):
+    from mnext_tf.training import loop
+
+    run, make_steps, rates = new_run("run"), loop.make_steps, []
+
+    def diverging(*arguments):
+        train_step, eval_step = make_steps(*arguments)
+
+        def step(images, labels, rate):
+            rates.append(float(rate))
+            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate)
+
+        return step, eval_step
+
+    monkeypatch.setattr(loop, "make_steps", diverging)
+    with pytest.raises(TrainingError, match=rf"loss is {loss} at step 4 \(epoch 2, ") as error:
+        train(run, few_images)
+    assert f"learning rate {rates[4]:.3g}" in str(error.value)
+    assert str(run.folder / "train" / "checkpoints" / "step_00000003.npz") in str(error.value)
+    assert "lower --learning_rate" in str(error.value)
+    assert not run.weights.exists()
+
+
+def test_another_number_of_classes_is_refused(new_run, few_images, write_few_images, tmp_path):
+    run = new_run("run")
+    four = write_few_images(tmp_path / "four", classes=4)
+    with pytest.raises(ConfigError, match=r"has a network of 3 classes, the data 'few' has 4.*start a new run"):
+        train(run, four)
+
+
+def test_changed_data_are_refused(new_run, few_images, write_few_images, tmp_path):
+    run = new_run("run")
+    changed = write_few_images(tmp_path / "changed", seed=1)
+    with pytest.raises(ConfigError, match=r"'few' has changed since .*run was started.*Start a new run") as error:
+        train(run, changed)
+    assert changed.fingerprint[:12] in str(error.value)
+
+
+def test_the_same_data_in_another_folder_are_accepted(new_run, few_images, two_layers, tmp_path):
+    run = new_run("run", epochs=1, warmup_epochs=0, cooldown_epochs=0)
+    moved = dataclasses.replace(few_images, folder=shutil.copytree(few_images.folder, tmp_path / "moved"))
+    assert len(train(run, moved).history) == 1
+
+
+def test_a_checkpoint_of_another_network_is_refused(new_run, few_images, two_layers, monkeypatch):
+    run = new_run("run")
+    interrupt(run, few_images, 1)
+    monkeypatch.undo()  # now the run's own network is built: MobileNeXt
+    with pytest.raises(CheckpointError, match=r"checkpoints belongs to another network: .* start a new run"):
+        train(run, few_images)
+
+
+def test_more_images_a_step_than_there_are_is_refused(new_run, few_images, two_layers):
+    with pytest.raises(MnextError, match="batch_size=25 is more than the 24 training images"):
+        train(new_run("run", batch_size=25), few_images)
+
+
+def test_a_run_whose_configuration_was_written_again_trains(new_run, few_images, two_layers):
+    """config.json alone decides: what `start_run` returns and what `open_run` reads are the same."""
+    run = new_run("run", epochs=1, warmup_epochs=0, cooldown_epochs=0)
+    write_json(run.folder / "config.json", read_json(run.folder / "config.json"))
+    assert len(train(open_run(run.folder), few_images).history) == 1

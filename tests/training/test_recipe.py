@@ -1,0 +1,124 @@
+import dataclasses
+
+import pytest
+
+from mnext_tf.errors import ConfigError
+from mnext_tf.training.recipe import HELP, RECIPES, Recipe, check_network, check_recipe, resolve_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_named_recipe_is_valid_as_it_is(name):
+    assert resolve_recipe(name, {}) == RECIPES[name]
+    check_network("mnext", RECIPES[name])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 7, 1000])
+def test_any_number_of_epochs_is_valid_by_itself(name, epochs):
+    assert resolve_recipe(name, {"epochs": epochs}).epochs == epochs
+
+
+def test_every_field_has_a_help_text():
+    assert list(HELP) == [f.name for f in dataclasses.fields(Recipe)]
+
+
+def test_fields_that_are_not_given_stay():
+    recipe = resolve_recipe("digits", {"learning_rate": 0.02, "width": 0.5, "epochs": None})
+    assert recipe == dataclasses.replace(RECIPES["digits"], learning_rate=0.02, width=0.5)
+
+
+def test_fewer_epochs_shorten_warm_up_and_cool_down():
+    recipe = resolve_recipe("imagenet", {"epochs": 8})
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (2, 2)
+    recipe = resolve_recipe("imagenet", {"epochs": 1})
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (0, 0)
+    recipe = resolve_recipe("imagenet", {"epochs": 300})
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (3, 10)
+    recipe = resolve_recipe("imagenet", {"epochs": 8, "warmup_epochs": 5})
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"epochs": 12, "warmup_epochs": 7, "cooldown_epochs": 5},
+            r"warmup_epochs \(7\) and cooldown_epochs \(5\).*12 epochs",
+        ),
+        ({"epochs": 1, "warmup_epochs": 1}, r"warmup_epochs \(1\) and cooldown_epochs \(0\).*1 epochs"),
+        (
+            {"learning_rate": 0.01, "final_learning_rate": 0.02},
+            r"final_learning_rate \(0\.02\).*learning_rate \(0\.01\)",
+        ),
+        (
+            {"learning_rate": 1e-5, "final_learning_rate": 1e-6},
+            r"warmup_learning_rate \(0\.0001\).*learning_rate \(1e-05\)",
+        ),
+        ({"momentum": 0.0}, "nesterov needs a momentum above 0; give --nonesterov"),
+    ],
+)
+def test_two_fields_that_contradict_are_both_named(fields, text):
+    with pytest.raises(ConfigError, match=text):
+        resolve_recipe("digits", fields)
+
+
+def test_each_contradiction_has_a_way_out():
+    resolve_recipe("digits", {"epochs": 13, "warmup_epochs": 7, "cooldown_epochs": 5})
+    resolve_recipe("digits", {"momentum": 0.0, "nesterov": False})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("epochs", 0, "at least 1"),
+        ("batch_size", 1, "at least 2"),
+        ("warmup_epochs", -1, "0 or more"),
+        ("cooldown_epochs", -1, "0 or more"),
+        ("seed", -1, "0 or more"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "above 0"),
+        ("learning_rate", float("inf"), "above 0"),
+        ("warmup_learning_rate", -1.0, "above 0"),
+        ("final_learning_rate", 0.0, "above 0"),
+        ("momentum", 1.0, "below 1"),
+        ("momentum", float("nan"), "below 1"),
+        ("weight_decay", -1e-4, "at least 0"),
+        ("label_smoothing", 1.0, "below 1"),
+        ("dropout", 1.0, "below 1"),
+        ("crop_fraction", 0.0, "crop_fraction"),
+        ("crop_fraction", 1.5, "crop_fraction"),
+        ("interpolation", "lanczos", "bicubic"),
+        ("crop_scale_min", 0.0, "crop_scale_min"),
+        ("color_jitter", -0.1, "color_jitter"),
+        ("shift", 2.0, "shift"),
+    ],
+)
+def test_a_field_out_of_range_is_named(field, value, allowed):
+    with pytest.raises(ConfigError, match=field) as error:
+        resolve_recipe("digits", {field: value})
+    assert allowed in str(error.value)
+    assert str(value) in str(error.value)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"recipe must be one of .*digits.*Did you mean 'digits'"):
+        resolve_recipe("digit", {})
+    with pytest.raises(ConfigError, match=r"recipe field must be one of .*Did you mean 'learning_rate'"):
+        resolve_recipe("digits", {"learnin_rate": 0.1})
+
+
+def test_a_recipe_that_does_not_fit_the_network_is_refused():
+    half = resolve_recipe("digits", {"identity_tensor_multiplier": 0.5})
+    check_network("mnext", half)
+    with pytest.raises(ConfigError, match="only mnext has one"):
+        check_network("mobilenet_v2", half)
+    with pytest.raises(ConfigError, match="convention"):
+        check_network("mnext", RECIPES["digits"], {"convention": "tensorflow"})
+    with pytest.raises(ConfigError, match="input_size"):
+        check_network("mnext", dataclasses.replace(RECIPES["digits"], input_size=4))
+
+
+def test_a_recipe_made_by_hand_is_checked_alike():
+    check_recipe(Recipe())
+    with pytest.raises(ConfigError, match="must leave some of the 5 epochs"):
+        check_recipe(Recipe(epochs=5))
