@@ -51,10 +51,8 @@ def main() -> None:
             f"largest relative difference {networks['tflite']['max_relative_difference']:.1e}"
         )
     else:
-        print(
-            f"  untrained: largest relative difference of the logits {networks['tflite']['max_relative_difference']:.1e} "
-            f"on {verify['images']} images"
-        )
+        difference = networks["tflite"]["max_relative_difference"]
+        print(f"  untrained: largest relative difference of the logits {difference:.1e} on {verify['images']} images")
 
 
 def _tensor(end: dict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import tensorflow as tf
 
 
@@ -20,8 +22,8 @@ class SplitIdentity:
 
     The wide tensor is kept in two parts, that which the shortcuts carry and the rest. Depthwise
     convolutions work on each part, a reducing 1x1 convolution sums what its kernel's two halves give,
-    and the shortcut adds the first part only. On a host, over the full shortcut: this form 0.97 to
-    0.99, masking 1.02, slicing and concatenating 1.03.
+    and the shortcut adds the first part only. On a host, over the full shortcut, at 1/2: this form
+    0.98, masking 1.02, slicing and concatenating 1.03.
     """
 
     def __init__(self, model):
@@ -55,7 +57,7 @@ class SplitIdentity:
         strides = self._layers[name].strides
         bounds = [0, kernel.shape[-1]] if cut is None else [0, cut, kernel.shape[-1]]
         outputs = []
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in itertools.pairwise(bounds):
             total, start = None, 0
             for part in parts:
                 part, padding = self._padded(part, name)

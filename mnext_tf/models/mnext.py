@@ -74,6 +74,9 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: in
 
 def partial_shortcut(x, identity, identity_divisor: int, name: str):
     """Add the first 1/k of the channels of `identity` to those of `x`; the others get none."""
+    kept = x.shape[-1] // identity_divisor
+    if kept == 0:
+        return x
     if identity_divisor > 1:
-        identity = ChannelMask(x.shape[-1] // identity_divisor, name=f"{name}_identity_mask")(identity)
+        identity = ChannelMask(kept, name=f"{name}_identity_mask")(identity)
     return layers.Add(name=f"{name}_add")([x, identity])

@@ -14,11 +14,12 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory, cache):
-    """An untrained run: `make_run(name="mnext", identity_tensor_multiplier=0.5)`."""
+    """An untrained run: `make_run(identity_tensor_multiplier=0.5)`."""
 
-    def make(**model):
+    def make(convention=None, **model):
         folder = tmp_path_factory.mktemp("runs") / "run"
         model = {"name": "mnext", "width": 0.35, "input_size": 32, "num_classes": 10, **model}
+        model["options"] = {"convention": convention} if convention else {}
         return create_random_run(folder, model, cache_dir=str(cache))
 
     return make

@@ -33,7 +33,7 @@ def test_float_operator_is_named_and_ends_may_convert():
         op("DEQUANTIZE", "d", ("int8",), ("float32",)),
     ]
     check_full_integer(ends)
-    with pytest.raises(ExportError, match="1 operators stayed float .*: CONV_2D stem"):
+    with pytest.raises(ExportError, match=r"1 operators stayed float .*: CONV_2D stem"):
         check_full_integer([ends[0], op("CONV_2D", "stem", ("float32",), ("float32",)), ends[2]])
     with pytest.raises(ExportError, match="DEQUANTIZE middle"):
         check_full_integer([op("DEQUANTIZE", "middle", ("int8",), ("float32",)), ends[1]])

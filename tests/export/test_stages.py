@@ -7,6 +7,7 @@ import pytest
 
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
 from mnext_tf.export import stages
+from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.operators import delegation, open_interpreter, read_operators
 from mnext_tf.export.verify import compare
 from mnext_tf.files import read_json
@@ -74,28 +75,34 @@ def test_every_node_is_delegated(exported):
         assert found.left == ()
 
 
-@pytest.mark.parametrize("model", [{"name": "mobilenet_v2"}, {"name": "mnext", "identity_tensor_multiplier": 0.5}])
-def test_other_networks_are_verified_too(make_run, model):
-    result = stages.tflite(make_run(**model), "float32").result
+def test_mobilenet_v2_is_verified_too(make_run):
+    result = stages.tflite(make_run(name="mobilenet_v2", convention="tensorflow"), "float32").result
     assert result["verify"]["networks"]["tflite"]["max_relative_difference"] < 1e-4
     assert result["nodes_delegated"] == result["nodes_total"]
 
 
-def test_identity_multiplier_costs_no_wide_operator(make_run, exported):
-    """The exported form neither masks, slices nor concatenates, and adds fewer channels."""
+def test_identity_multiplier_costs_no_wide_operator(make_run):
+    """The exported form neither masks, slices nor concatenates, and is still the same network."""
     run = make_run(identity_tensor_multiplier=0.5)
-    stages.tflite(run, "float32")
-    kinds = {op.kind for op in read_operators(tflite_path(run, "tflite_float32"))}
-    assert not kinds & {"CONCATENATION", "SLICE", "STRIDED_SLICE", "SPLIT"}
-    names = [op.name for op in read_operators(tflite_path(run, "tflite_float32")) if op.kind == "MUL"]
-    assert len(names) == 1
-    assert "normalize" in names[0]
+    result = stages.tflite(run, "float32").result
+    assert result["verify"]["networks"]["tflite"]["max_relative_difference"] < 1e-4
+    assert result["nodes_delegated"] == result["nodes_total"]
+    ops = read_operators(tflite_path(run, "tflite_float32"))
+    assert not {op.kind for op in ops} & {"CONCATENATION", "SLICE", "STRIDED_SLICE", "SPLIT"}
+    multiplications = [op.name for op in ops if op.kind == "MUL"]
+    assert len(multiplications) == 1
+    assert "normalize" in multiplications[0]
 
 
-def test_a_changed_layer_is_caught_and_named(make_run, monkeypatch):
-    """One kernel goes wrong between Keras and the SavedModel: refused there, and no file is left."""
-    run = make_run()
-    stages.saved_model(run)
+@pytest.fixture
+def copy_of_exported(exported, tmp_path):
+    shutil.copytree(exported.folder, tmp_path / "run")
+    return open_run(tmp_path / "run")
+
+
+def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypatch):
+    """One kernel goes wrong between Keras and the SavedModel."""
+    run = copy_of_exported
     load = stages.load_network
 
     def perturbed(run):
@@ -105,17 +112,16 @@ def test_a_changed_layer_is_caught_and_named(make_run, monkeypatch):
         return model
 
     monkeypatch.setattr(stages, "load_network", perturbed)
-    with pytest.raises(VerificationError, match="saved_model is not the network it came from.*1e-04"):
+    with pytest.raises(VerificationError, match=r"saved_model is not the network it came from.*1e-04"):
         stages.saved_model(run, force=True)
     assert not run.stage("saved_model").exists()
 
 
-def test_a_wrong_tflite_file_names_the_layer(make_run, monkeypatch):
+def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     """The converter is given another network's graph, which differs in one layer."""
     from mnext_tf.export import frozen, saved_model, tflite
 
-    run = make_run()
-    stages.freeze(run)
+    run = copy_of_exported
     model = stages.load_network(run)
     kernel = model.get_layer("block05_expand").weights[0]
     kernel.assign(kernel * 1.5)
@@ -125,24 +131,20 @@ def test_a_wrong_tflite_file_names_the_layer(make_run, monkeypatch):
     convert = tflite.convert
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
     with pytest.raises(VerificationError, match=r"differ by .* allowed 1e-04.*goes wrong at layer block05_expand"):
-        stages.tflite(run, "float32")
+        stages.tflite(run, "float32", force=True)
     assert not run.stage("tflite_float32").exists()
     assert not list(run.folder.glob(".*partial*"))
 
 
-def test_verify_run_reads_the_files_as_they_are(exported, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(exported.folder, folder)
-    run = open_run(folder)
-    from mnext_tf.export.kinds import Tolerance
-
+def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
+    run = copy_of_exported
     assert stages.verify_run(run, Tolerance(), max_images=8)["passed"]
     other = tflite_path(run, "tflite_float32")
     other.write_bytes(tflite_path(run, "tflite_int8").read_bytes())  # not what its name says
     verified = stages.verify_run(run, Tolerance(), max_images=8)
     assert not verified["passed"]
     assert list(verified["failures"]) == ["tflite_float32"]
-    assert read_json(folder / "verify.json")["failures"] == verified["failures"]
+    assert read_json(run.folder / "verify.json")["failures"] == verified["failures"]
 
 
 def test_refusals(exported):

@@ -65,3 +65,8 @@ def test_other_networks_refuse_it(name):
     with pytest.raises(ConfigError, match=rf"0\.5 does not fit model '{name}': only mnext has one"):
         create_model(name, identity_tensor_multiplier=0.5)
     check_model_arguments(name, identity_tensor_multiplier=1)
+
+
+def test_a_part_below_one_channel_leaves_no_shortcut():
+    model = create_model("mnext", width=0.1, input_size=32, identity_tensor_multiplier=1 / 1000)
+    assert not [layer.name for layer in model.layers if layer.name.endswith(("_add", "_identity_mask"))]
