@@ -9,6 +9,7 @@ from mnext_tf.benchmark.suite import Settings, run_benchmark
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import export_tflite
+from mnext_tf.export.kinds import Tolerance
 from mnext_tf.run_folder import Run, open_run
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.start import run_config, start_run
@@ -23,6 +24,7 @@ def travel(
     *,
     cache_dir: str = "data",
     quantize: tuple[str, ...] = ("float32", "int8"),
+    tolerance: Tolerance | None = None,
     force: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> Path:
@@ -42,7 +44,7 @@ def travel(
         _train(run, dataset, log)
         for kind in quantize:
             log(f"== {model}: exporting {kind}")
-            export_tflite(run, kind, force=force, log=log)
+            export_tflite(run, kind, tolerance=tolerance, force=force, log=log)
         runs.append(run)
     log(f"== benchmark: {', '.join(benchmark.models)} at {', '.join(map(str, benchmark.input_sizes))} pixels")
     timed = run_benchmark(Path(out) / "benchmark", benchmark, cache_dir=cache_dir, force=force, reuse=True, log=log)
@@ -74,4 +76,6 @@ def _train(run: Run, dataset: Dataset, log: Callable[[str], None]) -> None:
     try:
         train(run, dataset, log=log)
     except KeyboardInterrupt as e:
-        raise KeyboardInterrupt(f"{str(e).partition(' Go on')[0]} Run the same command again to go on.") from e
+        raise KeyboardInterrupt(
+            f"{str(e).partition(' Go on')[0] or 'Interrupted.'} Run the same command again to go on."
+        ) from e

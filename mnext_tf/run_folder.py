@@ -10,9 +10,11 @@ when what goes in has changed.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
+import os
 import platform
 import shutil
 import time
@@ -51,11 +53,14 @@ class Run:
     def manifest(self, stage: str) -> dict | None:
         path = self.stage(stage) / "manifest.json"
         try:
-            return read_json(path)
+            manifest = read_json(path)
+            if not (isinstance(manifest, dict) and "result" in manifest):
+                raise ValueError("it has no result")
+            return manifest
         except FileNotFoundError:
             return None
         except ValueError as e:
-            raise MnextError(f"{path} is damaged ({e}). Delete that folder; the stage then runs again.") from e
+            raise MnextError(f"{path} is damaged ({e}). Delete that file; the stage then runs again.") from e
 
 
 @dataclass(frozen=True)
@@ -83,33 +88,50 @@ def open_run(folder: Path) -> Run:
     path = folder / "config.json"
     if not path.is_file():
         what = "is no run folder (it has no config.json)" if folder.is_dir() else "does not exist"
+        what = "is a file, not a run folder" if folder.is_file() else what
         raise ConfigError(f"{folder} {what}. `python -m pipelines.train` makes a run folder; give its path with --run.")
     try:
         config = read_json(path)
     except ValueError as e:
-        raise ConfigError(f"{path} is damaged: {e}.") from e
+        raise ConfigError(f"{path} is damaged: {e}. Restore it, or delete {folder} and train again.") from e
     if not (isinstance(config, dict) and "init" in config):
         raise ConfigError(f"{path} was written by another program: {folder} is no run folder.")
-    return Run(folder, config)
+    return Run(folder, _Config(path, config))
+
+
+class _Config(dict):
+    """A run's configuration; what it lacks is the file's fault."""
+
+    def __init__(self, path: Path, config: dict):
+        super().__init__(config)
+        self._path = path
+
+    def __missing__(self, key: str):
+        raise ConfigError(
+            f"{self._path} is damaged: it lacks {key!r}. Restore it, or delete its folder and train again."
+        )
 
 
 def list_runs(root: Path) -> list[Run]:
-    """Run folders directly below `root` and one folder deeper, oldest first."""
+    """Run folders directly below `root` and one folder deeper, oldest first; what is none is passed over."""
     root = Path(root)
-    found = [open_run(p.parent) for pattern in ("*/config.json", "*/*/config.json") for p in root.glob(pattern)]
+    found = []
+    for path in (p for pattern in ("*/config.json", "*/*/config.json") for p in root.glob(pattern)):
+        with contextlib.suppress(ConfigError):  # another program's config.json, or a damaged one
+            found.append(open_run(path.parent))
     return sorted(found, key=lambda run: run.config.get("created", ""))
 
 
-def latest_run(root: Path, *, init: str = "trained") -> Run:
-    """The newest run below `root` with such weights; ConfigError says which command makes one."""
-    runs = [run for run in list_runs(root) if run.config["init"] == init]
+def latest_run(root: Path) -> Run:
+    """The newest finished run below `root`, else the newest unfinished one; ConfigError says what makes one."""
+    runs = [run for run in list_runs(root) if run.trained]
     if not runs:
         make = "python -m pipelines.train --model=mnext"
         raise ConfigError(
             f"No trained run under {root}/. `{make}` makes one; `--run=PATH` names one elsewhere; "
             "`--init=random` exports an untrained network."
         )
-    return runs[-1]
+    return next((run for run in reversed(runs) if run.manifest("train")), runs[-1])
 
 
 def run_stage(
@@ -138,7 +160,7 @@ def run_stage(
     relevant = {k: v for k, v in versions().items() if k != "python"}
     key = sha256_of({"stage": name, "inputs": hashes, "settings": settings, "versions": relevant, "code": _code()})
     manifest = run.manifest(name)
-    if not force and manifest and manifest["key"] == key and _outputs_are_whole(folder, manifest):
+    if not force and manifest and manifest.get("key") == key and _outputs_are_whole(folder, manifest):
         log(f"{name}: unchanged, kept {folder}")
         return StageResult(folder, manifest, skipped=True)
 
@@ -155,6 +177,7 @@ def run_stage(
                 "created": now(),
                 "seconds": round(time.monotonic() - start, 1),
                 "inputs": hashes,
+                "input_files": {k: os.path.relpath(p, run.folder) for k, p in inputs.items()},
                 "settings": settings,
                 "outputs": outputs,
                 "versions": versions(),
@@ -167,6 +190,20 @@ def run_stage(
     return StageResult(folder, read_json(folder / "manifest.json"), skipped=False)
 
 
+def is_current(run: Run, name: str) -> bool:
+    """Whether a stage's files are whole and were made from what the run's folder holds now."""
+    manifest = run.manifest(name)
+    if not manifest or not _outputs_are_whole(run.stage(name), manifest):
+        return False
+    for key, file in manifest.get("input_files", {}).items():
+        path, stage = run.folder / file, Path(file).parts[0]
+        if not path.exists() or sha256(path) != manifest["inputs"][key]:
+            return False
+        if stage in ("saved_model", "frozen", "reference") and not is_current(run, stage):
+            return False
+    return True
+
+
 @functools.cache
 def _code() -> str:
     """Of the code that decides what an export contains: an update of it makes stages run again."""
@@ -175,7 +212,7 @@ def _code() -> str:
 
 
 def _outputs_are_whole(folder: Path, manifest: dict) -> bool:
-    return all((folder / p).is_file() and sha256(folder / p) == h for p, h in manifest["outputs"].items())
+    return all((folder / p).is_file() and sha256(folder / p) == h for p, h in manifest.get("outputs", {}).items())
 
 
 def require_weights(run: Run) -> Path:

@@ -6,18 +6,21 @@ import errno
 import importlib.abc
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import flags
 
-from mnext_tf.errors import MnextError
+from mnext_tf.errors import ConfigError, MnextError
+
+_go_on = "run the same command again"
 
 flags.DEFINE_bool("help", False, "Show this help.", short_name="h")
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Parse the flags, call `main()`, and leave with 0 (done), 1 (error), 2 (wrong flag) or 130 (ctrl-C).
+    """Parse the flags, call `main()`, and leave with 0 (done), 1 (error), 2 (wrong flag) or 130 (ctrl-C, SIGTERM).
 
     TensorFlow must not have been imported before: `--help` and a wrong flag answer within a second.
     """
@@ -29,18 +32,19 @@ def run(main: Callable[[], int | None]) -> None:
             raise flags.Error(f"unexpected argument {rest[0]!r}; every argument is a flag, written --name=value.")
     except flags.Error as e:
         names = " ".join(f"--{f.name}" for f in _key_flags())
-        sys.exit(_complain(f"{e}\nFlags of {_command(module)}: {names}\nMore: {_command(module)} --help", 2))
+        sys.exit(_complain(f"{_plainly(e)}\nFlags of {_command(module)}: {names}\nMore: {_command(module)} --help", 2))
     if flags.FLAGS.help:
         print(_help(module))
         sys.exit(0)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
     sys.meta_path.insert(0, _QuietTensorFlow())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ctrl-C: half-written files are removed
     try:
         sys.exit(main() or 0)
     except MnextError as e:
         sys.exit(_complain(str(e), 1))
     except KeyboardInterrupt as e:
-        sys.exit(_complain(str(e) or "Interrupted. Run the same command again to go on.", 130))
+        sys.exit(_complain(str(e) or f"Interrupted. {_go_on[0].upper()}{_go_on[1:]} to go on.", 130))
     except Exception as e:
         # TensorFlow and HDF5 wrap the system's error in types of their own.
         if isinstance(e, OSError) or "No space left on device" in str(e):
@@ -73,11 +77,25 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
         return spec
 
 
+def goes_on_by(command: str) -> None:
+    """From here on an error or ctrl-C names `command` as that which goes on, not the same command again."""
+    global _go_on
+    _go_on = f"run {command}"
+
+
 def log(text: str) -> None:
     """A line of progress, above any progress bar."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+def whole_numbers(flag: str, values: list) -> tuple[int, ...]:
+    """A list flag's values. Raises ConfigError for anything else."""
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError:
+        raise ConfigError(f"--{flag} takes whole numbers with commas between; received {','.join(values)!r}.") from None
 
 
 def _complain(text: str, code: int) -> int:
@@ -89,12 +107,18 @@ def _explain(e: Exception) -> str:
     code, where = getattr(e, "errno", None), f" {e.filename}" if getattr(e, "filename", None) else ""
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(e):
         return (
-            f"The disk is full while writing{where}. Free some space, or choose another disk, and run the same "
-            "command again; nothing half-written is left."
+            f"The disk is full while writing{where}. Free some space, or choose another disk, and {_go_on}; "
+            "nothing half-written is left."
         )
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"No permission to use{where} ({e.strerror}). Choose another folder, or change its permissions."
     return f"{getattr(e, 'strerror', None) or e}{where}"
+
+
+def _plainly(e: flags.Error) -> str:
+    """Python's words for a number that is none, in a user's."""
+    text = str(e).replace("invalid literal for int() with base 10: ", "must be a whole number, not ")
+    return text.replace("could not convert string to float: ", "must be a number, not ")
 
 
 def _command(module) -> str:

@@ -24,6 +24,11 @@ _MODELS = flags.DEFINE_list(
     f"Networks, of {', '.join([*list_models(), *RIVALS])}. The first is what the others are compared with.",
 )
 _WIDTH = flags.DEFINE_float("width", _D.width, "Width multiplier of every network.")
+_IDENTITY = flags.DEFINE_float(
+    "identity_tensor_multiplier",
+    _D.identity_tensor_multiplier,
+    "Share 1/k of the channels that mnext's shortcuts carry.",
+)
 _INPUT_SIZE = flags.DEFINE_list("input_size", list(_D.input_sizes), "Sides of the input in pixels, such as 192,224.")
 _QUANTIZE = flags.DEFINE_list("quantize", list(_D.quantize), f"Precisions, of {', '.join(QUANTIZE)}.")
 _THREADS = flags.DEFINE_list("threads", list(_D.threads), "Numbers of threads, such as 1,2.")
@@ -38,15 +43,16 @@ _FORCE = flags.DEFINE_bool("force", False, "Export again even where nothing chan
 
 def main() -> None:
     if _RUN.value:
-        clash = [f for f in ("models", "width", "input_size") if flags.FLAGS[f].present]
+        clash = [f for f in ("models", "width", "identity_tensor_multiplier", "input_size") if flags.FLAGS[f].present]
         if clash:
             raise ConfigError(f"--run and --{clash[0]} contradict each other: a run says what its network is.")
     settings = Settings(
         models=tuple(_MODELS.value),
         width=_WIDTH.value,
-        input_sizes=_whole_numbers("input_size", _INPUT_SIZE.value),
+        identity_tensor_multiplier=_IDENTITY.value,
+        input_sizes=_cli.whole_numbers("input_size", _INPUT_SIZE.value),
         quantize=tuple(_QUANTIZE.value),
-        threads=_whole_numbers("threads", _THREADS.value),
+        threads=_cli.whole_numbers("threads", _THREADS.value),
         rounds=_ROUNDS.value,
         runs_per_round=_RUNS_PER_ROUND.value,
         runs=tuple(_RUN.value),
@@ -54,13 +60,6 @@ def main() -> None:
     out = run_benchmark(Path(_OUT.value), settings, force=_FORCE.value, log=_cli.log)
     print(format_table(read_results(out).rows))
     print(f"\n{out / 'benchmark.csv'}")
-
-
-def _whole_numbers(flag: str, values: list) -> tuple[int, ...]:
-    try:
-        return tuple(int(value) for value in values)
-    except ValueError:
-        raise ConfigError(f"--{flag} takes whole numbers with commas between; received {','.join(values)!r}.") from None
 
 
 if __name__ == "__main__":

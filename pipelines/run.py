@@ -8,7 +8,7 @@ from __future__ import annotations
 from absl import flags
 
 from mnext_tf.errors import one_of
-from mnext_tf.export.kinds import QUANTIZE
+from mnext_tf.export.kinds import QUANTIZE, Tolerance
 from mnext_tf.models import list_models
 from mnext_tf.training.recipe import check_network
 from pipelines import _cli, _recipe
@@ -18,11 +18,14 @@ OUT = flags.DEFINE_string("out", "runs/demo", "Folder for all of it; the report 
 KINDS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
 BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks that are timed.")
 THREADS = flags.DEFINE_list("threads", "1,2", "Numbers of threads to time.")
+MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
+MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
 FORCE = flags.DEFINE_bool("force", False, "Export and time again even if nothing has changed.")
 flags.adopt_module_key_flags(_recipe)
 
 
 def main() -> None:
+    tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     recipe = _recipe.recipe()
     for model in MODELS.value:
         one_of("model", model, list_models())
@@ -38,9 +41,10 @@ def main() -> None:
     benchmark = Settings(
         models=tuple(timed),
         width=recipe.width,
+        identity_tensor_multiplier=recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
         quantize=tuple(KINDS.value),
-        threads=tuple(int(n) for n in THREADS.value),
+        threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
     report = travel(
@@ -51,6 +55,7 @@ def main() -> None:
         benchmark,
         cache_dir=_recipe.CACHE_DIR.value,
         quantize=tuple(KINDS.value),
+        tolerance=tolerance,
         force=FORCE.value,
         log=_cli.log,
     )

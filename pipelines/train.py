@@ -36,18 +36,27 @@ def main() -> None:
     if RESUME.value:
         from mnext_tf.training.start import resume_run
 
-        run = resume_run(RUN.value, {**_recipe.given(), **options, "model": MODEL.value}, root=RUNS_ROOT.value)
-        # Prepared data is found again by the folder that the run's configuration names.
-        data_dir = _recipe.DATA_DIR.value or run.config["dataset"]["folder"]
+        if _recipe.RECIPE.value:
+            raise ConfigError("--resume goes on with the run's own recipe; leave --recipe away.")
+        given = {**_recipe.given(), **options, "model": MODEL.value}
+        if not _recipe.DATA_DIR.value:
+            given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
+        run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
     else:
-        model, recipe, data_dir = MODEL.value or "mnext", _recipe.recipe(), _recipe.DATA_DIR.value
+        model, recipe = MODEL.value or "mnext", _recipe.recipe()
         check_network(model, recipe, options)
 
-    dataset = _recipe.open_data(data_dir)
+    if RESUME.value and not _recipe.DATA_DIR.value:
+        from mnext_tf.data import reopen_dataset
+
+        dataset = reopen_dataset(run.config["dataset"], run.config["model"]["num_classes"], log=_cli.log)
+    else:
+        dataset = _recipe.open_data(_recipe.DATA_DIR.value)
     if not RESUME.value:
         from mnext_tf.training.start import start_run
 
         run = start_run(OUT.value, model, recipe, dataset, options=options, root=RUNS_ROOT.value)
+    _cli.goes_on_by(f"python -m pipelines.train --resume --run={run.folder}")
     _cli.log(
         f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"

@@ -5,6 +5,7 @@ python -m pipelines.verify --run=runs/... --max_accuracy_drop=0.5
 
 from absl import flags
 
+from mnext_tf.errors import ConfigError
 from mnext_tf.export.kinds import Tolerance
 from pipelines import _cli, _runs
 
@@ -15,9 +16,11 @@ MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Validation images, at mos
 
 
 def main() -> int | None:
+    if MAX_IMAGES.value is not None and MAX_IMAGES.value < 1:
+        raise ConfigError(f"--max_images must be at least 1; received {MAX_IMAGES.value}.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     run = _runs.select_run()
-    from mnext_tf.export.stages import verify_run
+    from mnext_tf.export.verify_run import verify_run
 
     verified = verify_run(run, tolerance, max_images=MAX_IMAGES.value, log=_cli.log)
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")

@@ -7,6 +7,7 @@ import pytest
 
 from mnext_tf.files import (
     read_json,
+    reserve,
     sha256,
     sha256_of,
     write_beside,
@@ -118,3 +119,20 @@ def test_csv_has_every_column_of_every_row(tmp_path):
     write_csv(tmp_path / "a.csv", [{"a": 1, "b": 2}, {"b": 3, "c": "x,y"}])
     with open(tmp_path / "a.csv", newline="") as f:
         assert list(csv.DictReader(f)) == [{"a": "1", "b": "2", "c": ""}, {"a": "", "b": "3", "c": "x,y"}]
+
+
+@pytest.mark.parametrize("write", [write_beside, write_folder_beside])
+def test_an_error_of_the_system_names_the_file_that_was_meant(tmp_path, write):
+    def fail(filename):
+        with write(tmp_path / "a") as temporary:
+            raise OSError(28, "No space left on device", *([str(temporary)] if filename else []))
+
+    for filename in (False, True):  # a full disk's error names none
+        with pytest.raises(OSError, match="No space") as caught:
+            fail(filename)
+        assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_space_is_reserved(tmp_path):
+    reserve(tmp_path / "a", (1 << 20) + 5)
+    assert (tmp_path / "a").stat().st_size == (1 << 20) + 5

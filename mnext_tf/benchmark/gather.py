@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json
-from mnext_tf.run_folder import Run
+from mnext_tf.run_folder import Run, is_current
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _NAMES = {
@@ -114,7 +114,7 @@ def _read_export(run: Run, label: str) -> Export:
             created=manifest["created"],
             versions=manifest["versions"],
             images=checked.get("images", 0),
-            passed=checked.get("passed"),
+            passed=checked.get("passed") and is_current(run, folder.name),
             checks={
                 form: Check(
                     numbers["accuracy"],

@@ -94,7 +94,7 @@ def benchmark(
       runs_per_round: measured inferences of a case in each round.
       warmup: unmeasured inferences before them; they fill the caches after the previous case.
       seed: of the random pixels.
-      make_runner: (file, threads, seed) -> object with `invoke()`; LiteRT by default.
+      make_runner: (file, threads) -> object with `fill(seed)` and `invoke()`; LiteRT by default.
       clock: seconds.
       memory: (file, threads) -> (peak memory in units of 1e6 bytes or None, reason).
 
@@ -110,9 +110,11 @@ def benchmark(
     for case in cases:
         times = []
         for _ in range(INIT_REPEATS):
+            runner = None  # its end must not fall into the next one's beginning
             start = clock()
-            runner = make_runner(case.file, case.threads, seed)
+            runner = make_runner(case.file, case.threads)
             times.append((clock() - start) * 1e3)
+        runner.fill(seed)
         runners.append(runner)
         init_ms.append(float(np.median(times)))
 

@@ -11,13 +11,9 @@ from mnext_tf.errors import ExportError
 
 
 class LiteRTRunner:
-    """Builds the interpreter, allocates its tensors and fills the input with random pixels.
+    """Builds the interpreter and allocates its tensors. ExportError where the file is missing or no model."""
 
-    Pixels are whole numbers of [0, 255], shifted to [-128, 127] for an int8 input. ExportError where
-    the file is missing or no model.
-    """
-
-    def __init__(self, file: Path, threads: int, seed: int):
+    def __init__(self, file: Path, threads: int):
         try:
             self._interpreter = Interpreter(str(file), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -25,6 +21,9 @@ class LiteRTRunner:
             raise ExportError(
                 f"{file} cannot be run: {e}. `python -m pipelines.export_tflite --force` makes a run's file again."
             ) from e
+
+    def fill(self, seed: int) -> None:
+        """Random pixels into the input: whole numbers of [0, 255], shifted to [-128, 127] for int8."""
         details = self._interpreter.get_input_details()[0]
         pixels = np.random.default_rng(seed).integers(0, 256, details["shape"])
         if details["dtype"] == np.int8:

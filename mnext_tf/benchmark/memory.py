@@ -42,7 +42,8 @@ def measure_here(file: Path, threads: int) -> dict:
 
     reset = _reset_peak()
     before, peak_before = _resident_and_peak()
-    runner = LiteRTRunner(file, threads, seed=0)
+    runner = LiteRTRunner(file, threads)
+    runner.fill(seed=0)
     for _ in range(INVOCATIONS):
         runner.invoke()
     peak = _resident_and_peak()[1]

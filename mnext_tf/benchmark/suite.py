@@ -16,7 +16,8 @@ from mnext_tf.errors import ConfigError, MnextError, one_of
 from mnext_tf.export import QUANTIZE, create_random_run, export_tflite
 from mnext_tf.export.operators import delegation
 from mnext_tf.files import sha256, sha256_of
-from mnext_tf.models import check_model_arguments, list_models
+from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
+from mnext_tf.models.registry import identity_divisor
 from mnext_tf.run_folder import Run, open_run
 
 
@@ -26,6 +27,7 @@ class Settings:
 
     models: tuple[str, ...] = ("mnext", "mobilenet_v2")
     width: float = 1.0
+    identity_tensor_multiplier: float = 1.0  # of those networks that have one
     input_sizes: tuple[int, ...] = (224,)
     quantize: tuple[str, ...] = ("float32", "int8")
     threads: tuple[int, ...] = (1, 2)
@@ -62,6 +64,7 @@ class Settings:
             for input_size in self.input_sizes:
                 known = model if model in list_models() else "mobilenet_v2"
                 check_model_arguments(known, width=self.width, input_size=input_size)
+                identity_divisor(self.identity_tensor_multiplier)
                 for quantize in self.quantize if model in RIVALS else ():
                     check_rival(model, quantize, input_size)
 
@@ -70,7 +73,12 @@ class Settings:
         what = (
             {"run": self.runs}
             if self.runs
-            else {"models": self.models, "width": (self.width,), "input_size": self.input_sizes}
+            else {
+                "models": self.models,
+                "width": (self.width,),
+                "identity_tensor_multiplier": (self.identity_tensor_multiplier,),
+                "input_size": self.input_sizes,
+            }
         )
         flags = {
             **what,
@@ -163,7 +171,9 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, 
         return
     for input_size in settings.input_sizes:
         for name in settings.models:
-            folder = out / "models" / f"{name}_{float(settings.width)}_{input_size}"
+            identity = settings.identity_tensor_multiplier if has_identity_tensor_multiplier(name) else 1.0
+            part = "" if identity == 1 else f"_id{identity:g}"
+            folder = out / "models" / f"{name}_{float(settings.width)}{part}_{input_size}"
             if name in RIVALS:
                 export = _rival_exporter(folder, settings.width, input_size, force, log)
             else:
@@ -172,7 +182,7 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, 
                     "width": settings.width,
                     "num_classes": 1000,
                     "input_size": input_size,
-                    "identity_tensor_multiplier": 1.0,
+                    "identity_tensor_multiplier": identity,
                     "dropout": 0.2,
                     "options": {},
                 }

@@ -10,6 +10,7 @@ from mnext_tf.data.dataset import (
     eval_batches,
     naming_damage,
     open_dataset,
+    reopen_dataset,
     steps_per_epoch,
     train_batches,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "eval_batches",
     "naming_damage",
     "open_dataset",
+    "reopen_dataset",
     "steps_per_epoch",
     "train_batches",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.augment import Augment
-from mnext_tf.data.opening import Dataset, open_dataset
+from mnext_tf.data.opening import Dataset, open_dataset, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
 from mnext_tf.errors import ConfigError, DataError, one_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "eval_batches",
     "naming_damage",
     "open_dataset",
+    "reopen_dataset",
     "steps_per_epoch",
     "train_batches",
 ]
@@ -93,7 +94,10 @@ def eval_batches(
     split: str = "validation",
     max_images: int | None = None,
 ):
-    """A tf.data.Dataset of images and labels as in `train_batches`, in stored order, the last batch smaller."""
+    """A tf.data.Dataset of images and labels as in `train_batches`, in stored order, the last batch smaller.
+
+    `max_images` takes that many, evenly spaced over the split: shards may be sorted by class.
+    """
     import tensorflow as tf
 
     one_of("split", split, tfrecord.SPLITS)
@@ -106,13 +110,15 @@ def eval_batches(
         encoded, label = tfrecord.parse(record)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
-    batches = (
-        tf.data.TFRecordDataset(_shards(dataset, split))
-        .take(-1 if max_images is None else max_images)
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    records = tf.data.TFRecordDataset(_shards(dataset, split))
+    if max_images is not None and max_images < dataset.splits[split]:
+        chosen = tf.constant(np.linspace(0, dataset.splits[split] - 1, max_images).round().astype(np.int64))
+        records = (
+            records.enumerate()
+            .filter(lambda position, _: tf.reduce_any(tf.equal(chosen, position)))
+            .map(lambda _, record: record)
+        )
+    batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
     return _in_order(batches)
 
 

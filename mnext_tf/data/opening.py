@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ class Dataset:
 
     splits: images in "train" and "validation". label_offset: the stored label of class 0.
     fingerprint: sha256 of labels and encoded bytes. skipped: damaged files left out when the shards
-    were written. class_counts: images per class, for each split.
+    were written. class_counts: images per class, for each split. cache_dir: where dataset.json of shards
+    that came without one is kept.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Dataset:
     fingerprint: str
     skipped: int
     class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    cache_dir: Path | None = None
 
     @property
     def num_classes(self) -> int:
@@ -73,11 +76,34 @@ def open_dataset(
     ):
         if given is not None and given != held:
             raise ConfigError(f"{what}={given} was given, but {dataset.name} has {what} {held}. Leave it out.")
+    if log and (
+        lacking := [n for n, k in zip(dataset.class_names, dataset.class_counts["train"], strict=True) if not k]
+    ):
+        log(
+            f"warning: {dataset.name} has no training image of {len(lacking)} of {dataset.num_classes} classes: "
+            f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}. Are label_offset and num_classes right?"
+        )
     if log and dataset.skipped:
         sidecar = dataset.folder / tfrecord.SIDECAR
         first = "; ".join(f"{path} ({reason})" for path, reason in files.read_json(sidecar)["skipped"][:3])
         log(f"{dataset.name}: {dataset.skipped} damaged files skipped: {first}. All are listed in {sidecar}.")
     return dataset
+
+
+def reopen_dataset(description: dict, num_classes: int, *, log: Callable[[str], None] | None = None) -> Dataset:
+    """The data set that `description`, the dataset of a run's configuration, names; as `open_dataset`."""
+    folder = Path(description["folder"])
+    if not folder.exists() and description["name"] == "digits":
+        return open_dataset(None, folder.parent, log=log)  # the embedded data can be written again
+    if not folder.exists():
+        raise DataError(
+            f"{folder}, the data of the run, does not exist. Put it back; what was prepared from photographs is made "
+            "again by `python -m pipelines.train --resume --run=RUN --data_dir=PHOTOGRAPHS`."
+        )
+    cache_dir = description.get("cache_dir")
+    if cache_dir is None:
+        return open_dataset(folder, log=log)
+    return open_dataset(folder, cache_dir, label_offset=description["label_offset"], num_classes=num_classes, log=log)
 
 
 def _open_digits(cache_dir: Path) -> Dataset:
@@ -133,7 +159,7 @@ def _open_foreign_shards(data_dir, cache_dir, shards, label_offset, num_classes)
         tfrecord.write_sidecar(
             target, name=name, class_names=class_names, label_offset=label_offset, summaries=summaries
         )
-    return _read(data_dir, target)
+    return dataclasses.replace(_read(data_dir, target), cache_dir=cache_dir)
 
 
 def _read(shard_folder: Path, sidecar_folder: Path) -> Dataset:

@@ -64,7 +64,7 @@ class SplitIdentity:
                 stop = start + part.shape[-1]
                 with tf.name_scope(name):
                     y = tf.nn.conv2d(part, kernel[:, :, start:stop, low:high], strides, padding)
-                    y = tf.nn.bias_add(y, bias[low:high]) if total is None else y
+                    y = y + bias[low:high] if total is None else y
                 with tf.name_scope(f"{name}_partial_sum"):
                     total = y if total is None else total + y
                 start = stop
@@ -80,7 +80,7 @@ class SplitIdentity:
             with tf.name_scope(name):
                 strides = (1, *self._layers[name].strides, 1)
                 y = tf.nn.depthwise_conv2d(part, kernel[:, :, start:stop], strides, padding)
-                y = tf.nn.bias_add(y, bias[start:stop])
+                y = y + bias[start:stop]  # BiasAdd here trips Grappler, which complains loudly
             outputs.append(self._activated(y, name))
             start = stop
         return outputs

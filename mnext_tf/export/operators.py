@@ -37,13 +37,16 @@ def open_interpreter(path: Path, *, threads: int = 1, delegate: bool = True, kee
     from ai_edge_litert import interpreter as litert
 
     resolver = litert.OpResolverType.AUTO if delegate else litert.OpResolverType[NO_DELEGATE]
-    interpreter = litert.Interpreter(
-        str(path),
-        num_threads=threads,
-        experimental_op_resolver_type=resolver,
-        experimental_preserve_all_tensors=keep_all,
-    )
-    interpreter.allocate_tensors()
+    try:
+        interpreter = litert.Interpreter(
+            str(path),
+            num_threads=threads,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=keep_all,
+        )
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as e:
+        raise ExportError(f"{path} cannot be run as TFLite: {e}. python -m pipelines.export_tflite makes it.") from e
     return interpreter
 
 

@@ -7,16 +7,24 @@ Every stage runs its network on the same validation images and compares with the
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, open_dataset
+from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError, one_of
 from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, stage_name
-from mnext_tf.export.verify import compare, failures, layer_differences, refuse, worst_layer
+from mnext_tf.export.verify import (
+    FLOAT_TOLERANCE,
+    compare,
+    failures,
+    layer_differences,
+    refuse,
+    rounding_noise,
+)
 from mnext_tf.files import sha256, write_csv, write_json
 from mnext_tf.models import create_model_from
 from mnext_tf.run_folder import Run, StageResult, require_weights, run_stage
@@ -43,22 +51,23 @@ def validation_images(
     dataset = run_dataset(run, log)
     preprocess = Preprocess.from_dict(run.config["preprocess"])
     with naming_damage(dataset, "validation"):
-        batches = list(eval_batches(dataset, preprocess, 64, max_images=max_images or run.config["verify_images"]))
+        batches = list(
+            eval_batches(
+                dataset, preprocess, 64, max_images=run.config["verify_images"] if max_images is None else max_images
+            )
+        )
     return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
 
 
 def run_dataset(run: Run, log: Log | None = None) -> Dataset:
     """The data a run was made with. Raises ConfigError where it has changed since."""
-    folder = Path(run.config["dataset"]["folder"])
-    if not folder.exists() and run.config["dataset"]["name"] == "digits":
-        open_dataset(None, folder.parent)  # the embedded data can be written again
-    dataset = open_dataset(folder, log=log)
+    dataset = reopen_dataset(run.config["dataset"], len(run.config["class_names"]), log=log)
     if dataset.fingerprint != run.config["dataset"]["fingerprint"]:
         raise ConfigError(f"The data in {dataset.folder} has changed since {run.folder} was made. Train again.")
     return dataset
 
 
-def reference(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+def reference(run: Run, *, log: Log | None = None) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 
     def build(folder: Path) -> dict:
@@ -68,7 +77,7 @@ def reference(run: Run, *, force: bool = False, log: Log | None = None) -> Stage
         np.save(folder / "labels.npy", labels)
         return {"images": len(images), "measured": compare(logits, logits, labels)}
 
-    return _stage(run, "reference", {"weights": require_weights(run)}, {}, build, force, log)
+    return _stage(run, "reference", {"weights": require_weights(run)}, {}, build, False, log)
 
 
 def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
@@ -80,7 +89,7 @@ def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> Sta
 
         write_saved_model(load_network(run), run.config["class_names"], folder)
         write_json(folder / "preprocess.json", run.config["preprocess"])
-        return _verified(run, "saved_model", load_saved_model(folder), expected)
+        return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
 
     return _stage(
         run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log
@@ -96,7 +105,7 @@ def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageRes
         from mnext_tf.export.frozen import load_frozen, write_frozen
 
         nodes = write_frozen(source.folder, folder / "frozen.pb")
-        return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected)}
+        return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected, folder)}
 
     return _stage(
         run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log
@@ -115,7 +124,8 @@ def tflite(
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an int8 file; None takes 200, untrained 32.
+    `calibration_count` images set the ranges of an int8 file. None for it or for `tolerance` takes what
+    the file that is there was made with, else 200 (untrained 32) and `Tolerance()`.
 
     Raises ExportError where batch norms were left over or int8 is not whole, VerificationError where
     the file is not the network it came from; no file is left then.
@@ -124,10 +134,13 @@ def tflite(
     one_of("io_type", io_type, IO_TYPES)
     if io_type != "int8" and quantize != "int8":
         raise ConfigError(f"io_type={io_type} is for quantize=int8; {quantize} files take and give float32.")
-    calibration_count = CALIBRATION_IMAGES[run.config["init"]] if calibration_count is None else calibration_count
+    name = stage_name(quantize, io_type)
+    before = (run.manifest(name) or {}).get("settings", {})
+    if calibration_count is None:
+        calibration_count = before.get("calibration_count", CALIBRATION_IMAGES[run.config["init"]])
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
-    tolerance = tolerance or Tolerance()
+    tolerance = tolerance or Tolerance(**before.get("tolerance", {}))
     source = freeze(run, log=log)
     settings = {"quantize": quantize, "tolerance": vars(tolerance)}
     if quantize == "int8":
@@ -136,7 +149,6 @@ def tflite(
     def build(folder: Path) -> dict:
         return _build_tflite(run, source.folder / "frozen.pb", folder, quantize, io_type, calibration_count, tolerance)
 
-    name = stage_name(quantize, io_type)
     return _stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force, log)
 
 
@@ -161,8 +173,10 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
     ours = np.load(expected.folder / "logits.npy")
     measured = compare(run_network(TFLiteNetwork(path), images), ours, labels)
     found = failures(quantize, measured, expected.result["measured"], tolerance, trained=run.trained)
-    rows = layer_differences(load_network(run), path, images[:8])
-    refuse(f"{path.name} ({quantize})", found, rows)
+    model = load_network(run)
+    rows = layer_differences(model, path, images[:8])
+    noise = rounding_noise(model, images[:32]) if found and quantize in FLOAT_TOLERANCE else 0.0
+    refuse(f"{path.name} ({quantize})", found, rows, noise)
     write_csv(folder / "layers.csv", rows)
     verify = {
         "images": len(images),
@@ -192,51 +206,6 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
     }
 
 
-def verify_run(run: Run, tolerance: Tolerance, *, max_images: int | None = None, log: Log | None = None) -> dict:
-    """Run Keras, SavedModel, frozen graph and every TFLite file of `run` on the same validation images.
-
-    Reads the files as they are now, and writes `verify.json` into the run's folder.
-
-    Returns:
-      {images, passed, networks: {name: numbers of `compare`}, failures: {name: what is wrong}}.
-
-    Raises ConfigError where nothing has been exported yet.
-    """
-    from mnext_tf.export.frozen import load_frozen
-    from mnext_tf.export.saved_model import load_saved_model
-    from mnext_tf.export.tflite import TFLiteNetwork
-
-    exported = {}  # name -> (kind, function that opens it)
-    if run.manifest("saved_model"):
-        exported["saved_model"] = ("saved_model", lambda: load_saved_model(run.stage("saved_model")))
-    if run.manifest("frozen"):
-        exported["frozen"] = ("frozen", lambda: load_frozen(run.stage("frozen") / "frozen.pb"))
-    for folder in sorted(run.folder.glob("tflite_*/manifest.json")):
-        manifest = run.manifest(folder.parent.name)
-        path = folder.parent / manifest["result"]["file"]
-        exported[folder.parent.name] = (manifest["settings"]["quantize"], lambda path=path: TFLiteNetwork(path))
-    if not exported:
-        raise ConfigError(
-            f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."
-        )
-
-    images, labels = validation_images(run, log, max_images=max_images)
-    model = load_network(run)
-    expected = run_network(keras_function(model), images)
-    networks, failed = {"keras": compare(expected, expected, labels)}, {}
-    for name, (kind, open_network) in exported.items():
-        networks[name] = compare(run_network(open_network(), images), expected, labels)
-        found = failures(kind, networks[name], networks["keras"], tolerance, trained=run.trained)
-        if found:
-            failed[name] = "; ".join(found)
-            if name.startswith("tflite"):
-                path = run.stage(name) / run.manifest(name)["result"]["file"]
-                failed[name] += f". By layers, {worst_layer(layer_differences(model, path, images[:8]))}"
-    verified = {"images": len(images), "passed": not failed, "networks": networks, "failures": failed}
-    write_json(run.folder / "verify.json", verified)
-    return verified
-
-
 def keras_function(model):
     """The network as Keras computes it, compiled."""
     import tensorflow as tf
@@ -258,12 +227,29 @@ def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
     return f"{m['name']}_{float(m['width'])}{part}_{m['input_size']}_{kind}.tflite"
 
 
-def _verified(run: Run, kind: str, network, expected: StageResult) -> dict:
+def _verified(run: Run, kind: str, network, expected: StageResult, folder: Path) -> dict:
     """Compare a function of images with the reference logits; raises VerificationError."""
     images, labels = validation_images(run)
     measured = compare(run_network(network, images), np.load(expected.folder / "logits.npy"), labels)
-    refuse(kind, failures(kind, measured, expected.result["measured"], Tolerance(), trained=run.trained))
+    found = failures(kind, measured, expected.result["measured"], Tolerance(), trained=run.trained)
+    if found:
+        model = load_network(run)
+        refuse(kind, found, _layers(model, kind, folder, images[:8]), rounding_noise(model, images[:32]))
     return {"images": len(images), "measured": measured}
+
+
+def _layers(model, kind: str, folder: Path, images: np.ndarray) -> list[dict]:
+    """Differences by layer of a SavedModel or frozen graph, which TFLite lets us look into."""
+    from mnext_tf.export.frozen import write_frozen
+    from mnext_tf.export.tflite import convert
+
+    with tempfile.TemporaryDirectory() as scratch:
+        frozen = folder / "frozen.pb" if kind == "frozen" else Path(scratch) / "frozen.pb"
+        if kind == "saved_model":
+            write_frozen(folder, frozen)
+        path = Path(scratch) / "look.tflite"
+        path.write_bytes(convert(frozen, "float32"))
+        return layer_differences(model, path, images)
 
 
 def _tensor(images: np.ndarray):

@@ -42,15 +42,28 @@ def convert(
     if quantize == "int8":
         if len(calibration) == 0:
             raise ConfigError("int8 needs calibration images; received none.")
-        converter.representative_dataset = lambda: _feed(calibration, progress)
+        converter.representative_dataset = lambda: _feed(spanning(calibration), progress)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(io_type)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # notes about the converter's own workings
             return converter.convert()
-    except (RuntimeError, ValueError) as e:
+    except Exception as e:  # ConverterError derives from nothing narrower
         raise ExportError(f"TensorFlow's converter refused {frozen} as {quantize}: {str(e)[:2000]}") from e
+
+
+def spanning(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The images; two corner pixels of the first are made black and white if no image has such.
+
+    The input's range then is [0, 255] whatever the photographs: scale 1, so that an app feeds an
+    int8 file `pixel - 128` and a uint8 file the pixel itself.
+    """
+    images = list(images)
+    if min(i.min() for i in images) > 0 or max(i.max() for i in images) < 255:
+        images[0] = images[0].copy()
+        images[0][0, 0], images[0][-1, -1] = 0, 255
+    return images
 
 
 def _feed(images: Sequence[np.ndarray], progress: bool) -> Iterator[list[np.ndarray]]:

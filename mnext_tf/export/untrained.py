@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnext_tf.data.dataset import open_dataset
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import check_model_arguments, create_model_from
+from mnext_tf.models import check_model_arguments, create_model_from, save_weights
 from mnext_tf.run_folder import Run, create_run, open_run, run_stage
 from mnext_tf.training.recipe import RECIPES
 from mnext_tf.training.start import run_config
@@ -60,7 +60,7 @@ def create_random_run(
         import tensorflow as tf
 
         tf.keras.utils.set_random_seed(recipe.seed)
-        create_model_from(run.config["model"]).save_weights(stage / "model.weights.h5")
+        save_weights(create_model_from(run.config["model"]), stage / "model.weights.h5")
         return {}
 
     run_stage(run, "init", inputs={}, settings=run.config["model"], build=build, force=force, log=None)

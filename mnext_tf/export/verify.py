@@ -15,6 +15,8 @@ from mnext_tf.export.tflite import dequantize_array, quantize_array
 # Largest difference of logits over largest logit. float16 weights carry 11 bits.
 FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 2e-2}
 
+NOISE_OF_SOUND_NETWORKS = 3e-5  # see `rounding_noise`; found 5e-6 after one epoch on digits
+
 
 def compare(logits: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict:
     """Numbers that compare two arrays of logits (images, classes) of the same images.
@@ -103,6 +105,16 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
     return rows
 
 
+def rounding_noise(model, images: np.ndarray) -> float:
+    """How far the Keras network's own logits move, over the largest, when its weights change in their last digit."""
+    before = np.asarray(model(images, training=False))
+    weights, rng = model.get_weights(), np.random.default_rng(0)
+    model.set_weights([np.nextafter(w, rng.choice(np.array((-np.inf, np.inf), w.dtype), w.shape)) for w in weights])
+    moved = np.abs(np.asarray(model(images, training=False)) - before).max()
+    model.set_weights(weights)
+    return float(moved / max(np.abs(before).max(), 1e-30))
+
+
 def worst_layer(rows: list[dict]) -> str:
     """In words: where the error grows most from one layer to the next."""
     if not rows:
@@ -115,11 +127,18 @@ def worst_layer(rows: list[dict]) -> str:
     )
 
 
-def refuse(name: str, found: list[str], rows: list[dict] | None = None) -> None:
-    """Raise VerificationError if anything was found."""
+def refuse(name: str, found: list[str], rows: list[dict] | None = None, noise: float = 0.0) -> None:
+    """Raise VerificationError if anything was found; `noise` is that of `rounding_noise`."""
     if found:
         where = f" By layers, {worst_layer(rows)}." if rows is not None else ""
-        raise VerificationError(f"{name} is not the network it came from: {'; '.join(found)}.{where} No file was kept.")
+        why = (
+            f" Keras' own logits move by {noise:.0e} when its weights change in their last digit, as they do after too "
+            "few steps or too high a learning rate; train it longer."
+        )
+        raise VerificationError(
+            f"{name} is not the network it came from: {'; '.join(found)}.{where}"
+            f"{why if noise > NOISE_OF_SOUND_NETWORKS else ''} No file was kept."
+        )
 
 
 def _keras_outputs(model, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -28,7 +28,8 @@ class Convention:
 CONVENTIONS = {
     # 255 times the ImageNet mean and standard deviation that PyTorch's models use
     "pytorch": Convention(False, 1e-5, 0.9, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-    "tensorflow": Convention(True, 1e-3, 0.999, (127.5,) * 3, (127.5,) * 3),
+    # keras.applications has momentum 0.999, which counts in training only and needs thousands of steps.
+    "tensorflow": Convention(True, 1e-3, 0.99, (127.5,) * 3, (127.5,) * 3),
 }
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.files import reserve
+
+_HDF5_BYTES = 4096  # of a tensor, beside its values: more than was found (1.6 kB)
 
 
 @dataclass(frozen=True)
@@ -14,23 +18,18 @@ class Entry:
     """Where a network is built, and the keyword arguments that only some networks take."""
 
     module: str
-    description: str
     options: dict[str, tuple] = field(default_factory=dict)  # name -> allowed values
     identity_tensor_multiplier: bool = False
 
 
 _REGISTRY = {
-    "mnext": Entry(
-        "mnext_tf.models.mnext", "MobileNeXt: sandglass blocks (ECCV 2020)", identity_tensor_multiplier=True
-    ),
+    "mnext": Entry("mnext_tf.models.mnext", identity_tensor_multiplier=True),
     "mobilenet_v2": Entry(
         "mnext_tf.models.mobilenet_v2",
-        "MobileNetV2: inverted residuals (CVPR 2018)",
         options={"convention": ("pytorch", "tensorflow")},
     ),
     "mobilenet_v2_mnext": Entry(
-        "mnext_tf.models.mobilenet_v2",
-        "the MobileNetV2 of the MobileNeXt authors' repository: depthwise at the narrow ends",
+        "mnext_tf.models.mobilenet_v2",  # as the MobileNeXt authors' repository has it
         options={"convention": ("pytorch", "tensorflow")},
     ),
 }
@@ -41,8 +40,9 @@ def list_models() -> list[str]:
     return sorted(_REGISTRY)
 
 
-def describe_model(name: str) -> str:
-    return _REGISTRY[name].description
+def has_identity_tensor_multiplier(name: str) -> bool:
+    """Whether a network's shortcuts can carry a part of the channels; False for names not known here."""
+    return name in _REGISTRY and _REGISTRY[name].identity_tensor_multiplier
 
 
 def check_model_arguments(
@@ -75,6 +75,10 @@ def check_model_arguments(
             f"only {takes} has one; leave it at 1."
         )
     for option, value in options.items():
+        if takers := [n for n, e in sorted(_REGISTRY.items()) if option in e.options and option not in entry.options]:
+            raise ConfigError(
+                f"{option}={value} does not fit model {name!r}: only {', '.join(takers)} have one; leave it out."
+            )
         one_of(f"argument of model {name!r}", option, entry.options)
         one_of(f"{option} of model {name!r}", value, entry.options[option])
 
@@ -145,6 +149,12 @@ def create_model(
         dropout=dropout,
         **options,
     )
+
+
+def save_weights(model, path: Path) -> None:
+    """Write `path` (.weights.h5). OSError where the disk is full: HDF5 itself ends the process then."""
+    reserve(path, sum(w.numpy().nbytes for w in model.weights) + _HDF5_BYTES * len(model.weights))
+    model.save_weights(path)
 
 
 def create_model_from(config: dict, **changes):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from mnext_tf.data.dataset import Dataset, eval_batches, naming_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
 from mnext_tf.files import sha256, write_beside, write_csv, write_json
-from mnext_tf.models import create_model_from
+from mnext_tf.models import create_model_from, save_weights
 from mnext_tf.run_folder import Run, now, versions
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.recipe import Recipe, augment_of, preprocess_of
@@ -50,7 +50,8 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
     manifest = run.manifest("train")
     if manifest and run.weights.is_file():
         log(f"train: finished already, kept {folder}")
-        return Trained(manifest["result"]["val_accuracy"], manifest["result"]["history"], recipe.epochs)
+        history = manifest["result"]["history"]
+        return Trained(manifest["result"]["val_accuracy"], history, history[-1]["step"])
 
     started = time.monotonic()
     tf.keras.utils.set_random_seed(recipe.seed)
@@ -80,6 +81,13 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                 folder / "checkpoints", step, arrays, {"step": step, "history": history, "totals": totals.tolist()}
             )
 
+        def leave_if_asked(epoch):
+            if stop.requested:
+                raise KeyboardInterrupt(
+                    f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved. "
+                    f"Go on with: python -m pipelines.train --resume --run={run.folder}"
+                )
+
         # Not step // per_epoch: a stop after an epoch's last step leaves its evaluation to do.
         for epoch in range(len(history), recipe.epochs):
             epoch_started, first = time.monotonic(), step - epoch * per_epoch
@@ -90,7 +98,7 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                 rate = learning_rate(recipe, step, per_epoch)
                 loss, correct = (float(x) for x in train_step(images, labels, tf.constant(rate, tf.float32)))
                 if not np.isfinite(loss):
-                    raise TrainingError(_not_a_number(loss, step, epoch, rate, folder))
+                    raise TrainingError(_not_a_number("loss", loss, step, epoch, rate, folder))
                 step += 1
                 totals += loss, correct
                 bar.set_postfix(
@@ -99,19 +107,19 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                 bar.update(recipe.batch_size)
                 if stop.requested:
                     checkpoint()
-                    raise KeyboardInterrupt(
-                        f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved. "
-                        f"Go on with: python -m pipelines.train --resume --run={run.folder}"
-                    )
+                    leave_if_asked(epoch)
             seconds = time.monotonic() - epoch_started
             done = per_epoch - first
             val_loss, val_accuracy = evaluate(
                 eval_step, guarded(eval_batches(dataset, preprocess, recipe.batch_size), dataset, "validation")
             )
+            rate = learning_rate(recipe, step - 1, per_epoch)
+            if not np.isfinite(val_loss):  # the last update can spoil what the training loss never saw
+                raise TrainingError(_not_a_number("validation loss", val_loss, step, epoch, rate, folder))
             row = {
                 "epoch": epoch + 1,
                 "step": step,
-                "learning_rate": learning_rate(recipe, step - 1, per_epoch),
+                "learning_rate": rate,
                 "train_loss": totals[0] / per_epoch,
                 "train_accuracy": totals[1] / (per_epoch * recipe.batch_size),
                 "val_loss": val_loss,
@@ -132,8 +140,12 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                 f"accuracy {row['train_accuracy']:.4f}  val loss {val_loss:.4f}  "
                 f"val accuracy {val_accuracy:.4f}  {row['images_per_second']:.0f} images/s"
             )
+            if epoch + 1 < recipe.epochs:
+                leave_if_asked(epoch)
 
     _finish(run, model, dataset, history, time.monotonic() - started)
+    if stop.requested:
+        raise KeyboardInterrupt(f"Stopped after the last epoch; the training is finished: {run.weights}")
     return Trained(history[-1]["val_accuracy"], history, resumed_from)
 
 
@@ -260,11 +272,11 @@ def _check_same_data(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _not_a_number(loss: float, step: int, epoch: int, rate: float, folder) -> str:
+def _not_a_number(what: str, loss: float, step: int, epoch: int, rate: float, folder) -> str:
     saved = list_checkpoints(folder / "checkpoints")
     last = f"The last good state is {saved[-1]}. " if saved else ""
     return (
-        f"The loss is {loss} at step {step} (epoch {epoch + 1}, learning rate {rate:.3g}). {last}"
+        f"The {what} is {loss} at step {step} (epoch {epoch + 1}, learning rate {rate:.3g}). {last}"
         "Start a new run with a lower --learning_rate or more --warmup_epochs."
     )
 
@@ -272,7 +284,7 @@ def _not_a_number(loss: float, step: int, epoch: int, rate: float, folder) -> st
 def _finish(run: Run, model, dataset: Dataset, history: list[dict], seconds: float) -> None:
     """Weights first, the manifest last: the manifest says that the stage is whole."""
     with write_beside(run.weights) as temporary:
-        model.save_weights(temporary)
+        save_weights(model, temporary)
     result = {"val_accuracy": history[-1]["val_accuracy"], "epochs": len(history), "history": history}
     manifest = {
         "stage": "train",

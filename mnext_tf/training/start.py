@@ -6,7 +6,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.dataset import Dataset, steps_per_epoch
 from mnext_tf.errors import ConfigError
 from mnext_tf.run_folder import Run, create_run, list_runs, open_run
 from mnext_tf.training.recipe import Recipe, network_arguments, preprocess_of
@@ -25,6 +25,7 @@ def start_run(
         raise ConfigError(
             f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out."
         )
+    steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
     return create_run(folder, run_config(model, recipe, dataset, options=options, init="trained"))
 
 
@@ -41,6 +42,8 @@ def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, optio
         "dataset": {
             "name": dataset.name,
             "folder": str(Path(dataset.folder).absolute()),
+            "cache_dir": dataset.cache_dir and str(Path(dataset.cache_dir).absolute()),
+            "label_offset": dataset.label_offset,
             "fingerprint": dataset.fingerprint,
             "num_train": dataset.splits["train"],
             "num_validation": dataset.splits["validation"],
@@ -57,7 +60,8 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     """The run to go on with; None takes the newest below `root` that is not finished.
 
     Args:
-      given: the flags that were given, by recipe field or "model"; each must be what the run has.
+      given: the flags that were given, by recipe field or "model", "convention", "num_classes",
+        "label_offset"; each must be what the run has.
     """
     if folder is not None:
         run = open_run(folder)
@@ -68,7 +72,9 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
         run = open_runs[-1]
     if not run.trained:
         raise ConfigError(f"{run.folder} is an untrained network made for latency; start a run with pipelines.train.")
-    has = {**run.config["recipe"], "model": run.config["model"]["name"], **run.config["model"]["options"]}
+    model, data = run.config["model"], run.config["dataset"]
+    has = {**run.config["recipe"], "model": model["name"], "num_classes": model["num_classes"]}
+    has |= {"label_offset": data["label_offset"], "convention": "pytorch", **model["options"]}
     for name, value in given.items():
         if value is not None and has.get(name) != value:
             raise ConfigError(

@@ -1,10 +1,22 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from mnext_tf.data import Augment, Preprocess, eval_batches, naming_damage, open_dataset, tfrecord, train_batches
+from mnext_tf.data import (
+    Augment,
+    Preprocess,
+    eval_batches,
+    naming_damage,
+    open_dataset,
+    reopen_dataset,
+    tfrecord,
+    train_batches,
+)
 from mnext_tf.errors import ConfigError, DataError
+from mnext_tf.training.recipe import RECIPES
+from mnext_tf.training.start import run_config
 
 
 @pytest.fixture
@@ -190,3 +202,21 @@ def test_eval_batches_keep_order_and_all_images(digits):
     assert np.bincount(labels).tolist() == [36] * 10
     again = np.concatenate([k for _, k in eval_batches(digits, Preprocess(8, 1.0), 64, max_images=150)])
     np.testing.assert_array_equal(again, labels[:150])
+
+
+def test_foreign_shards_are_found_again_by_a_runs_configuration(shards, tmp_path, monkeypatch):
+    dataset = open_foreign(shards)
+    description = json.loads(json.dumps(run_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tfrecord, "summarize", None)  # what was found is kept: not read through again
+    assert reopen_dataset(description, 3) == dataclasses.replace(dataset, cache_dir=dataset.cache_dir.absolute())
+    with pytest.raises(DataError, match=r"nowhere, the data of the run, does not exist.*--data_dir"):
+        reopen_dataset({**description, "folder": str(tmp_path / "nowhere")}, 3)
+
+
+def test_a_class_of_foreign_shards_without_an_image_is_a_warning(shards):
+    said = []
+    open_foreign(shards, num_classes=5, log=said.append)
+    assert said == [
+        "warning: foreign has no training image of 2 of 5 classes: 4, 5. Are label_offset and num_classes right?"
+    ]

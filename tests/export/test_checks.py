@@ -1,11 +1,13 @@
 """The checks of graphs and of numbers, on hand-made input."""
 
+import numpy as np
 import pytest
 
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
 from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.operators import Operator, check_batch_norms_folded, check_full_integer, layer_of
-from mnext_tf.export.verify import failures, refuse, worst_layer
+from mnext_tf.export.tflite import spanning
+from mnext_tf.export.verify import failures, refuse, rounding_noise, worst_layer
 
 
 def op(kind, name, inputs=("int8",), outputs=("int8",)):
@@ -98,3 +100,36 @@ def test_tolerance_ranges():
         Tolerance(max_accuracy_drop=-1)
     with pytest.raises(ConfigError, match="share from 0 to 1"):
         Tolerance(min_agreement=90)
+
+
+def test_a_network_that_rounding_moves_is_named_as_the_reason():
+    with pytest.raises(
+        VerificationError, match=r"Keras' own logits move by 5e-04 .* train it longer\. No file was kept"
+    ):
+        refuse("frozen", ["its logits differ"], noise=5e-4)
+    with pytest.raises(VerificationError, match=r"its logits differ\. No file was kept"):
+        refuse("frozen", ["its logits differ"], noise=5e-6)
+
+
+def test_rounding_noise_is_amplified_by_cancellation_and_leaves_the_weights():
+    import tensorflow as tf
+
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(1, use_bias=False)])
+    images = np.ones((1, 4), np.float32)
+    for kernel, low, high in (([1, 1, 1, 1], 0, 3e-7), ([1000, -999, 500, -500], 3e-5, 1e-3)):
+        weights = [np.array(kernel, np.float32)[:, None]]
+        model.set_weights(weights)
+        assert low <= rounding_noise(model, images) <= high
+        np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+
+
+def test_calibration_spans_all_pixel_values():
+    """Dim photographs would give the input another scale than 1; only then are two pixels changed."""
+    dim = [np.full((4, 4, 3), 20.0, np.float32), np.full((4, 4, 3), 200.0, np.float32)]
+    spread = spanning(dim)
+    assert (spread[0].min(), spread[0].max()) == (0, 255)
+    assert (spread[0] != dim[0]).any(axis=-1).sum() == 2
+    assert spread[1] is dim[1]
+    assert dim[0].max() == 20
+    full = [np.array([[[0.0, 100.0, 255.0]]], np.float32), dim[0]]
+    assert all(a is b for a, b in zip(spanning(full), full, strict=True))

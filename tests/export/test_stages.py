@@ -10,6 +10,7 @@ from mnext_tf.export import stages
 from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.operators import delegation, open_interpreter, read_operators
 from mnext_tf.export.verify import compare
+from mnext_tf.export.verify_run import verify_run
 from mnext_tf.files import read_json
 from mnext_tf.run_folder import open_run
 
@@ -105,14 +106,20 @@ def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypat
     run = copy_of_exported
     load = stages.load_network
 
-    def perturbed(run):
+    calls = []
+
+    def perturbed_at_first(run):
         model = load(run)
-        kernel = model.get_layer("block05_expand").weights[0]
-        kernel.assign(kernel * 1.5)
+        if not calls:
+            kernel = model.get_layer("block05_expand").weights[0]
+            kernel.assign(kernel * 1.5)
+        calls.append(run)
         return model
 
-    monkeypatch.setattr(stages, "load_network", perturbed)
-    with pytest.raises(VerificationError, match=r"saved_model is not the network it came from.*1e-04"):
+    monkeypatch.setattr(stages, "load_network", perturbed_at_first)
+    with pytest.raises(
+        VerificationError, match=r"saved_model is not the network .*1e-04.*goes wrong at layer block05_expand"
+    ):
         stages.saved_model(run, force=True)
     assert not run.stage("saved_model").exists()
 
@@ -138,13 +145,15 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
 
 def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
     run = copy_of_exported
-    assert stages.verify_run(run, Tolerance(), max_images=8)["passed"]
+    assert verify_run(run, Tolerance(), max_images=8)["passed"]
     other = tflite_path(run, "tflite_float32")
     other.write_bytes(tflite_path(run, "tflite_int8").read_bytes())  # not what its name says
-    verified = stages.verify_run(run, Tolerance(), max_images=8)
+    verified = verify_run(run, Tolerance(), max_images=8)
     assert not verified["passed"]
     assert list(verified["failures"]) == ["tflite_float32"]
     assert read_json(run.folder / "verify.json")["failures"] == verified["failures"]
+    assert not other.exists()
+    assert other.with_name(other.name + ".failed").exists()
 
 
 def test_refusals(exported):

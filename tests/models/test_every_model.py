@@ -5,7 +5,7 @@ import pytest
 
 from mnext_tf import create_model, list_models
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import create_model_from
+from mnext_tf.models import create_model_from, registry, save_weights
 
 NARROW = {"width": 0.1, "input_size": 97, "num_classes": 7}
 
@@ -78,9 +78,26 @@ def test_saved_weights_load_again(model, tmp_path):
     expected = model(images(), training=False).numpy()
     again = create_model(model.name, **NARROW)
     assert not np.allclose(again(images(), training=False), expected)
-    model.save_weights(tmp_path / "model.weights.h5")
+    save_weights(model, tmp_path / "model.weights.h5")
     again.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(again(images(), training=False), expected)
+
+
+def test_a_full_disk_is_an_error_before_hdf5_starts(model, tmp_path, monkeypatch):
+    """HDF5 itself ends the process with a segmentation fault then."""
+    reserved = []
+
+    def full(path, size):
+        reserved.append(size)
+        raise OSError(28, "No space left on device")
+
+    saved = tmp_path / "whole.weights.h5"
+    save_weights(model, saved)
+    monkeypatch.setattr(registry, "reserve", full)
+    monkeypatch.setattr(type(model), "save_weights", None)
+    with pytest.raises(OSError, match="No space"):
+        save_weights(model, tmp_path / "model.weights.h5")
+    assert reserved[0] >= saved.stat().st_size
 
 
 def test_a_run_s_configuration_builds_the_network():
@@ -104,7 +121,7 @@ def test_a_run_s_configuration_builds_the_network():
         ({"input_size": 4096}, "4096", "16 to 2048"),
         ({"dropout": 1.0}, "1.0", "below 1"),
         ({"dropout": -0.1}, "-0.1", "at least 0"),
-        ({"convention": "tensorflow"}, "'convention'", "argument of model 'mnext'"),
+        ({"convention": "tensorflow"}, "convention=tensorflow does not fit model 'mnext'", "only mobilenet_v2, "),
         ({"name": "mobilenet_v2", "convention": "caffe"}, "'caffe'", "pytorch, tensorflow"),
         ({"name": "mobilenet_v2", "conventoin": "pytorch"}, "'conventoin'", "convention"),
     ],

@@ -106,10 +106,11 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("train", "--final_learning_rate=1", "must not be above learning_rate"),
         ("train", "--width=-1", "width must be above 0"),
         ("train", "--run=runs/a", "needs --resume"),
+        ("train", f"--resume --run={__file__}", "is a file, not a run folder"),
         ("train", "--resume --out=runs/a", "leave --out away"),
         ("train", "--resume --run=/nowhere/run", "/nowhere/run does not exist"),
         ("train", "--model=mobilenet_v2 --identity_tensor_multiplier=0.5", "only mnext has one"),
-        ("train", "--convention=tensorflow", "argument of model 'mnext'"),
+        ("train", "--convention=tensorflow", "convention=tensorflow does not fit model 'mnext': only mobilenet_v2"),
         ("run", "--epochs=0", "epochs must be at least 1; received 0"),
         ("summary", "--widths=1,x", "--widths must be numbers"),
         ("summary", "--widths=0", "width must be above 0"),
@@ -174,7 +175,14 @@ def test_a_folder_that_refuses_is_one_line(python, few_images, tmp_path, error, 
 def test_an_out_folder_below_a_file_is_one_line(command, few_images, tmp_path):
     (tmp_path / "file").write_text("")
     message = error_of(
-        command("train", f"--data_dir={few_images.folder}", f"--out={tmp_path / 'file' / 'run'}", within=20), 1
+        command(
+            "train",
+            "--batch_size=8",
+            f"--data_dir={few_images.folder}",
+            f"--out={tmp_path / 'file' / 'run'}",
+            within=20,
+        ),
+        1,
     )
     assert message == f"Not a directory {tmp_path / 'file' / 'run'}"
 
@@ -199,6 +207,29 @@ def test_what_a_command_says_when_it_is_stopped(python, raised, code, text):
     assert finished.returncode == code
     assert finished.stderr.startswith(text)
     assert "Traceback" not in finished.stderr
+
+
+def test_a_command_can_name_another_way_to_go_on(python):
+    lines = ["from pipelines import _cli", "def main():", "    _cli.goes_on_by('python -m x --resume')"]
+    for raised in ("KeyboardInterrupt", "OSError(28, 'No space left on device', 'runs/a')"):
+        finished = python("-c", "\n".join([*lines, f"    raise {raised}", "_cli.run(main)"]))
+        assert "run python -m x --resume" in finished.stderr.lower()
+        assert "same command" not in finished.stderr
+
+
+def test_sigterm_leaves_no_half_written_folder(python, tmp_path):
+    lines = ["import os, signal", "from mnext_tf.files import write_folder_beside", "from pipelines import _cli"]
+    lines += ["def main():", f"    with write_folder_beside({str(tmp_path / 'a')!r}):"]
+    lines += ["        os.kill(os.getpid(), signal.SIGTERM)", "        signal.pause()"]
+    finished = python("-c", "\n".join([*lines, "_cli.run(main)"]))
+    assert finished.returncode == 130
+    assert finished.stderr == "Interrupted. Run the same command again to go on.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_for_a_number_is_answered_in_words(command):
+    assert "--epochs=abc: must be a whole number, not 'abc'" in error_of(command("train", "--epochs=abc"), 2)
+    assert "--width=abc: must be a number, not 'abc'" in error_of(command("train", "--width=abc"), 2)
 
 
 def test_an_error_of_our_own_keeps_its_traceback(python):

@@ -6,7 +6,7 @@ from mnext_tf.run_folder import create_run
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import resume_run, run_config, start_run
 
-RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2})
+RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2, "batch_size": 8})
 
 
 def test_the_configuration_says_all_that_later_stages_need(tmp_path, few_images):
@@ -83,3 +83,10 @@ def test_flags_that_repeat_the_run_are_accepted(runs):
 def test_flags_that_contradict_the_run_are_refused(runs, given, text):
     with pytest.raises(ConfigError, match=text):
         resume_run(runs[0].folder, given)
+
+
+def test_a_batch_larger_than_the_data_makes_no_run(tmp_path, few_images):
+    recipe = resolve_recipe("digits", {"batch_size": 25})
+    with pytest.raises(ConfigError, match="batch_size=25 is more than the 24 training images"):
+        start_run(tmp_path / "r", "mnext", recipe, few_images)
+    assert not (tmp_path / "r").exists()
