@@ -199,7 +199,7 @@ def is_current(run: Run, name: str) -> bool:
         path, stage = run.folder / file, Path(file).parts[0]
         if not path.exists() or sha256(path) != manifest["inputs"][key]:
             return False
-        if stage in ("saved_model", "frozen", "reference") and not is_current(run, stage):
+        if not is_current(run, stage):
             return False
     return True
 

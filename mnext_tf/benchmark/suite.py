@@ -14,6 +14,7 @@ from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_r
 from mnext_tf.benchmark.rivals import RIVALS, check_rival, export_keras_mobilenet_v2
 from mnext_tf.errors import ConfigError, MnextError, one_of
 from mnext_tf.export import QUANTIZE, create_random_run, export_tflite
+from mnext_tf.export.kinds import network_name
 from mnext_tf.export.operators import delegation
 from mnext_tf.files import sha256, sha256_of
 from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
@@ -172,8 +173,7 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, 
     for input_size in settings.input_sizes:
         for name in settings.models:
             identity = settings.identity_tensor_multiplier if has_identity_tensor_multiplier(name) else 1.0
-            part = "" if identity == 1 else f"_id{identity:g}"
-            folder = out / "models" / f"{name}_{float(settings.width)}{part}_{input_size}"
+            folder = out / "models" / network_name(name, settings.width, identity, input_size)
             if name in RIVALS:
                 export = _rival_exporter(folder, settings.width, input_size, force, log)
             else:

@@ -10,6 +10,12 @@ QUANTIZE = ("float32", "float16", "dynamic", "int8")
 IO_TYPES = ("int8", "uint8", "float32")
 
 
+def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
+    """For files and folders: mnext_1.0_224, mnext_1.0_id0.5_224."""
+    part = "" if identity_tensor_multiplier == 1 else f"_id{identity_tensor_multiplier:g}"
+    return f"{name}_{float(width)}{part}_{input_size}"
+
+
 def stage_name(quantize: str, io_type: str = "int8") -> str:
     """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`."""
     return f"tflite_{quantize}" + (f"_{io_type}" if quantize == "int8" and io_type != "int8" else "")

@@ -16,7 +16,7 @@ import numpy as np
 from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError, one_of
-from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, stage_name
+from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, network_name, stage_name
 from mnext_tf.export.verify import (
     FLOAT_TOLERANCE,
     compare,
@@ -74,7 +74,6 @@ def reference(run: Run, *, log: Log | None = None) -> StageResult:
         images, labels = validation_images(run, log)
         logits = run_network(keras_function(load_network(run)), images)
         np.save(folder / "logits.npy", logits)
-        np.save(folder / "labels.npy", labels)
         return {"images": len(images), "measured": compare(logits, logits, labels)}
 
     return _stage(run, "reference", {"weights": require_weights(run)}, {}, build, False, log)
@@ -169,10 +168,7 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
         operators.check_full_integer(ops)
 
     expected = reference(run)
-    images, labels = validation_images(run)
-    ours = np.load(expected.folder / "logits.npy")
-    measured = compare(run_network(TFLiteNetwork(path), images), ours, labels)
-    found = failures(quantize, measured, expected.result["measured"], tolerance, trained=run.trained)
+    images, measured, found = _measure(run, quantize, TFLiteNetwork(path), expected, tolerance)
     model = load_network(run)
     rows = layer_differences(model, path, images[:8])
     noise = rounding_noise(model, images[:32]) if found and quantize in FLOAT_TOLERANCE else 0.0
@@ -221,21 +217,25 @@ def run_network(network, images: np.ndarray) -> np.ndarray:
 def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
     """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
     m = run.config["model"]
-    identity = m["identity_tensor_multiplier"]
-    part = "" if identity == 1 else f"_id{identity:g}"
     kind = stage_name(quantize, io_type).removeprefix("tflite_")
-    return f"{m['name']}_{float(m['width'])}{part}_{m['input_size']}_{kind}.tflite"
+    name = network_name(m["name"], m["width"], m["identity_tensor_multiplier"], m["input_size"])
+    return f"{name}_{kind}.tflite"
 
 
 def _verified(run: Run, kind: str, network, expected: StageResult, folder: Path) -> dict:
     """Compare a function of images with the reference logits; raises VerificationError."""
-    images, labels = validation_images(run)
-    measured = compare(run_network(network, images), np.load(expected.folder / "logits.npy"), labels)
-    found = failures(kind, measured, expected.result["measured"], Tolerance(), trained=run.trained)
+    images, measured, found = _measure(run, kind, network, expected, Tolerance())
     if found:
         model = load_network(run)
         refuse(kind, found, _layers(model, kind, folder, images[:8]), rounding_noise(model, images[:32]))
     return {"images": len(images), "measured": measured}
+
+
+def _measure(run: Run, kind: str, network, expected: StageResult, tolerance: Tolerance):
+    """(validation images, numbers of `compare` with the reference, what is wrong in words) of a function of images."""
+    images, labels = validation_images(run)
+    measured = compare(run_network(network, images), np.load(expected.folder / "logits.npy"), labels)
+    return images, measured, failures(kind, measured, expected.result["measured"], tolerance, trained=run.trained)
 
 
 def _layers(model, kind: str, folder: Path, images: np.ndarray) -> list[dict]:

@@ -12,7 +12,7 @@ from mnext_tf.export.operators import delegation, open_interpreter, read_operato
 from mnext_tf.export.verify import compare
 from mnext_tf.export.verify_run import verify_run
 from mnext_tf.files import read_json
-from mnext_tf.run_folder import open_run
+from mnext_tf.run_folder import is_current, open_run
 
 
 def tflite_path(run, stage):
@@ -184,3 +184,10 @@ def test_compare_counts_by_hand():
     assert found["top1_agreement"] == 0.75
     assert found["max_abs_difference"] == 3
     assert found["max_relative_difference"] == 0.75
+
+
+def test_an_export_of_other_weights_is_not_current(copy_of_exported):
+    assert is_current(copy_of_exported, "tflite_int8")
+    weights = copy_of_exported.weights
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    assert not is_current(copy_of_exported, "tflite_int8")
