@@ -1,7 +1,7 @@
 """One folder a network: what made it, and a folder for each stage on its way to a phone.
 
     <run>/config.json            network, data, preprocessing, recipe, class names, seed, versions
-    <run>/train/                 history, checkpoints, model.weights.h5
+    <run>/train/                 history, checkpoints, model.weights.h5 (import/ where they come from elsewhere)
     <run>/saved_model/  frozen/  tflite_float32/  tflite_int8/ ...
 
 A stage's folder holds a manifest.json: hashes of what went in and came out. A stage runs again only
@@ -27,6 +27,9 @@ from mnext_tf.errors import CheckpointError, ConfigError, ExportError, MnextErro
 from mnext_tf.files import read_json, sha256, sha256_of, write_folder_beside, write_json
 
 
+WEIGHTS_STAGE = {"trained": "train", "random": "init", "imported": "import"}  # where a run's weights come from
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder and its resolved configuration."""
@@ -41,11 +44,16 @@ class Run:
     @property
     def trained(self) -> bool:
         """False for a network with random weights, which is good for latency only."""
-        return self.config["init"] == "trained"
+        return self.config["init"] != "random"
+
+    @property
+    def imported(self) -> bool:
+        """True where the weights were trained by somebody else: there is no recipe and no history."""
+        return self.config["init"] == "imported"
 
     @property
     def weights(self) -> Path:
-        return self.stage("train" if self.trained else "init") / "model.weights.h5"
+        return self.stage(WEIGHTS_STAGE[self.config["init"]]) / "model.weights.h5"
 
     def stage(self, name: str) -> Path:
         return self.folder / name
@@ -128,10 +136,10 @@ def latest_run(root: Path) -> Run:
     if not runs:
         make = "python -m pipelines.train --model=mnext"
         raise ConfigError(
-            f"No trained run under {root}/. `{make}` makes one; `--run=PATH` names one elsewhere; "
-            "`--init=random` exports an untrained network."
+            f"No trained run under {root}/. `{make}` makes one, `python -m pipelines.import_checkpoint` brings one in; "
+            "`--run=PATH` names one elsewhere; `--init=random` exports an untrained network."
         )
-    return next((run for run in reversed(runs) if run.manifest("train")), runs[-1])
+    return next((run for run in reversed(runs) if run.manifest(run.weights.parent.name)), runs[-1])
 
 
 def run_stage(

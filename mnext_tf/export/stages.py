@@ -30,7 +30,7 @@ from mnext_tf.models import create_model_from
 from mnext_tf.run_folder import Run, StageResult, require_weights, run_stage
 
 Log = Callable[[str], None]
-CALIBRATION_IMAGES = {"trained": 200, "random": 32}
+CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
 
 
 def load_network(run: Run):

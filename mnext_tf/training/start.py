@@ -12,7 +12,7 @@ from mnext_tf.run_folder import Run, create_run, list_runs, open_run
 from mnext_tf.training.recipe import Recipe, network_arguments, preprocess_of
 
 # How many validation images every export is compared on, at most.
-VERIFY_IMAGES = {"trained": 1000, "random": 32}
+VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
 
 
 def start_run(
@@ -66,10 +66,14 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     if folder is not None:
         run = open_run(folder)
     else:
-        open_runs = [r for r in list_runs(root) if r.trained and not r.manifest("train")]
+        open_runs = [r for r in list_runs(root) if r.config["init"] == "trained" and not r.manifest("train")]
         if not open_runs:
             raise ConfigError(f"No unfinished run under {root}/; start one with python -m pipelines.train.")
         run = open_runs[-1]
+    if run.imported:
+        raise ConfigError(
+            f"{run.folder} holds imported weights. Train on from them: python -m pipelines.train --init={run.folder}"
+        )
     if not run.trained:
         raise ConfigError(f"{run.folder} is an untrained network made for latency; start a run with pipelines.train.")
     model, data = run.config["model"], run.config["dataset"]
