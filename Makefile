@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format install constraints clean
+.PHONY: demo test lint format install torch constraints clean
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
@@ -21,6 +21,10 @@ lint: install
 format: install
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# What some tests skip without: PyTorch, which reads and writes its own checkpoints.
+torch: install
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 
 install: $(VENV)/.installed
 

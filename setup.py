@@ -33,6 +33,6 @@ setup(
     extras_require={
         "test": ["pytest>=8.0", "ruff>=0.6"],
         "torch": ["torch>=2.6"],  # reads PyTorch checkpoints; 2.6 is the first whose weights_only is safe
-        "tfds": ["tensorflow-datasets>=4.9"],
+        "tfds": ["tensorflow-datasets>=4.9", "importlib-resources"],  # which 4.9.10 needs and does not ask for
     },
 )

@@ -36,12 +36,14 @@ def travel(
 
     Raises ConfigError where `out` holds a run with another configuration.
     """
+    from mnext_tf.training.loop import train
+
     log = log or (lambda text: None)
     runs = []
     for model in models:
         run = _run(Path(out) / model, model, recipe, dataset)
         log(f"== {model}: training on {dataset.name}")
-        _train(run, dataset, log)
+        train(run, dataset, log=log)
         for kind in quantize:
             log(f"== {model}: exporting {kind}")
             export_tflite(run, kind, tolerance=tolerance, force=force, log=log)
@@ -68,14 +70,3 @@ def _run(folder: Path, model: str, recipe: Recipe, dataset: Dataset) -> Run:
         what = ", ".join(changed) or f"the data {run.config['dataset']['name']} (now {dataset.name})"
         raise ConfigError(f"{folder} was started with other settings: {what}. Choose another --out, or delete it.")
     return run
-
-
-def _train(run: Run, dataset: Dataset, log: Callable[[str], None]) -> None:
-    from mnext_tf.training.loop import train
-
-    try:
-        train(run, dataset, log=log)
-    except KeyboardInterrupt as e:
-        raise KeyboardInterrupt(
-            f"{str(e).partition(' Go on')[0] or 'Interrupted.'} Run the same command again to go on."
-        ) from e

@@ -26,7 +26,6 @@ import mnext_tf
 from mnext_tf.errors import CheckpointError, ConfigError, ExportError, MnextError
 from mnext_tf.files import read_json, sha256, sha256_of, write_folder_beside, write_json
 
-
 WEIGHTS_STAGE = {"trained": "train", "random": "init", "imported": "import"}  # where a run's weights come from
 
 
@@ -205,6 +204,8 @@ def is_current(run: Run, name: str) -> bool:
         return False
     for key, file in manifest.get("input_files", {}).items():
         path, stage = run.folder / file, Path(file).parts[0]
+        if stage == os.pardir:  # a checkpoint from elsewhere: what was taken of it is in the run
+            continue
         if not path.exists() or sha256(path) != manifest["inputs"][key]:
             return False
         if not is_current(run, stage):
@@ -230,6 +231,19 @@ def require_weights(run: Run) -> Path:
     raise CheckpointError(
         f"{run.folder} has no finished weights. `python -m pipelines.train --resume --run={run.folder}` goes on."
     )
+
+
+def load_network(run: Run):
+    """The Keras network of a run with its weights. CheckpointError where they are damaged or of another network."""
+    from mnext_tf.models import create_model_from
+
+    weights = require_weights(run)
+    model = create_model_from(run.config["model"])
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as e:
+        raise CheckpointError(f"{weights} is damaged or of another network: {e}") from e
+    return model
 
 
 def now() -> str:

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from absl import flags
 
+from mnext_tf.errors import ConfigError
 from mnext_tf.training.recipe import HELP, RECIPES, Recipe, resolve_recipe
 from pipelines import _cli
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder with train/<class>/*.jpg and val/<class>/*.jpg, or with TFRecord shards. Without it: digits.",
+    "Folder with train/<class>/*.jpg and val/<class>/*.jpg, <class>/*.jpg, list files or TFRecord shards. "
+    "Without it: digits.",
+)
+DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME, a data set of TensorFlow Datasets, instead of --data_dir.")
+VALIDATION_SHARE = flags.DEFINE_float(
+    "validation_share", 0.1, "Share of the images held out for validation, for data without a validation split."
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
 LABEL_OFFSET = flags.DEFINE_integer(
-    "label_offset", None, "Stored label of the first class, for TFRecord shards without dataset.json: 1 for TF-slim's."
+    "label_offset",
+    None,
+    "Label of the first class, 0 or 1 (TF-slim's), for TFRecord shards and list files that do not tell it.",
 )
-NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, for TFRecord shards without dataset.json.")
+NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, for TFRecord shards that do not tell them.")
 RECIPE = flags.DEFINE_enum(
-    "recipe", None, RECIPES, "Defaults for the flags below. Without it: digits, or photos with --data_dir."
+    "recipe",
+    None,
+    RECIPES,
+    "Defaults for the flags below. Without it: digits; photos with --data_dir or --dataset; finetune with --init.",
 )
 _DEFINE = {
     "int": flags.DEFINE_integer,
@@ -36,15 +48,34 @@ def given() -> dict:
     return {name: flag.value for name, flag in _FIELDS.items()}
 
 
-def open_data(data_dir: str | None):
+def source() -> Path | str | None:
+    """What --data_dir or --dataset names, as `open_dataset` takes it; None for neither."""
+    if DATA_DIR.value and DATASET.value:
+        raise ConfigError("--data_dir and --dataset both name the data; give one of the two.")
+    if DATASET.value and not DATASET.value.startswith("tfds:"):
+        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {DATASET.value!r}.")
+    return DATASET.value or (Path(DATA_DIR.value) if DATA_DIR.value else None)
+
+
+def open_data():
     """The data set that the flags name."""
     from mnext_tf.data import open_dataset
 
     return open_dataset(
-        data_dir, CACHE_DIR.value, label_offset=LABEL_OFFSET.value, num_classes=NUM_CLASSES.value, log=_cli.log
+        source(),
+        CACHE_DIR.value,
+        label_offset=LABEL_OFFSET.value,
+        num_classes=NUM_CLASSES.value,
+        validation_share=VALIDATION_SHARE.value,
+        log=_cli.log,
     )
 
 
-def recipe() -> Recipe:
-    """What the flags say. Raises ConfigError for a contradiction."""
-    return resolve_recipe(RECIPE.value or ("photos" if DATA_DIR.value else "digits"), given())
+def recipe(inherited: dict | None = None) -> Recipe:
+    """What the flags say; `inherited` fields, of the weights to start from, hold where no flag does.
+
+    Raises ConfigError for a contradiction.
+    """
+    fields = {**(inherited or {}), **{name: value for name, value in given().items() if value is not None}}
+    default = "finetune" if inherited else "photos" if source() else "digits"
+    return resolve_recipe(RECIPE.value or default, fields)

@@ -4,6 +4,10 @@ python -m pipelines.export_tflite --quantize int8
 python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --input_size=192
 """
 
+from __future__ import annotations
+
+from collections import Counter
+
 from absl import flags
 
 from mnext_tf.errors import ConfigError
@@ -27,9 +31,9 @@ def main() -> None:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     run = _runs.select_run()
-    from mnext_tf.export.stages import tflite
+    from mnext_tf.export import stages
 
-    stage = tflite(
+    stage = stages.tflite(
         run,
         KIND.value,
         io_type=IO_TYPE.value,
@@ -42,17 +46,28 @@ def main() -> None:
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
     print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
-    left = f"; left to other kernels: {', '.join(result['not_delegated'])}" if result["not_delegated"] else ""
+    left = _left(result["not_delegated"])
     print(f"  {result['nodes_delegated']} of {result['nodes_total']} operators on XNNPACK{left}")
     if run.trained:
+        keras, tflite = networks["keras"]["accuracy"], networks["tflite"]["accuracy"]
+        accuracy = "" if keras is None else f"accuracy {tflite:.2%} (Keras {keras:.2%}), "
         print(
-            f"  verified on {verify['images']} validation images: accuracy {networks['tflite']['accuracy']:.2%} "
-            f"(Keras {networks['keras']['accuracy']:.2%}), same top-1 on {networks['tflite']['top1_agreement']:.2%}, "
+            f"  verified on {verify['images']} validation images: {accuracy}"
+            f"same top-1 on {networks['tflite']['top1_agreement']:.2%}, "
             f"largest relative difference {networks['tflite']['max_relative_difference']:.1e}"
         )
     else:
         difference = networks["tflite"]["max_relative_difference"]
         print(f"  untrained: largest relative difference of the logits {difference:.1e} on {verify['images']} images")
+
+
+def _left(nodes: list[str], most: int = 3) -> str:
+    """The operators that XNNPACK leaves, by kind; manifest.json names them all."""
+    if not nodes:
+        return ""
+    kinds = Counter(node.split()[0] for node in nodes)
+    names = f", first {nodes[0]}" if len(nodes) > most else f": {', '.join(nodes)}"
+    return f"; left to other kernels: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}{names}"
 
 
 def _tensor(end: dict) -> str:

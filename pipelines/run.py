@@ -50,7 +50,7 @@ def main() -> None:
     report = travel(
         OUT.value,
         MODELS.value,
-        _recipe.open_data(_recipe.DATA_DIR.value),
+        _recipe.open_data(),
         recipe,
         benchmark,
         cache_dir=_recipe.CACHE_DIR.value,

@@ -1,6 +1,7 @@
 """Train a network. With no flag: MobileNeXt on scikit-learn's handwritten digits.
 
 python -m pipelines.train --model=mnext --data_dir=photos --epochs=60
+python -m pipelines.train --data_dir=photos --init=runs/mobilenet_v2-imported
 python -m pipelines.train --resume
 """
 
@@ -24,6 +25,9 @@ CONVENTION = flags.DEFINE_enum(
     ["pytorch", "tensorflow"],
     "Padding, batch norm and normalisation of a MobileNetV2. Without it: pytorch.",
 )
+INIT = flags.DEFINE_string(
+    "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
+)
 flags.adopt_module_key_flags(_recipe)
 
 
@@ -31,6 +35,8 @@ def main() -> None:
     options = {"convention": CONVENTION.value} if CONVENTION.value else {}
     if RUN.value and not RESUME.value:
         raise ConfigError("--run names a run to go on with and needs --resume; a new run's folder is named by --out.")
+    if RESUME.value and INIT.value:
+        raise ConfigError("--resume goes on from the run's own weights; leave --init away.")
     if RESUME.value and OUT.value:
         raise ConfigError("--resume goes on in the run's own folder; leave --out away.")
     if RESUME.value:
@@ -39,23 +45,31 @@ def main() -> None:
         if _recipe.RECIPE.value:
             raise ConfigError("--resume goes on with the run's own recipe; leave --recipe away.")
         given = {**_recipe.given(), **options, "model": MODEL.value}
-        if not _recipe.DATA_DIR.value:
+        if not _recipe.source():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
+    elif INIT.value:
+        from mnext_tf.run_folder import open_run
+        from mnext_tf.training.transfer import inherited
+
+        source = open_run(INIT.value)
+        model, fields, _ = inherited(source, {**_recipe.given(), **options, "model": MODEL.value})
+        recipe, options = _recipe.recipe(fields), source.config["model"]["options"]
+        check_network(model, recipe, options)
     else:
-        model, recipe = MODEL.value or "mnext", _recipe.recipe()
+        model, recipe, source = MODEL.value or "mnext", _recipe.recipe(), None
         check_network(model, recipe, options)
 
-    if RESUME.value and not _recipe.DATA_DIR.value:
+    if RESUME.value and not _recipe.source():
         from mnext_tf.data import reopen_dataset
 
         dataset = reopen_dataset(run.config["dataset"], run.config["model"]["num_classes"], log=_cli.log)
     else:
-        dataset = _recipe.open_data(_recipe.DATA_DIR.value)
+        dataset = _recipe.open_data()
     if not RESUME.value:
         from mnext_tf.training.start import start_run
 
-        run = start_run(OUT.value, model, recipe, dataset, options=options, root=RUNS_ROOT.value)
+        run = start_run(OUT.value, model, recipe, dataset, options=options, source=source, root=RUNS_ROOT.value)
     _cli.goes_on_by(f"python -m pipelines.train --resume --run={run.folder}")
     _cli.log(
         f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "

@@ -26,8 +26,9 @@ def main() -> int | None:
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
     print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")
     for name, m in verified["networks"].items():
+        accuracy = "-" if m["accuracy"] is None else f"{m['accuracy']:.2%}"
         print(
-            f"{name:28}{m['accuracy']:>10.2%}{m['top1_agreement']:>12.2%}"
+            f"{name:28}{accuracy:>10}{m['top1_agreement']:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
         )
     for name, text in verified["failures"].items():

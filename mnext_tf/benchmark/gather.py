@@ -28,7 +28,7 @@ def title(model: str, width: float) -> str:
 class Check:
     """One form of a network on the validation images. `accuracy` and `top1_agreement` (with Keras) in 0..1."""
 
-    accuracy: float
+    accuracy: float | None  # None: the images have no labels
     top1_agreement: float
     max_abs_difference: float
     max_relative_difference: float
@@ -62,6 +62,11 @@ class RunFacts:
     def title(self) -> str:
         model = self.run.config["model"]
         return title(model["name"], model["width"])
+
+    @property
+    def measures_accuracy(self) -> bool:
+        """Whether its logits mean something and were checked on labelled images."""
+        return self.run.trained and any(e.checks and e.checks["keras"].accuracy is not None for e in self.exports)
 
     def export(self, label: str) -> Export | None:
         return next((e for e in self.exports if e.label == label), None)

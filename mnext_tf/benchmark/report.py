@@ -65,8 +65,8 @@ def headline_rows(timed: Sequence[Results]) -> list[dict]:
 
 
 def latest_trained(facts: Sequence[RunFacts]) -> dict[str, RunFacts]:
-    """For every network the newest trained run with a checked export."""
-    return {f.title: f for f in facts if f.run.trained and any(e.checks for e in f.exports)}
+    """For every network the newest trained run with an export checked on labelled images."""
+    return {f.title: f for f in facts if f.measures_accuracy}
 
 
 def summary(facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:

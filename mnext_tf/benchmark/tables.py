@@ -69,7 +69,7 @@ def published_latency() -> str:
 
 
 def accuracy(facts: Sequence[RunFacts]) -> str:
-    """A row for each checked export; no accuracy for networks that were not trained."""
+    """A row for each checked export; no accuracy without training or without labels."""
     header = (
         "network|run|file|Keras, %|TFLite, %|change, points|same top-1 as Keras, %"
         "|largest relative difference of logits|images|check"
@@ -80,15 +80,15 @@ def accuracy(facts: Sequence[RunFacts]) -> str:
             if not export.checks:
                 continue
             keras, tflite = export.checks["keras"], export.checks["tflite"]
-            trained = facts_of_run.run.trained
+            known = facts_of_run.run.trained and keras.accuracy is not None
             body.append(
                 (
                     facts_of_run.title,
                     facts_of_run.run.name,
                     export.label,
-                    f"{100 * keras.accuracy:.2f}" if trained else "-",
-                    f"{100 * tflite.accuracy:.2f}" if trained else "-",
-                    f"{100 * (tflite.accuracy - keras.accuracy):+.2f}" if trained else "-",
+                    f"{100 * keras.accuracy:.2f}" if known else "-",
+                    f"{100 * tflite.accuracy:.2f}" if known else "-",
+                    f"{100 * (tflite.accuracy - keras.accuracy):+.2f}" if known else "-",
                     f"{100 * tflite.top1_agreement:.2f}",
                     f"{tflite.max_relative_difference:.1e}",
                     export.images,
@@ -97,8 +97,8 @@ def accuracy(facts: Sequence[RunFacts]) -> str:
             )
     if not body:
         return ""
-    untrained = any(e.checks for f in facts if not f.run.trained for e in f.exports)
-    note = "\n\nNetworks that were not trained have no accuracy." if untrained else ""
+    without = any(e.checks for f in facts if not f.measures_accuracy for e in f.exports)
+    note = "\n\nNo accuracy: the network was not trained, or its images have no labels." if without else ""
     return markdown(header.split("|"), body) + note
 
 
@@ -186,7 +186,7 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
         made = (
             f"{f.run.config['dataset']['name']}, seed {f.run.config.get('seed', '-')}; all settings in its config.json"
         )
-        parts.append(f"Run `{f.run.name}`: {f.title}, {'trained on' if f.run.trained else 'not trained;'} {made}.")
+        parts.append(f"Run `{f.run.name}`: {f.title}, {_ORIGIN[f.run.config['init']]} {made}.")
         parts.append("```\n" + "\n".join(commands(f)) + "\n```")
         if rows:
             parts.append(markdown(("type", "sha256", "made, UTC", "versions", "on XNNPACK"), rows))
@@ -194,10 +194,16 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
     return "\n\n".join(parts)
 
 
+_ORIGIN = {"trained": "trained on", "imported": "imported; checked on", "random": "not trained;"}
+
+
 def commands(facts: RunFacts) -> list[str]:
     """The command lines that make a run and its files."""
     config, lines = facts.run.config, []
-    if facts.run.trained and "recipe" in config:
+    if facts.run.imported:
+        given = {"model": config["model"]["name"], "checkpoint": config["source"]["file"], "out": facts.run.folder}
+        lines.append(_command_line("import_checkpoint", given))
+    elif facts.run.trained and "recipe" in config:
         data = {} if config["dataset"]["name"] == "digits" else {"data_dir": config["dataset"].get("folder", "")}
         given = {"model": config["model"]["name"], "out": facts.run.folder, **data}
         given |= {**config["model"].get("options", {}), **config["recipe"]}

@@ -1,5 +1,8 @@
-"""Weights that come from elsewhere."""
+"""Weights that come from elsewhere: files read safely, networks recognised, runs made of them."""
 
+from mnext_tf.checkpoints.import_run import import_checkpoint
 from mnext_tf.checkpoints.pytorch import load_pytorch_state_dict
+from mnext_tf.checkpoints.read import read_checkpoint
+from mnext_tf.checkpoints.recognize import recognise
 
-__all__ = ["load_pytorch_state_dict"]
+__all__ = ["import_checkpoint", "load_pytorch_state_dict", "read_checkpoint", "recognise"]

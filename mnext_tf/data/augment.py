@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mnext_tf.errors import ConfigError
+
+_TRIES = 10  # windows drawn before the centre is taken
 
 
 @dataclass(frozen=True)
@@ -40,39 +43,59 @@ def _check(name: str, value: float, ok: bool, allowed: str) -> None:
 
 
 def random_window(shape, augment: Augment, seed):
-    """A crop window (y, x, height, width), int32 (4,), in an image of `shape` (h, w, 3)."""
+    """A crop window (y, x, height, width), int32 (4,), in an image of `shape` (h, w, 3).
+
+    As the published recipes draw it: the share of the area uniform, the aspect ratio uniform in its
+    logarithm, ten tries to fit it in, then the largest centre crop of an allowed ratio. TensorFlow's
+    own operator draws the height uniformly, whose crops have 36 % of the area instead of 44 %.
+    """
     import tensorflow as tf
 
-    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        shape,
-        bounding_boxes=tf.zeros((1, 0, 4)),
-        seed=seed,
-        min_object_covered=0.0,
-        aspect_ratio_range=(1 / augment.crop_ratio_max, augment.crop_ratio_max),
-        area_range=(augment.crop_scale_min, 1.0),
-        max_attempts=20,
-        use_image_if_no_bounding_boxes=True,
-    )
-    return tf.concat([begin[:2], size[:2]], 0)
+    size = tf.cast(shape[:2], tf.float32)
+    draws = tf.random.stateless_uniform((2 * _TRIES + 2,), seed)
+    area = tf.reduce_prod(size) * (augment.crop_scale_min + (1 - augment.crop_scale_min) * draws[:_TRIES])
+    reach = math.log(augment.crop_ratio_max)
+    ratio = tf.exp(reach * (2 * draws[_TRIES : 2 * _TRIES] - 1))
+    tries = tf.round(tf.sqrt(tf.stack([area / ratio, area * ratio], 1)))  # (tries, 2): height, width
+    fits = tf.reduce_all((tries >= 1) & (tries <= size), 1)
+    largest = tf.minimum(size, tf.maximum(1.0, tf.round(tf.reverse(size, [0]) * augment.crop_ratio_max)))
+    crop = tf.where(tf.reduce_any(fits), tries[tf.argmax(fits)], largest)
+    begin = tf.where(tf.reduce_any(fits), tf.floor(draws[-2:] * (size - crop + 1)), (size - crop) // 2)
+    return tf.cast(tf.concat([begin, crop], 0), tf.int32)
 
 
 def flip_color_shift(image, augment: Augment, seed):
-    """What follows the crop, on a float32 (S, S, 3) image in [0, 255]; same shape and range out."""
+    """What follows the crop, on a float32 (S, S, 3) image; same shape out, in [0, 255].
+
+    Values are clipped once, at the end: brightness does not lose highlights that a lower contrast brings back.
+    """
     import tensorflow as tf
 
+    side = image.shape[0]
     draws = tf.unstack(tf.random.stateless_uniform((6,), seed))
     if augment.flip:
         image = tf.cond(draws[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
     if augment.color_jitter:
-        brightness, contrast, saturation = (1 + augment.color_jitter * (2 * draw - 1) for draw in draws[1:4])
-        image = tf.clip_by_value(image * brightness, 0, 255)
-        mean = tf.reduce_mean(tf.image.rgb_to_grayscale(image))
-        image = tf.clip_by_value(mean + contrast * (image - mean), 0, 255)
-        grey = tf.image.rgb_to_grayscale(image)
-        image = tf.clip_by_value(grey + saturation * (image - grey), 0, 255)
-    side = image.shape[0]
+        image = change_color(image, *(1 + augment.color_jitter * (2 * draw - 1) for draw in draws[1:4]))
+    image = tf.clip_by_value(image, 0, 255)
     if reach := round(augment.shift * side):
         y, x = (tf.cast(draw * (2 * reach + 1), tf.int32) for draw in draws[4:6])
         padded = tf.pad(image, [[reach, reach], [reach, reach], [0, 0]])
-        image = tf.ensure_shape(padded[y : y + side, x : x + side], (side, side, 3))
-    return image
+        image = padded[y : y + side, x : x + side]
+    return tf.ensure_shape(image, (side, side, 3))
+
+
+def change_color(image, brightness, contrast, saturation):
+    """Scale all pixels, then the distance from the mean grey, then that from each pixel's own grey; not clipped.
+
+    Each step is linear, so that one 3 x 3 matrix and one offset do all three.
+    """
+    import tensorflow as tf
+
+    height, width = image.shape[:2]
+    grey = tf.constant([[0.2989], [0.587], [0.1140]])  # as in tf.image and Pillow
+    column_means = tf.reduce_mean(tf.reshape(image, (height, width * 3)), 0)
+    mean = tf.reduce_mean(tf.reshape(column_means, (width, 3)) @ grey)
+    mixed = brightness * contrast * (saturation * tf.eye(3) + (1 - saturation) * grey)
+    changed = tf.reshape(image, (-1, 3)) @ mixed + (1 - contrast) * brightness * mean
+    return tf.reshape(changed, (height, width, 3))

@@ -10,8 +10,9 @@ import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.augment import Augment
-from mnext_tf.data.opening import Dataset, open_dataset, reopen_dataset
+from mnext_tf.data.opening import open_dataset, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
+from mnext_tf.data.shards import Dataset
 from mnext_tf.errors import ConfigError, DataError, one_of
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "open_dataset",
     "reopen_dataset",
     "steps_per_epoch",
+    "stored_examples",
     "train_batches",
 ]
 
@@ -61,17 +63,20 @@ def train_batches(
 
     A damaged image stops the iteration with a TensorFlow error; iterate under `naming_damage` to
     get a DataError with its shard and file name. Raises ConfigError for a batch larger than the
-    split, a `start_step` outside the epoch, and a negative seed or epoch.
+    split, a `start_step` outside the epoch, and a negative seed or epoch, and DataError for images
+    without labels.
     """
     import tensorflow as tf
 
+    if not dataset.labelled:
+        raise DataError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
     steps = steps_per_epoch(dataset, batch_size)
     if not 0 <= start_step <= steps:
         raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
     augment_seed = _derive(seed, epoch, _AUGMENT_KEY)
 
     def example(position, record):
-        encoded, label = tfrecord.parse(record)
+        encoded, label = tfrecord.parse(record, dataset.keys)
         image = train_image(encoded, preprocess, augment, tf.stack([augment_seed, position]))
         return image, tf.cast(label - dataset.label_offset, tf.int32)
 
@@ -107,10 +112,10 @@ def eval_batches(
         )
 
     def example(record):
-        encoded, label = tfrecord.parse(record)
+        encoded, label = tfrecord.parse(record, dataset.keys)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
-    records = tf.data.TFRecordDataset(_shards(dataset, split))
+    records = _of_split(tf.data.TFRecordDataset(_shards(dataset, split)), dataset, split)
     if max_images is not None and max_images < dataset.splits[split]:
         chosen = tf.constant(np.linspace(0, dataset.splits[split] - 1, max_images).round().astype(np.int64))
         records = (
@@ -137,12 +142,32 @@ def calibration_images(dataset: Dataset, preprocess: Preprocess, count: int, *, 
         for record in _shuffled_records(dataset, seed, 0):
             if not wanted.any():
                 break
-            encoded, stored = tfrecord.parse(record)
+            encoded, stored = tfrecord.parse(record, dataset.keys)
             label = int(stored) - dataset.label_offset
             if wanted[label]:
                 wanted[label] -= 1
                 images.append(eval_image(encoded, preprocess).numpy())
     return images
+
+
+def stored_examples(dataset: Dataset, split: str) -> Iterator[tuple[str, bytes, int]]:
+    """(file name, encoded image, label from 0) of every record of `split`, in stored order.
+
+    A record without a file name is called by its shard and number. Raises DataError for a damaged shard.
+    """
+    import tensorflow as tf
+
+    image, label = dataset.keys
+    for shard in dataset.shard_paths(split):
+        for r, record in enumerate(tfrecord.read_records(shard)):
+            feature = tf.train.Example.FromString(record).features.feature
+            encoded = feature[image].bytes_list.value[0]
+            if dataset.validation_share is not None:
+                held_out = bool(tfrecord.held_out(encoded, dataset.validation_share))
+                if held_out != (split == "validation"):
+                    continue
+            name = tfrecord.file_name(feature) or f"{shard.name}:{r}"
+            yield name, encoded, feature[label].int64_list.value[0] - dataset.label_offset
 
 
 @contextlib.contextmanager
@@ -157,7 +182,7 @@ def naming_damage(dataset: Dataset, split: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        if damage := tfrecord.find_damage(_shards(dataset, split)):
+        if damage := tfrecord.find_damage(dataset.shard_paths(split), dataset.keys):
             raise DataError(damage) from error
         raise
 
@@ -186,6 +211,7 @@ def _shuffled_records(dataset: Dataset, seed: int, epoch: int):
         tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     # Dataset.shuffle would mix in tf.random.set_seed, which a resumed run may not have set alike
+    records = _of_split(records, dataset, "train")
     shuffled = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
         buffer_size=buffer,
@@ -207,7 +233,19 @@ def _in_order(batches):
 
 
 def _shards(dataset: Dataset, split: str) -> list[str]:
-    return [str(shard) for shard in tfrecord.find_shards(dataset.folder)[split]]
+    return [str(shard) for shard in dataset.shard_paths(split)]
+
+
+def _of_split(records, dataset: Dataset, split: str):
+    """The records of `split`, where both splits are in the same shards."""
+    if dataset.validation_share is None:
+        return records
+
+    def belongs(record):
+        held_out = tfrecord.held_out(tfrecord.parse(record, dataset.keys)[0], dataset.validation_share)
+        return held_out == (split == "validation")
+
+    return records.filter(belongs)
 
 
 def _derive(*keys: int) -> int:

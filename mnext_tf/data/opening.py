@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mnext_tf import files
-from mnext_tf.data import digits, folder, tfrecord
+from mnext_tf.data import classes, digits, foreign, listing, photographs, tfds, tfrecord
+from mnext_tf.data.plan import measure
+from mnext_tf.data.prepare import prepare
+from mnext_tf.data.shards import Dataset, read_dataset
+from mnext_tf.data.unfinished import STATE
 from mnext_tf.errors import ConfigError, DataError
 
 LAYOUTS = (
-    f"a folder with {folder.LAYOUT}; a folder with TFRecord shards (train-00000-of-00001, "
-    f"validation-00000-of-00001) and {tfrecord.SIDECAR}; or TFRecord shards in the TF-slim schema without "
-    f"{tfrecord.SIDECAR}, with label_offset and num_classes given"
+    f"a folder of photographs ({listing.LAYOUTS}); a folder with TFRecord shards (train-00000-of-00001, "
+    f"validation-00000-of-00001) and {tfrecord.SIDECAR}, or in the TF-slim schema without {tfrecord.SIDECAR}, with "
+    "label_offset and num_classes given where the records do not tell them; or a folder that TFDS has prepared"
 )
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """TFRecord shards in `folder`, and what is in them.
-
-    splits: images in "train" and "validation". label_offset: the stored label of class 0.
-    fingerprint: sha256 of labels and encoded bytes. skipped: damaged files left out when the shards
-    were written. class_counts: images per class, for each split. cache_dir: where dataset.json of shards
-    that came without one is kept.
-    """
-
-    name: str
-    folder: Path
-    class_names: tuple[str, ...]
-    splits: dict[str, int]
-    label_offset: int
-    fingerprint: str
-    skipped: int
-    class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    cache_dir: Path | None = None
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
+EMBEDDED = {"digits": digits.write_digits, "photographs": photographs.write_photographs}
 
 
 def open_dataset(
@@ -51,39 +27,54 @@ def open_dataset(
     *,
     label_offset: int | None = None,
     num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    validation_share: float = 0.1,
     log: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Open the embedded digits (None), TFRecord shards, or photographs in train/<class>/ and val/<class>/.
+    """Open TFRecord shards, photographs in any of LAYOUTS, TFDS data or an embedded data set.
 
-    Digits and photographs are converted once into a folder under `cache_dir`. Shards without
-    dataset.json need `label_offset` and `num_classes`; all their records are then read once, and
-    what was found is kept under `cache_dir`. `log` gets a line when damaged files were skipped.
+    Args:
+      data_dir: a folder; "tfds:NAME"; or "digits" (also None) or "photographs", which are embedded.
+        As a Path, "digits" and "photographs" are folders.
+      cache_dir: photographs are converted below it once, and what was found in shards without
+        dataset.json is kept there.
+      label_offset, num_classes: for shards without dataset.json whose records do not tell them.
+      class_names: a network's classes. Photographs are labelled in their order; other data must have them.
+      validation_share: of data that has no validation split.
+      log: gets a line for what was concluded from the data, skipped or looks wrong.
+
     Raises DataError for anything else, and ConfigError where `label_offset` or `num_classes`
     contradicts dataset.json.
     """
+    log = log or (lambda text: None)
+    if not 0.001 <= validation_share <= 0.9:
+        raise ConfigError(f"validation_share must be between 0.001 and 0.9; received {validation_share}.")
+    cache = Path(cache_dir)
     try:
-        if data_dir is None:
-            dataset = _open_digits(Path(cache_dir))
+        if data_dir is None or (isinstance(data_dir, str) and data_dir in EMBEDDED):
+            dataset = _with_offset(_open_embedded(data_dir or "digits", cache), label_offset)
         else:
-            dataset = _open_folder(Path(data_dir), Path(cache_dir), label_offset, num_classes)
+            if isinstance(data_dir, str) and data_dir.startswith(tfds.PREFIX):
+                data_dir = tfds.fetch(data_dir.removeprefix(tfds.PREFIX), cache, log)
+            dataset = _open_folder(Path(data_dir), cache, label_offset, num_classes, class_names, validation_share, log)
     except OSError as error:
         raise DataError(
             f"{error.filename or cache_dir}: {error.strerror}. Choose another folder or mend its permissions."
         ) from error
-    for what, given, held in (
-        ("label_offset", label_offset, dataset.label_offset),
-        ("num_classes", num_classes, dataset.num_classes),
-    ):
-        if given is not None and given != held:
-            raise ConfigError(f"{what}={given} was given, but {dataset.name} has {what} {held}. Leave it out.")
-    if log and (
-        lacking := [n for n, k in zip(dataset.class_names, dataset.class_counts["train"], strict=True) if not k]
-    ):
+    if num_classes not in (None, dataset.num_classes):
+        raise ConfigError(
+            f"num_classes={num_classes} was given, but {dataset.name} has num_classes {dataset.num_classes}. "
+            "Leave it out."
+        )
+    if class_names is not None and dataset.labelled:
+        _check_classes(dataset, class_names, log)
+    lacking = [n for n, k in zip(dataset.class_names, dataset.class_counts["train"], strict=True) if not k]
+    if lacking and dataset.cache_dir:  # records of others; photographs may well show a part of a network's classes
         log(
             f"warning: {dataset.name} has no training image of {len(lacking)} of {dataset.num_classes} classes: "
             f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}. Are label_offset and num_classes right?"
         )
-    if log and dataset.skipped:
+    if dataset.skipped:
         sidecar = dataset.folder / tfrecord.SIDECAR
         first = "; ".join(f"{path} ({reason})" for path, reason in files.read_json(sidecar)["skipped"][:3])
         log(f"{dataset.name}: {dataset.skipped} damaged files skipped: {first}. All are listed in {sidecar}.")
@@ -93,8 +84,8 @@ def open_dataset(
 def reopen_dataset(description: dict, num_classes: int, *, log: Callable[[str], None] | None = None) -> Dataset:
     """The data set that `description`, the dataset of a run's configuration, names; as `open_dataset`."""
     folder = Path(description["folder"])
-    if not folder.exists() and description["name"] == "digits":
-        return open_dataset(None, folder.parent, log=log)  # the embedded data can be written again
+    if not folder.exists() and description["name"] in EMBEDDED and folder.name == description["name"]:
+        return open_dataset(description["name"], folder.parent, log=log)  # the embedded data can be written again
     if not folder.exists():
         raise DataError(
             f"{folder}, the data of the run, does not exist. Put it back; what was prepared from photographs is made "
@@ -103,102 +94,133 @@ def reopen_dataset(description: dict, num_classes: int, *, log: Callable[[str], 
     cache_dir = description.get("cache_dir")
     if cache_dir is None:
         return open_dataset(folder, log=log)
-    return open_dataset(folder, cache_dir, label_offset=description["label_offset"], num_classes=num_classes, log=log)
+    share = {"validation_share": description["validation_share"]} if description.get("validation_share") else {}
+    return open_dataset(
+        folder, cache_dir, label_offset=description["label_offset"], num_classes=num_classes, log=log, **share
+    )
 
 
-def _open_digits(cache_dir: Path) -> Dataset:
-    target = cache_dir / "digits"
+def has_records(source: str | Path) -> bool:
+    """Whether `source`, as `open_dataset` takes it, is read record by record: anything but photographs as files."""
+    if isinstance(source, str) and (source in EMBEDDED or source.startswith(tfds.PREFIX)):
+        return True
+    folder = Path(source)
+    if not folder.is_dir():
+        return False
+    described = (folder / tfrecord.SIDECAR).exists() or (folder / STATE).is_dir() or tfds.is_tfds(folder)
+    return described or bool(tfrecord.find_shards(folder))
+
+
+def _open_embedded(name: str, cache_dir: Path) -> Dataset:
+    target = cache_dir / name
     if not (target / tfrecord.SIDECAR).exists():
-        digits.write_digits(target)
-    return _read(target, target)
+        EMBEDDED[name](target)
+    return read_dataset(target)
 
 
-def _open_folder(data_dir: Path, cache_dir: Path, label_offset: int | None, num_classes: int | None) -> Dataset:
+def _open_folder(
+    data_dir: Path, cache_dir: Path, label_offset, num_classes, class_names, validation_share: float, log
+) -> Dataset:
     if not data_dir.is_dir():
         state = "is a file" if data_dir.exists() else "does not exist"
         raise DataError(f"{data_dir} {state}. A data folder is {LAYOUTS}.")
     if (data_dir / tfrecord.SIDECAR).exists():
-        return _read(data_dir, data_dir)
+        return _with_offset(read_dataset(data_dir), label_offset)
+    if (data_dir / STATE).is_dir():
+        raise DataError(f"{data_dir} is half written. Start the command that writes it again; it goes on from there.")
+    if tfds.is_tfds(data_dir):
+        return _with_offset(_open_tfds(data_dir, cache_dir, validation_share, log), label_offset)
     if shards := tfrecord.find_shards(data_dir):
-        return _open_foreign_shards(data_dir, cache_dir, shards, label_offset, num_classes)
-    if any((data_dir / name).is_dir() for name in ("train", "val", "validation")):
-        listing = folder.list_folder(data_dir)
-        target = cache_dir / f"{data_dir.resolve().name}-{listing.fingerprint(data_dir)[:12]}"
-        if not (target / tfrecord.SIDECAR).exists():
-            folder.write_folder(data_dir, target)
-        return _read(target, target)
-    found = sorted(path.name for path in data_dir.iterdir())
-    listed = f"holds {', '.join(found[:5])}{', …' if len(found) > 5 else ''}" if found else "is empty"
-    raise DataError(f"{data_dir} {listed}. A data folder is {LAYOUTS}.")
-
-
-def _open_foreign_shards(data_dir, cache_dir, shards, label_offset, num_classes) -> Dataset:
-    if label_offset is None or num_classes is None:
+        return _open_foreign(data_dir, cache_dir, shards, label_offset, num_classes, validation_share, log)
+    if records := sorted(p.name for p in data_dir.iterdir() if "record" in p.name and p.is_file()):
         raise DataError(
-            f"{data_dir} has TFRecord shards but no {tfrecord.SIDECAR}, so the label of the first class and the number "
-            "of classes are unknown. Give both, for example label_offset=1, num_classes=1000 for ImageNet as TF-slim "
-            "writes it (labels 1 to 1000), or label_offset=0 where labels start at 0."
+            f"{data_dir} holds {records[0]}: no TF-slim shards, which are called train-00000-of-00001 and "
+            f"validation-00000-of-00001, and no folder of TFDS, which has dataset_info.json and features.json."
         )
-    if label_offset < 0 or num_classes < 2:
-        raise ConfigError(
-            f"label_offset must be at least 0 and num_classes at least 2; received {label_offset} and {num_classes}."
-        )
-    if missing := [split for split in tfrecord.SPLITS if split not in shards]:
-        raise DataError(f"{data_dir} has no {missing[0]} shards ({missing[0]}-00000-of-00001 and so on); add them.")
-    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for paths in shards.values() for p in paths]
-    key = files.sha256_of([stats, label_offset, num_classes])[:12]
-    name = data_dir.resolve().name
-    target = cache_dir / f"{name}-{key}"
+    listed = listing.list_images(
+        data_dir, class_names=class_names, validation_share=validation_share, label_offset=label_offset
+    )
+    measured = measure(listed)
+    target = cache_dir / f"{listed.name}-{measured.snapshot[:12]}"
     if not (target / tfrecord.SIDECAR).exists():
-        labels = range(label_offset, label_offset + num_classes)
-        summaries = {split: tfrecord.summarize(paths, labels) for split, paths in shards.items()}
-        if empty := [split for split, summary in summaries.items() if not summary.images]:
-            raise DataError(f"The {empty[0]} shards in {data_dir} hold no records; copy or write them again.")
-        texts = summaries["train"].label_texts
-        class_names = [texts.get(label) or str(label) for label in labels]
-        tfrecord.write_sidecar(
-            target, name=name, class_names=class_names, label_offset=label_offset, summaries=summaries
-        )
-    return dataclasses.replace(_read(data_dir, target), cache_dir=cache_dir)
+        for note in listed.notes:
+            log(note)
+        prepare(listed, target, measured=measured, log=log)
+    return read_dataset(target)
 
 
-def _read(shard_folder: Path, sidecar_folder: Path) -> Dataset:
-    """Read dataset.json and check that the shards it names are there, with their sizes."""
-    sidecar = sidecar_folder / tfrecord.SIDECAR
-    try:
-        record = files.read_json(sidecar)
-        dataset = Dataset(
-            name=record["name"],
-            folder=shard_folder,
-            class_names=tuple(record["class_names"]),
-            splits={split: record["splits"][split] for split in tfrecord.SPLITS},
-            label_offset=record["label_offset"],
-            fingerprint=record["fingerprint"],
-            skipped=len(record["skipped"]),
-            class_counts={split: tuple(record["class_counts"][split]) for split in tfrecord.SPLITS},
+def _with_offset(dataset: Dataset, label_offset: int | None) -> Dataset:
+    """The data set, if it has the offset that was given."""
+    if label_offset not in (None, dataset.label_offset):
+        raise ConfigError(
+            f"label_offset={label_offset} was given, but {dataset.name} has label_offset {dataset.label_offset}. "
+            "Leave it out."
         )
-        sizes = dict(record["shards"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{sidecar} is damaged or was written by another program ({type(error).__name__}: {error}). "
-            f"If this program made {sidecar_folder}, delete the folder, and it will be made again."
-        ) from error
-    for name, size in sizes.items():
-        shard = shard_folder / name
-        held = shard.stat().st_size if shard.exists() else None
-        if held != size:
-            state = "is missing" if held is None else f"has {held} bytes and should have {size}"
-            records = f"; {_good_records(shard)}" if held is not None else ""
-            raise DataError(
-                f"{shard} {state}{records}. Restore it; or, if this program made {shard_folder}, delete the folder, "
-                "and it will be made again."
-            )
     return dataset
 
 
-def _good_records(shard: Path) -> str:
-    good = 0
-    with contextlib.suppress(DataError):
-        for _ in tfrecord.read_records(shard):
-            good += 1
-    return f"its first {good} records are good"
+def _open_tfds(data_dir: Path, cache_dir: Path, validation_share: float, log) -> Dataset:
+    name, records, class_names, notes = tfds.describe(data_dir, validation_share)
+    found = foreign.scan(records, cache_dir)
+    foreign.check_labels(found, 0, len(class_names))
+    for note in notes:
+        log(note)
+    return _of_scan(name, records, found, 0, class_names, cache_dir)
+
+
+def _open_foreign(
+    data_dir: Path, cache_dir: Path, shards, label_offset, num_classes, validation_share: float, log
+) -> Dataset:
+    if "train" not in shards:
+        raise DataError(f"{data_dir} has no train shards (train-00000-of-00001 and so on); add them.")
+    held = {split: tuple(path.name for path in paths) for split, paths in shards.items()}
+    share = None if "validation" in held else validation_share
+    if share:
+        log(f"{data_dir} has no validation shards: {share:.0%} of the training images are held out.")
+        held["validation"] = held["train"]
+    records = foreign.RecordFiles(data_dir, held, validation_share=share)
+    found = foreign.scan(records, cache_dir)
+    offset, class_names, notes = foreign.decide_labels(found, data_dir, label_offset, num_classes)
+    for note in notes:
+        log(note)
+    return _of_scan(data_dir.resolve().name, records, found, offset, class_names, cache_dir)
+
+
+def _of_scan(name: str, records, found, label_offset: int, class_names: tuple[str, ...], cache_dir: Path) -> Dataset:
+    labels = range(label_offset, label_offset + len(class_names))
+    return Dataset(
+        name=name,
+        folder=records.folder,
+        class_names=class_names,
+        splits={split: sum(found.label_counts[split].values()) for split in tfrecord.SPLITS},
+        label_offset=label_offset,
+        fingerprint=files.sha256_of({split: found.digests[split] for split in records.files}),
+        skipped=0,
+        class_counts={s: tuple(found.label_counts[s].get(k, 0) for k in labels) for s in tfrecord.SPLITS},
+        cache_dir=cache_dir,
+        shards=records.files,
+        keys=records.keys,
+        validation_share=records.validation_share,
+    )
+
+
+def _check_classes(dataset: Dataset, class_names: Sequence[str], log) -> None:
+    """Raises DataError unless the classes of the data are those of the network, in its order."""
+    if tuple(class_names) == dataset.class_names:
+        return
+    if len(class_names) != dataset.num_classes:
+        raise DataError(
+            f"{dataset.name} has {dataset.num_classes} classes, but the network has {len(class_names)}. Give the data "
+            "that belongs to it."
+        )
+    try:
+        order = classes.match_classes(dataset.class_names, class_names)
+    except DataError as error:
+        log(f"warning: {dataset.name}: class names differ from the network's, compared by their numbers. {error}")
+        return
+    if order != list(range(len(order))):
+        wrong = next(i for i, k in enumerate(order) if i != k)
+        raise DataError(
+            f"{dataset.name} has the network's classes in another order: {dataset.class_names[wrong]} is class {wrong} "
+            f"there and class {order[wrong]} of the network."
+        )

@@ -65,18 +65,20 @@ def eval_image(encoded, preprocess: Preprocess):
 
 
 def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):
-    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], changed at random by `seed`, int (2,)."""
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], changed at random by `seed`, int (2,).
+
+    Of a JPEG only the crop is decoded, at the smallest of JPEG's own scales 1, 1/2, 1/4, 1/8 at
+    which it is no smaller than S.
+    """
     import tensorflow as tf
 
-    crop_seed, rest_seed = tf.unstack(tf.random.split(seed, 2))
+    seed = tf.convert_to_tensor(seed)
     if augment.crop_scale_min == 1.0:
         image = eval_image(encoded, preprocess)
     else:
-        cropped = tf.ensure_shape(_decode_random_window(encoded, augment, crop_seed), (None, None, 3))
-        side = preprocess.input_size
-        image = _resize(cropped, (side, side), preprocess.interpolation)
-        image = tf.ensure_shape(image, (side, side, 3))
-    return flip_color_shift(image, augment, rest_seed)
+        crop = _decode_random_window(encoded, preprocess.input_size, augment, seed)
+        image = _resize_crop(tf.ensure_shape(crop, (None, None, 3)), preprocess)
+    return flip_color_shift(image, augment, tf.bitwise.invert(seed))
 
 
 def _decode_jpeg(encoded):
@@ -92,12 +94,19 @@ def _decode_png(encoded):
     return tf.io.decode_png(encoded, channels=3)
 
 
-def _decode_random_window(encoded, augment: Augment, seed):
+def _decode_random_window(encoded, side: int, augment: Augment, seed):
     import tensorflow as tf
 
     def from_jpeg():
         window = random_window(tf.io.extract_jpeg_shape(encoded), augment, seed)
-        return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")
+        times_larger = tf.reduce_min(window[2:]) // side
+        choice = tf.gather([0, 0, 1, 1, 2, 2, 2, 2, 3], tf.minimum(times_larger, 8))
+        return tf.switch_case(choice, [lambda ratio=ratio: scaled(window, ratio) for ratio in (1, 2, 4, 8)])
+
+    def scaled(window, ratio: int):
+        begin, end = ((corner + ratio // 2) // ratio for corner in (window[:2], window[:2] + window[2:]))
+        window = tf.concat([begin, end - begin], 0)  # to the nearest of the scaled image's pixels
+        return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
     def from_png():
         image = _decode_png(encoded)
@@ -105,6 +114,24 @@ def _decode_random_window(encoded, augment: Augment, seed):
         return image[y : y + height, x : x + width]
 
     return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_png)
+
+
+def _resize_crop(image, preprocess: Preprocess):
+    """uint8 (h, w, 3) to float32 (S, S, 3), not clipped.
+
+    Antialiasing costs more than decoding does. Up to a shrinkage of 2, in which every pixel counts
+    without it as well, it is left out.
+    """
+    import tensorflow as tf
+
+    size = (preprocess.input_size,) * 2
+
+    def resize(antialias: bool):
+        return tf.cast(tf.image.resize(image, size, preprocess.interpolation, antialias=antialias), tf.float32)
+
+    longer = tf.reduce_max(tf.shape(image)[:2])
+    resized = tf.cond(longer > 2 * preprocess.input_size, lambda: resize(True), lambda: resize(False))
+    return tf.ensure_shape(resized, (*size, 3))
 
 
 def _resize_and_center_crop(image, preprocess: Preprocess):

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from mnext_tf.errors import DataError
 
 SIDECAR = "dataset.json"
 SPLITS = ("train", "validation")
-_SHARD = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})")
+KEYS = ("image/encoded", "image/class/label")  # of the TF-slim schema
+SHARD = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One encoded image. `format` is "JPEG" or "PNG"; `label` counts from 0."""
+    """One encoded image. `format` is "JPEG" or "PNG"; `label` counts from 0; `remark`: how it was converted, if so."""
 
     encoded: bytes
     format: str
@@ -30,6 +31,7 @@ class Example:
     label: int
     class_name: str
     filename: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class SplitSummary:
         return sum(self.label_counts.values())
 
 
-class _Summing:
+class Summing:
     """Builds a SplitSummary; a shard's digest covers its labels and encoded bytes, in order."""
 
     def __init__(self, shards: list[Path]):
@@ -77,24 +79,30 @@ def write_shards(
     import tensorflow as tf
 
     shards = [Path(folder) / f"{split}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
-    summing = _Summing(shards)
+    summing = Summing(shards)
     try:
         with contextlib.ExitStack() as stack:
             partials = [stack.enter_context(files.write_beside(shard)) for shard in shards]
             writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
             for i, example in enumerate(examples):
                 shard, label = i % num_shards, example.label + label_offset
-                writers[shard].write(_serialize(example, label))
+                writers[shard].write(serialize(example, label))
                 summing.add(shard, label, example.class_name, example.encoded)
     except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.message.rsplit("; ", 1)[-1]  # path; reason
         raise DataError(
-            f"The {split} shards could not be written to {folder}: {reason}. Free some space or choose another folder."
+            f"The {split} shards could not be written to {folder}: {why_not_written(error)}. Free some space or choose "
+            "another folder."
         ) from error
     return summing.result()
 
 
-def _serialize(example: Example, label: int) -> bytes:
+def why_not_written(error: Exception) -> str:
+    """The system's reason in an OSError, or in TensorFlow's error of a write: `path; reason`."""
+    return error.strerror if isinstance(error, OSError) else error.message.rsplit("; ", 1)[-1]
+
+
+def serialize(example: Example, label: int, synset: str | None = None) -> bytes:
+    """A record with `label` as it is stored; the same bytes each time. `synset`: a WordNet id where there is one."""
     import tensorflow as tf
 
     def blob(value):
@@ -113,24 +121,31 @@ def _serialize(example: Example, label: int) -> bytes:
         "image/channels": number(example.channels),
         "image/class/label": number(label),
         "image/class/text": blob(example.class_name),
-        "image/class/synset": blob(example.class_name),
+        "image/class/synset": blob(synset or example.class_name),
         "image/filename": blob(example.filename),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
 
-def parse(serialized):
-    """One serialized record to (encoded bytes, stored label as int64), in-graph."""
+def parse(serialized, keys: Sequence[str] = KEYS):
+    """One serialized record to (encoded bytes, stored label as int64), in-graph; `keys` name the two features."""
     import tensorflow as tf
 
+    encoded, label = keys
     parsed = tf.io.parse_single_example(
-        serialized,
-        {
-            "image/encoded": tf.io.FixedLenFeature([], tf.string),
-            "image/class/label": tf.io.FixedLenFeature([], tf.int64),
-        },
+        serialized, {encoded: tf.io.FixedLenFeature([], tf.string), label: tf.io.FixedLenFeature([], tf.int64)}
     )
-    return parsed["image/encoded"], parsed["image/class/label"]
+    return parsed[encoded], parsed[label]
+
+
+def held_out(encoded, share: float):
+    """Whether a record belongs to the validation split taken from data without one: by a hash of its image.
+
+    Scalar bool, in-graph. The image alone decides, so the split is the same in any order of shards.
+    """
+    import tensorflow as tf
+
+    return tf.strings.to_hash_bucket_fast(encoded, 1000) < round(1000 * share)
 
 
 def find_shards(folder: Path) -> dict[str, list[Path]]:
@@ -138,7 +153,7 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, dict[int, Path]] = {}
     totals: dict[str, int] = {}
     for path in sorted(Path(folder).iterdir()):
-        if match := _SHARD.fullmatch(path.name):
+        if match := SHARD.fullmatch(path.name):
             split, index, total = match[1], int(match[2]), int(match[3])
             if totals.setdefault(split, total) != total:
                 raise DataError(
@@ -169,45 +184,17 @@ def read_records(shard: Path) -> Iterator[bytes]:
         ) from error
 
 
-def summarize(shards: list[Path], labels: range) -> SplitSummary:
-    """Read every record of a split that somebody else wrote.
-
-    Raises DataError for a damaged shard, a record without image or label, bytes that are neither
-    JPEG nor PNG, and a label outside `labels`, each with the shard and the record's number from 0.
-    """
-    import tensorflow as tf
-    from tqdm import tqdm
-
-    summing = _Summing(shards)
-    for s, shard in enumerate(tqdm(shards, desc="checking shards", unit="shard", disable=None)):
-        for r, record in enumerate(read_records(shard)):
-            feature = tf.train.Example.FromString(record).features.feature
-            encoded = feature["image/encoded"].bytes_list.value[:]
-            label = feature["image/class/label"].int64_list.value[:]
-            if len(encoded) != 1 or len(label) != 1:
-                raise DataError(
-                    f"Record {r} of {shard} has {len(encoded)} image/encoded and {len(label)} image/class/label "
-                    "values; a classification record of the TF-slim schema has one of each."
-                )
-            if not encoded[0].startswith((b"\xff\xd8\xff", b"\x89PNG")):
-                raise DataError(f"Record {r} of {shard}{_name(feature)} is neither JPEG nor PNG.")
-            if label[0] not in labels:
-                raise DataError(
-                    f"Record {r} of {shard}{_name(feature)} has the label {label[0]}; with label_offset={labels.start} "
-                    f"and {len(labels)} classes, {labels.start} to {labels.stop - 1} are allowed. "
-                    "Give the label_offset and num_classes that the shards were written with."
-                )
-            texts = feature["image/class/text"].bytes_list.value
-            summing.add(s, label[0], texts[0].decode("utf-8", "replace") if texts else "", encoded[0])
-    return summing.result()
+def file_name(feature) -> str:
+    """The name that the features of a record give their image, or nothing."""
+    names = feature["image/filename"].bytes_list.value or feature["filename"].bytes_list.value
+    return names[0].decode("utf-8", "replace") if names else ""
 
 
-def _name(feature) -> str:
-    names = feature["image/filename"].bytes_list.value
-    return f" ({names[0].decode('utf-8', 'replace')})" if names else ""
+def in_brackets(name: str) -> str:
+    return f" ({name})" if name else ""
 
 
-def find_damage(shards: list[Path]) -> str | None:
+def find_damage(shards: list[Path], keys: Sequence[str] = KEYS) -> str | None:
     """Decode every record until one fails; say which, or None when all are sound."""
     import tensorflow as tf
 
@@ -217,9 +204,9 @@ def find_damage(shards: list[Path]) -> str | None:
         try:
             for r, record in enumerate(read_records(shard)):
                 try:
-                    decode(parse(record)[0])
+                    decode(parse(record, keys)[0])
                 except tf.errors.InvalidArgumentError:
-                    name = _name(tf.train.Example.FromString(record).features.feature)
+                    name = in_brackets(file_name(tf.train.Example.FromString(record).features.feature))
                     return f"Record {r} of {shard}{name} is not a sound JPEG or PNG; write the shard without it."
         except DataError as error:
             return str(error)
@@ -235,20 +222,23 @@ def write_sidecar(
     summaries: dict[str, SplitSummary],
     skipped: list[tuple[str, str]] = (),
     ignored: int = 0,
-) -> None:
-    """Write dataset.json. `skipped` holds (path, reason) of damaged files, `ignored` counts what is no image."""
+    **more,
+) -> dict:
+    """Write dataset.json and return it. `skipped` holds (path, reason) of what could not be used, `ignored` counts
+    what is no image; `more` are further entries.
+    """
     labels = range(label_offset, label_offset + len(class_names))
-    files.write_json(
-        Path(folder) / SIDECAR,
-        {
-            "name": name,
-            "class_names": class_names,
-            "label_offset": label_offset,
-            "splits": {split: s.images for split, s in summaries.items()},
-            "class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()},
-            "shards": {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()},
-            "fingerprint": files.sha256_of({split: s.digest for split, s in summaries.items()}),
-            "ignored": ignored,
-            "skipped": skipped,
-        },
-    )
+    record = {
+        "name": name,
+        "class_names": list(class_names),
+        "label_offset": label_offset,
+        "splits": {split: s.images for split, s in summaries.items()},
+        "class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()},
+        "shards": {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()},
+        "fingerprint": files.sha256_of({split: s.digest for split, s in summaries.items()}),
+        "ignored": ignored,
+        **more,
+        "skipped": [list(entry) for entry in skipped],
+    }
+    files.write_json(Path(folder) / SIDECAR, record)
+    return record

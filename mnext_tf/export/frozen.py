@@ -48,7 +48,9 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
                 node.attr["shape"].shape.dim[0].size = batch_size
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
     tensor = wrapped.graph.as_graph_element
-    return wrapped.prune(tensor(f"{INPUT}:0"), tensor(f"{OUTPUT}:0"))
+    logits = wrapped.prune(tensor(f"{INPUT}:0"), tensor(f"{OUTPUT}:0"))
+    logits.input_shape = logits.inputs[0].shape
+    return logits
 
 
 def _rename(graph, old: str, new: str) -> None:

@@ -11,6 +11,16 @@ from mnext_tf.errors import ExportError
 
 NO_DELEGATE = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
+# Layers that multiply or add: operator -> how the names of those end, before the operator's own
+_ARITHMETIC = {
+    kind: re.compile(rf"({layers})(_\d+)?(/|;|$)")
+    for kind, layers in (
+        ("MUL", "normalize|_identity_mask|_swish|_se_scale"),
+        ("ADD", "normalize|_add|_partial_sum"),
+        ("SUB", "normalize"),
+    )
+}
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -110,14 +120,13 @@ def layer_of(name: str, layers: Iterable[str]) -> str | None:
 
 
 def check_batch_norms_folded(ops: list[Operator]) -> None:
-    """Raise ExportError for a MUL, ADD or SUB that is no normalisation, shortcut or identity mask."""
-    allowed = re.compile(r"(normalize|_add|_identity_mask|_partial_sum)(_\d+)?(/|;|$)")
-    stray = [op for op in ops if op.kind in ("MUL", "ADD", "SUB") and not allowed.search(op.name)]
+    """Raise ExportError for a MUL, ADD or SUB that is none of what our networks compute beside batch norms."""
+    stray = [op for op in ops if op.kind in _ARITHMETIC and not _ARITHMETIC[op.kind].search(op.name)]
     if stray:
         raise ExportError(
             f"{len(stray)} batch norms were not folded into their convolutions: "
             + ", ".join(f"{op.kind} {op.name}" for op in stray[:5])
-            + ". Allowed are those of the pixel normalisation and of shortcuts."
+            + ". Allowed are those of the pixel normalisation, of shortcuts, of swish and of squeeze-excite."
         )
 
 

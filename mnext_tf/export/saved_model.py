@@ -41,4 +41,5 @@ def load_saved_model(folder: Path):
         return signature(image=tf.convert_to_tensor(images, tf.float32))["logits"]
 
     logits.keep_alive = loaded  # the signature holds its variables weakly
+    logits.input_shape = signature.structured_input_signature[1]["image"].shape
     return logits

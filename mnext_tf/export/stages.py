@@ -15,7 +15,7 @@ import numpy as np
 
 from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess
-from mnext_tf.errors import CheckpointError, ConfigError, one_of
+from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, network_name, stage_name
 from mnext_tf.export.verify import (
     FLOAT_TOLERANCE,
@@ -26,28 +26,16 @@ from mnext_tf.export.verify import (
     rounding_noise,
 )
 from mnext_tf.files import sha256, write_csv, write_json
-from mnext_tf.models import create_model_from
-from mnext_tf.run_folder import Run, StageResult, require_weights, run_stage
+from mnext_tf.run_folder import Run, StageResult, load_network, require_weights, run_stage
 
 Log = Callable[[str], None]
 CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
 
 
-def load_network(run: Run):
-    """The Keras network of a run with its weights."""
-    weights = require_weights(run)
-    model = create_model_from(run.config["model"])
-    try:
-        model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as e:
-        raise CheckpointError(f"{weights} is damaged or of another network: {e}") from e
-    return model
-
-
 def validation_images(
     run: Run, log: Log | None = None, *, max_images: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """(images float32 (n, size, size, 3), labels (n,)) on which every network of the run is compared."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(images float32 (n, size, size, 3), labels (n,) or None) on which every network of the run is compared."""
     dataset = run_dataset(run, log)
     preprocess = Preprocess.from_dict(run.config["preprocess"])
     with naming_damage(dataset, "validation"):
@@ -56,7 +44,8 @@ def validation_images(
                 dataset, preprocess, 64, max_images=run.config["verify_images"] if max_images is None else max_images
             )
         )
-    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+    labels = np.concatenate([y for _, y in batches]) if dataset.labelled else None
+    return np.concatenate([x for x, _ in batches]), labels
 
 
 def run_dataset(run: Run, log: Log | None = None) -> Dataset:
@@ -87,7 +76,7 @@ def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> Sta
         from mnext_tf.export.saved_model import load_saved_model, write_saved_model
 
         write_saved_model(load_network(run), run.config["class_names"], folder)
-        write_json(folder / "preprocess.json", run.config["preprocess"])
+        _write_preprocess(run, folder)
         return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
 
     return _stage(
@@ -104,6 +93,8 @@ def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageRes
         from mnext_tf.export.frozen import load_frozen, write_frozen
 
         nodes = write_frozen(source.folder, folder / "frozen.pb")
+        _write_labels(run, folder)
+        _write_preprocess(run, folder)
         return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected, folder)}
 
     return _stage(
@@ -187,7 +178,8 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
         },
     }
     write_json(folder / "verify.json", verify)
-    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config["class_names"]), encoding="utf-8")
+    _write_labels(run, folder)
+    _write_preprocess(run, folder)
     delegation = operators.delegation(path)
     return {
         "file": path.name,
@@ -200,6 +192,16 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
         **describe_ends(path),
         "verify": verify,
     }
+
+
+def _write_labels(run: Run, folder: Path) -> None:
+    """labels.txt: one class name a line, in order of the logits."""
+    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config["class_names"]), encoding="utf-8")
+
+
+def _write_preprocess(run: Run, folder: Path) -> None:
+    """preprocess.json: how an image is resized and cropped before the network sees it."""
+    write_json(folder / "preprocess.json", run.config["preprocess"])
 
 
 def keras_function(model):

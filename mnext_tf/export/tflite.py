@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -92,25 +94,35 @@ def describe_ends(path: Path) -> dict:
 
 
 class TFLiteNetwork:
-    """A TFLite file as a function from float images to float logits, one image at a time.
+    """A TFLite file as a function from float images to float logits.
 
-    Quantized inputs and outputs are converted on the way; runs through XNNPACK.
+    Quantized inputs and outputs are converted on the way; runs through XNNPACK. Every core has an
+    interpreter of its own and takes an image at a time, which is faster than many cores on one image.
     """
 
-    def __init__(self, path: Path, threads: int = os.cpu_count() or 1):
+    def __init__(self, path: Path, workers: int = os.cpu_count() or 1):
         from mnext_tf.export.operators import open_interpreter
 
-        self._interpreter = open_interpreter(path, threads=threads)
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        self._interpreters = queue.SimpleQueue()
+        for _ in range(workers):
+            interpreter = open_interpreter(path)
+            self._interpreters.put(interpreter)
+        self._pool = ThreadPoolExecutor(workers)
+        self._input = interpreter.get_input_details()[0]
+        self._output = interpreter.get_output_details()[0]
+        self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
 
     def __call__(self, images) -> np.ndarray:
-        return np.stack([self._one(np.asarray(image)) for image in images])
+        return np.stack(list(self._pool.map(self._one, np.asarray(images))))
 
     def _one(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input["index"], quantize_array(image, self._input)[None])
-        self._interpreter.invoke()
-        return dequantize_array(self._interpreter.get_tensor(self._output["index"])[0], self._output)
+        interpreter = self._interpreters.get()
+        try:
+            interpreter.set_tensor(self._input["index"], quantize_array(image, self._input)[None])
+            interpreter.invoke()
+            return dequantize_array(interpreter.get_tensor(self._output["index"])[0], self._output)
+        finally:
+            self._interpreters.put(interpreter)
 
 
 def quantize_array(values: np.ndarray, detail: dict) -> np.ndarray:

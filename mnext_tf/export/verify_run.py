@@ -10,11 +10,11 @@ from mnext_tf.errors import ConfigError, MnextError
 from mnext_tf.export.frozen import load_frozen
 from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.saved_model import load_saved_model
-from mnext_tf.export.stages import keras_function, load_network, run_network, validation_images
+from mnext_tf.export.stages import keras_function, run_network, validation_images
 from mnext_tf.export.tflite import TFLiteNetwork
 from mnext_tf.export.verify import compare, failures, layer_differences, worst_layer
 from mnext_tf.files import write_json
-from mnext_tf.run_folder import Run
+from mnext_tf.run_folder import Run, load_network
 
 
 def verify_run(

@@ -6,6 +6,7 @@ from mnext_tf.models.registry import (
     create_model_from,
     has_identity_tensor_multiplier,
     list_models,
+    normalization_of,
     save_weights,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "create_model_from",
     "has_identity_tensor_multiplier",
     "list_models",
+    "normalization_of",
     "save_weights",
 ]

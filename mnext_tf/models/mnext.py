@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 from mnext_tf.models.blocks import (
-    CONVENTIONS,
     ChannelMask,
     Layers,
     build_model,
@@ -33,12 +32,11 @@ STAGES = (
 )
 
 
-def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, identity_divisor=1):
+def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention, identity_divisor=1):
     """See `mnext_tf.create_model`."""
-    convention = CONVENTIONS["pytorch"]
     net = Layers(convention)
     image, x = image_input(input_size, convention, include_preprocessing)
-    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, relu6=True)
+    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, activation="relu6")
     index = 0
     for t, c, n, first_stride in STAGES:
         out = 1280 if c == 1280 and width < 1 else make_divisible(c * width, 8)
@@ -64,11 +62,11 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: in
 
     identity = x
     if not widens:
-        x = net.depthwise(x, f"{name}_depthwise1", relu6=True)
-    x = net.conv(x, hidden, 1, f"{name}_reduce", relu6=False)
-    x = net.conv(x, out, 1, f"{name}_expand", relu6=True)
+        x = net.depthwise(x, f"{name}_depthwise1", activation="relu6")
+    x = net.conv(x, hidden, 1, f"{name}_reduce", activation=None)
+    x = net.conv(x, out, 1, f"{name}_expand", activation="relu6")
     if not widens or stride == 2:
-        x = net.depthwise(x, f"{name}_depthwise2", stride=stride, relu6=False)
+        x = net.depthwise(x, f"{name}_depthwise2", stride=stride, activation=None)
     return partial_shortcut(x, identity, identity_divisor, name) if has_shortcut else x
 
 

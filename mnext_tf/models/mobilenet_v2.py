@@ -7,7 +7,7 @@ at the two narrow ends of the block, so it is another network and its checkpoint
 
 from __future__ import annotations
 
-from mnext_tf.models.blocks import CONVENTIONS, Layers, build_model, classifier, image_input, layers, make_divisible
+from mnext_tf.models.blocks import Layers, build_model, classifier, image_input, layers, make_divisible
 
 # expansion t, channels c, blocks n, stride of the first block
 STAGES = (
@@ -21,21 +21,20 @@ STAGES = (
 )
 
 
-def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention="pytorch"):
+def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention):
     """See `mnext_tf.create_model`."""
     narrow_depthwise = name == "mobilenet_v2_mnext"
     block = narrow_depthwise_block if narrow_depthwise else inverted_residual
-    convention = CONVENTIONS[convention]
     net = Layers(convention)
     image, x = image_input(input_size, convention, include_preprocessing)
-    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, relu6=True)
+    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, activation="relu6")
     index = 0
     for t, c, n, first_stride in STAGES:
         for i in range(n):
             index += 1
             out = make_divisible(c * width, 8)
             x = block(net, x, out, first_stride if i == 0 else 1, t, f"block{index:02d}")
-    x = net.conv(x, make_divisible(1280 * max(1.0, width), 8), 1, "head", relu6=True)
+    x = net.conv(x, make_divisible(1280 * max(1.0, width), 8), 1, "head", activation="relu6")
     return build_model(image, classifier(x, num_classes, dropout), name)
 
 
@@ -43,9 +42,9 @@ def inverted_residual(net: Layers, x, out: int, stride: int, t: int, name: str):
     """(batch, h, w, inp) to (batch, h / stride, w / stride, out): expand by t, depthwise, project."""
     identity = x
     if t != 1:
-        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", relu6=True)
-    x = net.depthwise(x, f"{name}_depthwise", stride=stride, relu6=True)
-    x = net.conv(x, out, 1, f"{name}_project", relu6=False)
+        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", activation="relu6")
+    x = net.depthwise(x, f"{name}_depthwise", stride=stride, activation="relu6")
+    x = net.conv(x, out, 1, f"{name}_project", activation=None)
     return _shortcut(x, identity, stride, name)
 
 
@@ -53,14 +52,14 @@ def narrow_depthwise_block(net: Layers, x, out: int, stride: int, t: int, name: 
     """The authors' variant: depthwise, expand by t, project (which takes the stride), depthwise."""
     identity = x
     if t == 1:
-        x = net.depthwise(x, f"{name}_depthwise1", stride=stride, relu6=False)
-        x = net.depthwise(x, f"{name}_depthwise2", relu6=True)
-        x = net.conv(x, out, 1, f"{name}_project", relu6=False)
+        x = net.depthwise(x, f"{name}_depthwise1", stride=stride, activation=None)
+        x = net.depthwise(x, f"{name}_depthwise2", activation="relu6")
+        x = net.conv(x, out, 1, f"{name}_project", activation=None)
     else:
-        x = net.depthwise(x, f"{name}_depthwise1", relu6=True)
-        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", relu6=True)
-        x = net.conv(x, out, 1, f"{name}_project", stride=stride, relu6=False)
-        x = net.depthwise(x, f"{name}_depthwise2", relu6=True)
+        x = net.depthwise(x, f"{name}_depthwise1", activation="relu6")
+        x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", activation="relu6")
+        x = net.conv(x, out, 1, f"{name}_project", stride=stride, activation=None)
+        x = net.depthwise(x, f"{name}_depthwise2", activation="relu6")
     return _shortcut(x, identity, stride, name)
 
 

@@ -24,6 +24,7 @@ from mnext_tf.run_folder import Run, now, versions
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.recipe import Recipe, augment_of, preprocess_of
 from mnext_tf.training.schedule import learning_rate
+from mnext_tf.training.transfer import transfer
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
         _restore(model, optimizer, variables, folder)
         step, history, totals = state["step"], state["history"], np.array(state["totals"])
         log(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
+    elif "init_from" in run.config:
+        log(f"train: from {run.config['init_from']['run']} {transfer(model, run.config)}")
     resumed_from = step
 
     preprocess, augment = preprocess_of(recipe), augment_of(recipe)
@@ -83,10 +86,7 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
 
         def leave_if_asked(epoch):
             if stop.requested:
-                raise KeyboardInterrupt(
-                    f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved. "
-                    f"Go on with: python -m pipelines.train --resume --run={run.folder}"
-                )
+                raise KeyboardInterrupt(f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved.")
 
         # Not step // per_epoch: a stop after an epoch's last step leaves its evaluation to do.
         for epoch in range(len(history), recipe.epochs):

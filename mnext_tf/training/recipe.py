@@ -1,4 +1,4 @@
-"""What a training run can be told, and good values for three kinds of data."""
+"""What a training run can be told, and good values for several kinds of data."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ RECIPES = {
         cooldown_epochs=2,
         batch_size=64,
         learning_rate=0.05,
+        crop_scale_min=0.35,
+        color_jitter=0.2,
+    ),
+    # From weights that know photographs already (--init): a tenth of the rate, few epochs.
+    "finetune": Recipe(
+        epochs=10,
+        warmup_epochs=1,
+        cooldown_epochs=1,
+        batch_size=32,
+        learning_rate=0.01,
         crop_scale_min=0.35,
         color_jitter=0.2,
     ),

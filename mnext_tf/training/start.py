@@ -10,15 +10,26 @@ from mnext_tf.data.dataset import Dataset, steps_per_epoch
 from mnext_tf.errors import ConfigError
 from mnext_tf.run_folder import Run, create_run, list_runs, open_run
 from mnext_tf.training.recipe import Recipe, network_arguments, preprocess_of
+from mnext_tf.training.transfer import describe_source, inherited
 
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
 
 
 def start_run(
-    folder: Path | None, model: str, recipe: Recipe, dataset: Dataset, *, options: dict | None = None, root="runs"
+    folder: Path | None,
+    model: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    options: dict | None = None,
+    source: Run | None = None,
+    root="runs",
 ) -> Run:
-    """Make the folder of a new run; None names it after network, data and time, below `root`."""
+    """Make the folder of a new run; None names it after network, data and time, below `root`.
+
+    `source` is a run whose weights this one starts from; its network must be the same but for the head.
+    """
     if folder is None:
         folder = Path(root) / f"{model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if (Path(folder) / "config.json").exists():
@@ -26,7 +37,14 @@ def start_run(
             f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out."
         )
     steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
-    return create_run(folder, run_config(model, recipe, dataset, options=options, init="trained"))
+    if not dataset.labelled:
+        raise ConfigError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
+    config = run_config(model, recipe, dataset, options=options, init="trained")
+    if source:
+        _, _, arguments = inherited(source, {"model": model, **network_arguments(recipe), "input_size": None})
+        config["model"] |= arguments
+        config["init_from"] = describe_source(source)
+    return create_run(folder, config)
 
 
 def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, options: dict | None = None) -> dict:
@@ -39,20 +57,26 @@ def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, optio
             "options": options or {},
         },
         "init": init,
-        "dataset": {
-            "name": dataset.name,
-            "folder": str(Path(dataset.folder).absolute()),
-            "cache_dir": dataset.cache_dir and str(Path(dataset.cache_dir).absolute()),
-            "label_offset": dataset.label_offset,
-            "fingerprint": dataset.fingerprint,
-            "num_train": dataset.splits["train"],
-            "num_validation": dataset.splits["validation"],
-        },
+        "dataset": describe_dataset(dataset),
         "class_names": list(dataset.class_names),
         "preprocess": preprocess_of(recipe).to_dict(),
         "recipe": dataclasses.asdict(recipe),
         "seed": recipe.seed,
         "verify_images": VERIFY_IMAGES[init],
+    }
+
+
+def describe_dataset(dataset: Dataset) -> dict:
+    """What config.json keeps of the data: where it is, and enough to notice that it has changed."""
+    return {
+        "name": dataset.name,
+        "folder": str(Path(dataset.folder).absolute()),
+        "cache_dir": dataset.cache_dir and str(Path(dataset.cache_dir).absolute()),
+        "label_offset": dataset.label_offset,
+        "fingerprint": dataset.fingerprint,
+        "num_train": dataset.splits["train"],
+        "num_validation": dataset.splits["validation"],
+        "validation_share": dataset.validation_share,
     }
 
 

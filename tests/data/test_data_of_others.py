@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from mnext_tf.data import Augment, Preprocess, eval_batches, open_dataset, train_batches
+from mnext_tf.data.listing import list_images
+from mnext_tf.data.prepare import prepare
 from mnext_tf.errors import DataError
 
 SHARED = Path(__file__).parents[3] / "shared/data"
@@ -15,11 +18,14 @@ def needs(path):
 @pytest.mark.shared
 @needs("tfrecord/sact")
 def test_shards_of_another_project(tmp_path):
-    with pytest.raises(DataError, match="label_offset"):
+    with pytest.raises(DataError, match=r"not in its order \(n02110341 has the label 0\)"):
         open_dataset(SHARED / "tfrecord/sact", tmp_path)
     with pytest.raises(DataError, match=r"fake_train\.jpg.* has the label 0;.*1 to 1000"):
         open_dataset(SHARED / "tfrecord/sact", tmp_path, label_offset=1, num_classes=1000)
-    dataset = open_dataset(SHARED / "tfrecord/sact", tmp_path, label_offset=0, num_classes=1000)
+    said = []
+    dataset = open_dataset(SHARED / "tfrecord/sact", tmp_path, label_offset=0, num_classes=1000, log=said.append)
+    assert said[0].startswith("warning: ")
+    assert "not in its order" in said[0]
     assert dataset.splits == {"train": 1, "validation": 1}
     assert dataset.class_names[:2] == ("dalmation", "1")
     images, labels = next(iter(eval_batches(dataset, Preprocess(64), 4)))
@@ -42,3 +48,35 @@ def test_a_few_flowers(tmp_path):
     assert dataset.skipped == 0
     batches = list(train_batches(dataset, Preprocess(64), Augment(), 10, seed=0, epoch=0))
     assert [images.shape for images, _ in batches] == [(10, 64, 64, 3)] * 2
+
+
+@pytest.mark.shared
+@needs("tfrecord/tfds_fake")
+def test_archives_in_imagenets_layout(tmp_path):
+    numbers = (1440764, 1443537, 1484850, 1491361, 1494475, 1496331, 1498041, 1514668, 1514859, 1518878)
+    (tmp_path / "labels").write_text("".join(f"n{number:08d}\n" for number in numbers))
+    listing = list_images(SHARED / "tfrecord/tfds_fake", val_labels=tmp_path / "labels")
+    record = prepare(listing, tmp_path / "out")
+    assert record["splits"] == {"train": 100, "validation": 10}
+    assert record["class_counts"]["train"] == [10] * 10
+    assert record["skipped"] == []
+
+
+@pytest.mark.shared
+@needs("tfrecord/tfds_fake")
+def test_records_that_tfds_wrote(tmp_path):
+    folder = tmp_path / "dmlab"
+    folder.mkdir()
+    for path in (SHARED / "tfrecord/tfds_fake").glob("dmlab*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"dmlab-train\.tfrecord.*no folder of TFDS, which has dataset_info\.json"):
+        open_dataset(folder, tmp_path / "cache")
+    features = {"image": {"pythonClassName": "x.Image"}, "filename": {"pythonClassName": "x.Text"}}
+    features["label"] = {"pythonClassName": "x.ClassLabel", "classLabel": {"numClasses": "6"}}
+    info = {"name": "dmlab", "splits": [{"name": "train", "shardLengths": ["10"]}], "fileFormat": "tfrecord"}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    (folder / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
+    dataset = open_dataset(folder, tmp_path / "cache", validation_share=0.5)
+    assert dataset.num_classes == 6
+    images, labels = next(iter(eval_batches(dataset, Preprocess(32), 100)))
+    assert len(images) == len(labels) == dataset.splits["validation"]

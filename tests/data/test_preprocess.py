@@ -90,7 +90,7 @@ def test_shift_moves_and_fills_with_zeros(encode):
     augment = Augment(crop_scale_min=1.0, flip=False, color_jitter=0, shift=0.2)
     original = np.pad(eval_image(encoded, preprocess).numpy(), ((4, 4), (4, 4), (0, 0)))
     moves = set()
-    for i in range(40):
+    for i in range(90):
         moved = train_image(encoded, preprocess, augment, [0, i]).numpy()
         matches = [
             (y, x) for y in range(9) for x in range(9) if np.array_equal(moved, original[y : y + 20, x : x + 20])

@@ -8,6 +8,7 @@ from mnext_tf.data import (
     Augment,
     Preprocess,
     eval_batches,
+    foreign,
     naming_damage,
     open_dataset,
     reopen_dataset,
@@ -70,7 +71,7 @@ def test_foreign_shards_are_counted(shards):
 
 def test_foreign_shards_are_read_through_once(shards, monkeypatch):
     first = open_foreign(shards)
-    monkeypatch.setattr(tfrecord, "summarize", None)
+    monkeypatch.setattr(foreign, "_read_all", None)
     assert open_foreign(shards) == first
 
 
@@ -171,13 +172,17 @@ def test_fingerprint_follows_labels_and_bytes(tmp_path, encode):
     digests = [digest("a", [0, 1], [0, 1]), digest("b", [0, 0], [0, 1]), digest("c", [0, 1], [0, 2])]
     assert len(set(digests)) == 3
     assert digest("d", [0, 1], [0, 1]) == digests[0]
-    labels = range(1, 3)
-    assert tfrecord.summarize(sorted((tmp_path / "d").iterdir()), labels).digest == digests[0]
+    records = foreign.RecordFiles(tmp_path / "d", tfrecord_names(tmp_path / "d"))
+    assert foreign.scan(records, tmp_path / "cache").digests["train"] == digests[0]
+
+
+def tfrecord_names(folder):
+    return {split: tuple(path.name for path in paths) for split, paths in tfrecord.find_shards(folder).items()}
 
 
 def test_layouts_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"is empty\. A data folder is .*val/<class>.*TFRecord shards.*label_offset"):
+    with pytest.raises(DataError, match=r"is empty\. A data folder is .*val/<class>.*photographs alone"):
         open_dataset(tmp_path / "empty", tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         open_dataset(tmp_path / "absent", tmp_path)
@@ -209,7 +214,7 @@ def test_foreign_shards_are_found_again_by_a_runs_configuration(shards, tmp_path
     dataset = open_foreign(shards)
     description = json.loads(json.dumps(run_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tfrecord, "summarize", None)  # what was found is kept: not read through again
+    monkeypatch.setattr(foreign, "_read_all", None)  # what was found is kept: not read through again
     assert reopen_dataset(description, 3) == dataclasses.replace(dataset, cache_dir=dataset.cache_dir.absolute())
     with pytest.raises(DataError, match=r"nowhere, the data of the run, does not exist.*--data_dir"):
         reopen_dataset({**description, "folder": str(tmp_path / "nowhere")}, 3)

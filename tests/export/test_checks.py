@@ -24,6 +24,16 @@ def test_stray_batch_norm_is_named():
             op("CONV_2D", "mnext/block02_reduce_bn/batchnorm/add_1"),
         ]
     )
+    check_batch_norms_folded(
+        [
+            op("MUL", "mnext_s_1/block01_depthwise1_swish_1/mul_1"),
+            op("MUL", "mnext_s_1/block01_se_reduce_swish_1/mul_1"),
+            op("MUL", "mnext_s_1/block01_se_scale_1/Mul"),
+        ]
+    )
+    for kind, name in (("ADD", "block01_se_scale_1/Mul"), ("MUL", "block04_add/add"), ("MUL", "block01_se_expand/x")):
+        with pytest.raises(ExportError, match=f"{kind} {name}"):
+            check_batch_norms_folded([op(kind, name)])
     with pytest.raises(ExportError, match="MUL mnext_1/block02_reduce_bn_1/batchnorm/mul_1"):
         check_batch_norms_folded([op("MUL", "mnext_1/block02_reduce_bn_1/batchnorm/mul_1")])
 

@@ -5,7 +5,7 @@ import pytest
 
 from mnext_tf import create_model, list_models
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import create_model_from, registry, save_weights
+from mnext_tf.models import create_model_from, normalization_of, registry, save_weights
 
 NARROW = {"width": 0.1, "input_size": 97, "num_classes": 7}
 
@@ -28,21 +28,29 @@ def test_logits_of_an_odd_input_size(model):
 
 
 def test_layer_names_are_unique_and_convolutions_have_a_batch_norm(model):
+    """Those of squeeze-excite have a bias instead."""
     names = [layer.name for layer in model.layers]
     assert len(set(names)) == len(names)
-    convolutions = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "DepthwiseConv2D")]
-    assert len(convolutions) > 40
+    convolutions = [layer for layer in model.layers if type(layer).__name__.endswith("Conv2D")]
+    assert len(convolutions) > 20
     norms = {layer.name for layer in model.layers if type(layer).__name__ == "BatchNormalization"}
-    assert norms == {f"{layer.name}_bn" for layer in convolutions}
-    assert not any(layer.use_bias for layer in convolutions)
+    assert norms == {f"{layer.name}_bn" for layer in convolutions if not layer.use_bias}
+    assert all(layer.use_bias == ("_se_" in layer.name) for layer in convolutions)
 
 
-def test_activations_are_relu6_named_after_their_convolution(model):
+def test_activations_are_named_after_their_convolution(model):
     names = {layer.name for layer in model.layers}
-    activations = [layer for layer in model.layers if type(layer).__name__ == "ReLU"]
+    activations = [layer for layer in model.layers if type(layer).__name__ in ("ReLU", "Activation")]
     assert activations
-    assert all(a.name.removesuffix("_relu6") in names and a.name.endswith("_relu6") for a in activations)
-    assert {a.max_value for a in activations} == {6.0}
+    for layer in activations:
+        convolution, kind = layer.name.rsplit("_", 1)
+        assert convolution in names
+        if kind == "relu6":
+            assert layer.max_value == 6
+        else:
+            assert kind == layer.activation.__name__.replace("silu", "swish")
+    kinds = {layer.name.rsplit("_", 1)[1] for layer in activations}
+    assert kinds == ({"swish", "sigmoid"} if model.name in ("mnext_s", "mnext_l") else {"relu6"})
 
 
 def test_nothing_is_computed_in_float64(model):
@@ -54,18 +62,41 @@ def test_nothing_is_computed_in_float64(model):
     assert wide == []
 
 
-def normalised(images):
-    """ImageNet's mean and standard deviation, as PyTorch's models take them in units of [0, 1]."""
-    return ((images / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).astype(np.float32)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # as PyTorch's models take them, in units of [0, 1]
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def normalised(images, mean, std):
+    return ((images / 255 - mean) / std).astype(np.float32)
 
 
 def test_preprocessing_inside_is_the_normalisation_by_hand(model):
     outside = create_model(model.name, **NARROW, include_preprocessing=False)
     outside.set_weights(model.get_weights())
-    expected = outside(normalised(images()), training=False).numpy()
+    constants = HALF if model.name == "mobilenet_v1" else IMAGENET
+    expected = outside(normalised(images(), *constants), training=False).numpy()
     difference = np.abs(model(images(), training=False) - expected).max()
     assert difference <= 1e-4 * np.abs(expected).max()
     assert not np.allclose(outside(images(), training=False), expected)
+    np.testing.assert_allclose(normalization_of(model.name), 255 * np.array(constants), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_other_constants_of_the_normalisation(name):
+    """As JSON gives them; the network's own stand in for what is left out."""
+    layer = create_model_from({"name": name, **NARROW, "mean": [1, 2.5, 3]}).get_layer("normalize")
+    assert (layer.mean, layer.std) == ((1, 2.5, 3), normalization_of(name)[1])
+    layer = create_model_from({"name": name, **NARROW, "mean": None, "std": [4, 5, 6]}).get_layer("normalize")
+    assert (layer.mean, layer.std) == (normalization_of(name)[0], (4, 5, 6))
+    probe = np.array([[[10.0, 20.0, 30.0]]], np.float32)[None]
+    np.testing.assert_allclose(layer(probe)[0, 0, 0], (probe[0, 0, 0] - layer.mean) / (4, 5, 6), rtol=1e-5)
+
+
+def test_the_convention_decides_the_normalisation():
+    assert normalization_of("mobilenet_v2", {"convention": "tensorflow"}) == ((127.5,) * 3, (127.5,) * 3)
+    assert normalization_of("mobilenet_v2", {}) == normalization_of("mnext")
+    with pytest.raises(ConfigError, match="'mnxt'"):
+        normalization_of("mnxt")
 
 
 def test_dropout_has_the_given_rate_and_works_in_training_only(model):
@@ -110,7 +141,7 @@ def test_a_run_s_configuration_builds_the_network():
 @pytest.mark.parametrize(
     ("arguments", "received", "allowed"),
     [
-        ({"name": "mnxt"}, "'mnxt'", "mnext, mobilenet_v2, mobilenet_v2_mnext"),
+        ({"name": "mnxt"}, "'mnxt'", "mnext, mnext_l, mnext_s, mobilenet_v1, mobilenet_v2, mobilenet_v2_mnext"),
         ({"width": 0}, "received 0", "above 0 and at most 10"),
         ({"width": -1.0}, "-1.0", "above 0"),
         ({"width": float("nan")}, "nan", "above 0"),
@@ -121,6 +152,11 @@ def test_a_run_s_configuration_builds_the_network():
         ({"input_size": 4096}, "4096", "16 to 2048"),
         ({"dropout": 1.0}, "1.0", "below 1"),
         ({"dropout": -0.1}, "-0.1", "at least 0"),
+        ({"mean": (1, 2)}, "(1, 2)", "mean must be three finite numbers, "),
+        ({"mean": [0, 0, float("inf")]}, "inf", "finite"),
+        ({"mean": 127.5}, "127.5", "for red, green and blue in units of [0, 255]"),
+        ({"std": [1, 1, 0]}, "[1, 1, 0]", "std must be three finite numbers above 0"),
+        ({"std": "123"}, "'123'", "three"),
         ({"convention": "tensorflow"}, "convention=tensorflow does not fit model 'mnext'", "only mobilenet_v2, "),
         ({"name": "mobilenet_v2", "convention": "caffe"}, "'caffe'", "pytorch, tensorflow"),
         ({"name": "mobilenet_v2", "conventoin": "pytorch"}, "'conventoin'", "convention"),

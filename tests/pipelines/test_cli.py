@@ -16,13 +16,17 @@ SECONDS = 3.0  # promised is 1; the rest is for a busy machine
 
 NEEDS = {  # flags that a user reads about elsewhere
     "benchmark": ("models", "input_size", "quantize", "threads", "out"),
+    "evaluate": ("run", "exports", "tflite", "saved_model", "frozen", "data_dir", "dataset", "out"),
     "export_saved_model": ("run", "init"),
     "export_tflite": ("run", "init", "model", "width", "quantize", "io_type", "max_accuracy_drop", "min_agreement"),
     "freeze": ("run", "init"),
+    "import_checkpoint": ("checkpoint", "model", "out", "data_dir", "drop_background"),
+    "predict": ("images", "run", "tflite", "top", "csv", "annotate"),
+    "prepare_data": ("data_dir", "out", "workers"),
     "report": ("run", "benchmark", "out"),
     "run": ("models", "epochs", "data_dir", "out"),
     "summary": ("models", "widths", "layers"),
-    "train": ("model", "data_dir", "epochs", "batch_size", "learning_rate", "width", "input_size", "resume"),
+    "train": ("model", "data_dir", "epochs", "batch_size", "learning_rate", "width", "input_size", "init", "resume"),
     "verify": ("run", "max_accuracy_drop", "min_agreement"),
 }
 
@@ -111,6 +115,15 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("train", "--resume --run=/nowhere/run", "/nowhere/run does not exist"),
         ("train", "--model=mobilenet_v2 --identity_tensor_multiplier=0.5", "only mnext has one"),
         ("train", "--convention=tensorflow", "convention=tensorflow does not fit model 'mnext': only mobilenet_v2"),
+        ("train", "--resume --init=runs/a", "leave --init away"),
+        ("train", "--init=/nowhere/run", "/nowhere/run does not exist"),
+        ("evaluate", "--tflite=a.tflite", "--data_dir is needed"),
+        ("evaluate", "--tflite=a.tflite --data_dir=x --exports", "--exports adds what the runs"),
+        ("evaluate", "--data_dir=x --dataset=tfds:y", "give one of the two"),
+        ("evaluate", "--runs_root=/nowhere", "No trained run under /nowhere/"),
+        ("evaluate", "--tflite=/nowhere/a.tflite --data_dir=x", "/nowhere/a.tflite does not exist"),
+        ("predict", "--tflite=a.tflite", "--images is needed"),
+        ("predict", "--tflite=a.tflite --images=/nowhere/a.jpg", "/nowhere/a.jpg does not exist"),
         ("run", "--epochs=0", "epochs must be at least 1; received 0"),
         ("summary", "--widths=1,x", "--widths must be numbers"),
         ("summary", "--widths=0", "width must be above 0"),
@@ -190,7 +203,7 @@ def test_an_out_folder_below_a_file_is_one_line(command, few_images, tmp_path):
 @pytest.mark.parametrize(
     ("raised", "code", "text"),
     [
-        ("KeyboardInterrupt('Stopped at step 3. Go on with --resume')", 130, "Stopped at step 3. Go on with --resume"),
+        ("KeyboardInterrupt('Stopped at step 3.')", 130, "Stopped at step 3. Run the same command again to go on."),
         ("KeyboardInterrupt()", 130, "Interrupted. Run the same command again to go on."),
         ("MnextError('what, allowed, how')", 1, "error: what, allowed, how"),
         ("RuntimeError('in HDF5: No space left on device')", 1, "error: The disk is full while writing."),

@@ -1,0 +1,179 @@
+"""A published checkpoint as a run folder, which every later stage takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mnext_tf.checkpoints.assign import assign
+from mnext_tf.checkpoints.naming import unused_names
+from mnext_tf.checkpoints.read import Checkpoint, read_checkpoint
+from mnext_tf.checkpoints.recognize import recognise, targets_of, without_background
+from mnext_tf.data import imagenet
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError
+from mnext_tf.files import sha256
+from mnext_tf.models import check_model_arguments, create_model_from, normalization_of, save_weights
+from mnext_tf.models.summary import count_parameters
+from mnext_tf.run_folder import Run, create_run, open_run, run_stage
+from mnext_tf.training.start import VERIFY_IMAGES, describe_dataset
+
+Log = Callable[[str], None]
+# What makes two imports the same, of the fields of config.json
+_IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
+
+
+def import_checkpoint(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    dataset: Dataset | Callable[[tuple[str, ...]], Dataset],
+    model: str | None = None,
+    width: float | None = None,
+    num_classes: int | None = None,
+    identity_tensor_multiplier: float = 1.0,
+    input_size: int | None = None,
+    crop_fraction: float | None = None,
+    interpolation: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    entry: str | None = None,
+    drop_background: bool = False,
+    class_names: Sequence[str] | None = None,
+    force: bool = False,
+    log: Log | None = None,
+) -> Run:
+    """Make the run folder `folder` of the checkpoint `path`; the same import is kept if it is there already.
+
+    Args:
+      dataset: photographs that exports are verified and calibrated on, or a function that opens them
+        when it is given the class names.
+      model, width, num_classes: checked against the file; None takes what it has.
+      identity_tensor_multiplier: of `mnext`; weights do not show it.
+      input_size, crop_fraction, interpolation: replace the checkpoint's own preprocessing.
+      mean, std: replace its pixel normalisation; red, green, blue in units of [0, 255].
+      entry: the state dict to take from a file that wraps several.
+      drop_background: leave out class 0 of 1001.
+      class_names: in order of the logits; None names 1000 classes as ImageNet's.
+      force: write the weights again.
+      log: gets a line where the import was kept.
+
+    Raises CheckpointError where the file is not a network of ours, ConfigError where it is another than
+    was asked for or `folder` holds something else. Nothing is written then.
+    """
+    _check_units(mean, std)
+    checkpoint = read_checkpoint(path, entry)
+    if drop_background:
+        checkpoint = without_background(checkpoint)
+    found = recognise(checkpoint, model=model, width=width)
+    if num_classes not in (None, found.num_classes):
+        raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
+    names = _class_names(checkpoint.path, found.num_classes, class_names)
+    preprocess = _replaced(found.preprocess, input_size, crop_fraction, interpolation)
+    config = {
+        "model": {
+            "name": found.model,
+            "num_classes": found.num_classes,
+            "width": found.width,
+            "input_size": preprocess.input_size,
+            "identity_tensor_multiplier": identity_tensor_multiplier,
+            "dropout": 0.2,
+            "options": found.options,
+            **_normalization(found.model, found.options, mean, std),
+        },
+        "init": "imported",
+        "dataset": describe_dataset(dataset(names) if callable(dataset) else dataset),
+        "class_names": list(names),
+        "preprocess": preprocess.to_dict(),
+        "recipe": None,
+        "seed": 0,
+        "verify_images": VERIFY_IMAGES["imported"],
+        "source": {
+            "file": checkpoint.path.name,
+            "sha256": sha256(checkpoint.path),
+            "bytes": checkpoint.path.stat().st_size,
+            "format": checkpoint.format,
+            "naming": found.naming,
+            "entry": checkpoint.entry,
+            "drop_background": drop_background,
+            "notes": list(found.notes),
+        },
+    }
+    arguments = {k: v for k, v in config["model"].items() if k not in ("name", "options")}
+    check_model_arguments(found.model, **arguments, **found.options)
+
+    network = create_model_from(config["model"])
+    assign(network, checkpoint.tensors, targets_of(network, checkpoint), unused=unused_names(checkpoint.tensors))
+    run = _same_run(Path(folder), config) or create_run(Path(folder), config)
+
+    def build(stage: Path) -> dict:
+        save_weights(network, stage / "model.weights.h5")
+        return {"tensors": len(checkpoint.tensors), "parameters": count_parameters(network)}
+
+    settings = {"model": run.config["model"], "entry": checkpoint.entry, "drop_background": drop_background}
+    run_stage(
+        run, "import", inputs={"checkpoint": checkpoint.path}, settings=settings, build=build, force=force, log=log
+    )
+    return run
+
+
+def _check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    """ConfigError for numbers that belong to pixels in [0, 1]."""
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None and any(values) and max(abs(v) for v in values) <= 1:
+            scaled = ", ".join(f"{255 * v:g}" for v in values)
+            raise ConfigError(
+                f"{name} {', '.join(f'{v:g}' for v in values)} looks like pixels in [0, 1]; it is taken in units of "
+                f"[0, 255]. Multiply by 255: {scaled}."
+            )
+
+
+def _normalization(model: str, options: dict, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict:
+    """`mean` and `std` where they are not the network's own."""
+    own = dict(zip(("mean", "std"), normalization_of(model, options), strict=True))
+    given = {k: [float(v) for v in values] for k, values in (("mean", mean), ("std", std)) if values is not None}
+    return {k: values for k, values in given.items() if tuple(values) != tuple(own[k])}
+
+
+def _replaced(preprocess: Preprocess, input_size, crop_fraction, interpolation) -> Preprocess:
+    given = {"input_size": input_size, "crop_fraction": crop_fraction, "interpolation": interpolation}
+    return dataclasses.replace(preprocess, **{k: v for k, v in given.items() if v is not None})
+
+
+def _other_classes(checkpoint: Checkpoint, has: int, asked: int) -> str:
+    mend = "leave --num_classes out"
+    if (has, asked) == (1001, 1000):
+        mend = f"--drop_background leaves out class 0, background; or {mend}"
+    else:
+        mend += "; another number of classes needs training: python -m pipelines.train --init=RUN"
+    return f"{checkpoint.path} has {has} classes; num_classes={asked} was given. To mend it: {mend}."
+
+
+def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is not None:
+        if len(given) != num_classes:
+            raise ConfigError(f"{len(given)} class names were given; {path} has {num_classes} classes.")
+        return tuple(given)
+    if num_classes == imagenet.NUM_CLASSES:
+        return imagenet.class_names()
+    if num_classes == imagenet.NUM_CLASSES + 1:
+        return ("background", *imagenet.class_names())
+    return tuple(f"class {i}" for i in range(num_classes))
+
+
+def _same_run(folder: Path, config: dict) -> Run | None:
+    """The run in `folder` if it is this very import; None where there is none; ConfigError for another."""
+    if not (folder / "config.json").exists():
+        return None
+    run = open_run(folder)
+    if not run.imported:
+        raise ConfigError(f"{folder} holds a run of another kind (init={run.config['init']}). Choose another --out.")
+    for key in _IDENTITY:
+        if run.config[key] != config[key]:
+            what = "another checkpoint" if key == "source" else f"this checkpoint with another {key}"
+            raise ConfigError(
+                f"{folder} holds {what} ({run.config['source']['file']}). Choose another --out, or delete the folder."
+            )
+    return run

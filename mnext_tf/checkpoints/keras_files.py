@@ -1,0 +1,112 @@
+"""Keras's files, read as HDF5: no layer of the file is built, so none of its code can run."""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import CheckpointError
+
+# Where Keras 3 keeps layers in a .weights.h5; the second is TensorFlow 2.13's and 2.14's.
+_LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
+
+
+def read_keras(path: Path) -> tuple[dict[str, np.ndarray], int | None]:
+    """(name "layer/array" -> array, side of the input where it is said) of a .keras, .h5 or .weights.h5."""
+    import h5py
+
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                config = json.loads(archive.read("config.json"))
+                with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+                    return _read_v3(path, file, _input_size(config))
+        with h5py.File(path, "r") as file:
+            if "layer_names" in file.attrs or "layer_names0" in file.attrs or "model_weights" in file:
+                return _read_legacy(path, file)
+            return _read_v3(path, file, None)
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as e:
+        raise CheckpointError(f"{path} is cut short or damaged ({e}). Download or copy it again.") from e
+
+
+def _read_v3(path: Path, file, input_size: int | None) -> tuple[dict[str, np.ndarray], int | None]:
+    groups = next((file[name] for name in _LAYER_GROUPS if name in file), None)
+    if groups is None:
+        raise CheckpointError(f"{path} is an HDF5 file, but Keras did not write it: it has no layers.")
+    found: dict[str, tuple[str, list[np.ndarray]]] = {}
+
+    def visit(name: str, item) -> None:
+        layer, _, last = name.rpartition("/")
+        if last == "vars" and len(item) and "seed_generator" not in layer:
+            arrays = [item[key][()] for key in sorted(item, key=int)]
+            found[layer] = (_text(item.attrs.get("name", layer)), arrays)
+
+    groups.visititems(visit)
+    layers = sorted(found, key=_natural)  # Keras numbers the layers of a kind in the network's order
+    names = [found[layer][0] for layer in layers]
+    if len(set(names)) < len(names):  # two inner models may share names; paths are always different
+        names = layers
+    tensors = {
+        f"{name}/{i}": array
+        for name, layer in zip(names, layers, strict=True)
+        for i, array in enumerate(found[layer][1])
+    }
+    if input_size is None and "vars" in file:
+        input_size = _size_in_name(_text(file["vars"].attrs.get("name", "")))
+    return tensors, input_size
+
+
+def _read_legacy(path: Path, file) -> tuple[dict[str, np.ndarray], int | None]:
+    input_size = None
+    if "model_config" in file.attrs:
+        input_size = _input_size(json.loads(_text(file.attrs["model_config"])))
+    weights = file.get("model_weights", file)
+    tensors, counts = {}, collections.Counter()
+    for layer in _strings(weights, "layer_names"):
+        for name in _strings(weights[layer], "weight_names"):
+            inner = name.rpartition("/")[0] or layer  # a layer may be a whole model: its tensors say the inner one
+            tensors[f"{inner}/{counts[inner]}"] = weights[layer][name][()]
+            counts[inner] += 1
+    return tensors, input_size
+
+
+def _strings(group, attribute: str) -> list[str]:
+    """A list of strings; long ones are spread over `attribute`0, `attribute`1 and so on."""
+    if attribute in group.attrs:
+        return [_text(s) for s in group.attrs[attribute]]
+    found, i = [], 0
+    while f"{attribute}{i}" in group.attrs:
+        found += [_text(s) for s in group.attrs[f"{attribute}{i}"]]
+        i += 1
+    return found
+
+
+def _text(value) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _natural(path: str) -> tuple:
+    """conv2d before conv2d_2 before conv2d_10."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path))
+
+
+def _input_size(config: dict) -> int | None:
+    """Side of the square input of a model's configuration, where it is fixed."""
+    for layer in config.get("config", {}).get("layers", []):
+        if layer.get("class_name") == "InputLayer":
+            shape = layer["config"].get("batch_shape") or layer["config"].get("batch_input_shape") or ()
+            if len(shape) == 4 and shape[1] == shape[2]:
+                return shape[1]
+    return None
+
+
+def _size_in_name(name: str) -> int | None:
+    """keras.applications calls its networks mobilenetv2_1.00_224."""
+    match = re.fullmatch(r"mobilenet\w*_\d\.\d+_(\d+)", name)
+    return int(match[1]) if match else None

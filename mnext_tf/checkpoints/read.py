@@ -1,0 +1,178 @@
+"""A checkpoint file as NumPy arrays, whatever program wrote it. Nothing that a file holds is run."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import CheckpointError
+
+FORMATS = (
+    "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams) and Keras (.keras, .h5, .weights.h5) files"
+)
+# Several state dicts may lie in one file; the first of these that is there is taken.
+ENTRIES = ("state_dict", "model", "net", "state_dict_ema", "model_ema", "ema_state_dict")
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+
+_TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, pickled
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds. `tensors` are in the order of the network where the file keeps one."""
+
+    path: Path
+    format: str  # "PyTorch", "safetensors", "Paddle" or "Keras"
+    tensors: dict[str, np.ndarray] = field(repr=False)
+    entry: str | None = None  # the state dict that was taken, of a file that wraps one
+    input_size: int | None = None  # where the file says it
+    notes: tuple[str, ...] = ()
+
+
+def read_checkpoint(path: str | Path, entry: str | None = None) -> Checkpoint:
+    """The tensors in `path`, told by its content, not its name.
+
+    Args:
+      entry: key of the state dict to take from a file that wraps several ("state_dict_ema").
+
+    Raises CheckpointError where the file is missing, no checkpoint, cut short, or wants to run code.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "Keras":
+        from mnext_tf.checkpoints.keras_files import read_keras
+
+        tensors, input_size = read_keras(path)
+        if entry:
+            raise CheckpointError(f"{path} is a Keras file, which has no entries; leave entry={entry!r} out.")
+        return Checkpoint(path, kind, tensors, input_size=input_size)
+    if kind == "safetensors":
+        raw = _read_safetensors(path)
+    elif kind == "Paddle":
+        from mnext_tf.checkpoints.pickles import read_paddle
+
+        raw = read_paddle(path)
+    else:
+        from mnext_tf.checkpoints.torch_files import read_torch
+
+        raw = read_torch(path)
+    tensors, taken, notes = _state_dict(path, raw, entry)
+    return Checkpoint(path, kind, tensors, entry=taken, notes=notes)
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the checkpoint file in it. Taken are {FORMATS}.")
+    try:
+        with open(path, "rb") as f:
+            head = f.read(512)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist. Check the path; nothing is downloaded.") from None
+    except OSError as e:
+        raise CheckpointError(f"{path} cannot be read: {e.strerror}.") from e
+    if not head:
+        raise CheckpointError(f"{path} is empty. Download it again.")
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise CheckpointError(
+            f"{path} is a web page, not a checkpoint: the download gave the page around the file (a login, a "
+            "confirmation, an error). Open the address in a browser and download the file itself."
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the file it stands for. Run git lfs pull there.")
+    if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
+        what = "compressed with gzip" if head.startswith(b"\x1f\x8b") else "a tar archive"
+        raise CheckpointError(f"{path} is {what}. Unpack it and name the checkpoint inside.")
+    if head.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(path)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "Keras"
+    if head.startswith(_TORCH_LEGACY):
+        return "PyTorch"
+    if head[0] == 0x80 and head[1] in (2, 3, 4, 5):
+        return "Paddle"
+    if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 27:
+        return "safetensors"
+    raise CheckpointError(f"{path} is no checkpoint that is known here. Taken are {FORMATS}.")
+
+
+def _kind_of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except zipfile.BadZipFile:
+        raise _cut_short(path) from None
+    if {"config.json", "model.weights.h5"} <= names:
+        return "Keras"
+    if any(n.endswith("/constants.pkl") for n in names):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, a program with weights in it. Save the weights alone: "
+            "torch.save(torch.jit.load(path).state_dict(), 'weights.pth')."
+        )
+    if any(n.endswith("data.pkl") for n in names):
+        return "PyTorch"
+    raise CheckpointError(f"{path} is a zip archive, but neither PyTorch nor Keras wrote it. Taken are {FORMATS}.")
+
+
+def _cut_short(path: Path, why: object = "") -> CheckpointError:
+    return CheckpointError(f"{path} is cut short or damaged{f' ({why})' if why else ''}. Download or copy it again.")
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    import safetensors
+
+    try:
+        entries = sorted(safetensors.deserialize(path.read_bytes()))  # their own order is random
+    except (safetensors.SafetensorError, MemoryError) as e:
+        raise _cut_short(path, e) from e
+    return {name: _safetensors_array(path, name, entry) for name, entry in entries}
+
+
+def _safetensors_array(path: Path, name: str, entry: dict) -> np.ndarray:
+    dtype, data, shape = entry["dtype"], entry["data"], entry["shape"]
+    if dtype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
+    known = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
+    if dtype not in known:
+        raise CheckpointError(f"{path}: {name} holds {dtype} values; weights are F32, F16, BF16 or F64.")
+    array = np.frombuffer(data, known[dtype]).reshape(shape)
+    return array.astype(np.float32) if dtype == "F16" else array
+
+
+def _state_dict(
+    path: Path, raw: object, entry: str | None
+) -> tuple[dict[str, np.ndarray], str | None, tuple[str, ...]]:
+    """(tensors without prefixes, the entry taken, notes) of what was unpickled."""
+    if not isinstance(raw, Mapping):
+        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not a state dict. Save model.state_dict().")
+    found = [key for key in raw if isinstance(raw[key], Mapping) and _tensors(raw[key])]
+    if entry is not None and entry not in found:
+        has = f"has {', '.join(map(str, found))}" if found else "wraps no state dicts"
+        raise CheckpointError(f"{path} has no entry {entry!r}; it {has}.")
+    notes = []
+    if entry is None:
+        entry = next((key for key in ENTRIES if key in found), None)
+        if others := [key for key in found if key != entry and key in ENTRIES]:
+            notes.append(f"took the entry {entry!r}; the file also has {', '.join(others)} (--entry takes another)")
+    if entry is None and not _tensors(raw):
+        inside = ", ".join(map(str, list(raw)[:8])) or "nothing"
+        named = f" Name one by entry: {', '.join(map(str, found))}." if found else ""
+        raise CheckpointError(f"{path} holds no state dict under a usual name; it holds: {inside}.{named}")
+    tensors = {}
+    for name, value in _tensors(raw if entry is None else raw[entry]).items():
+        while name.startswith(PREFIXES):
+            name = name.removeprefix(PREFIXES[0]).removeprefix(PREFIXES[1])
+        if name in tensors:
+            raise CheckpointError(f"{path} has {name} twice, with and without the prefix {' or '.join(PREFIXES)}.")
+        if name != "n_averaged":  # a counter of torch.optim.swa_utils
+            tensors[name] = value
+    return tensors, entry, tuple(notes)
+
+
+def _tensors(mapping: Mapping) -> dict[str, np.ndarray]:
+    return {str(key): value for key, value in mapping.items() if isinstance(value, np.ndarray)}

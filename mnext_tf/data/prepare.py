@@ -1,0 +1,230 @@
+"""Listed photographs into TFRecord shards: in parallel, and, killed at any moment, without losing a finished shard."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mnext_tf import files
+from mnext_tf.data import classes, folder, tfrecord
+from mnext_tf.data.listing import ImageListing, ListedImage
+from mnext_tf.data.plan import Measured, Shard, measure, plan
+from mnext_tf.data.unfinished import Unfinished, locked
+from mnext_tf.data.walk import folder_text
+from mnext_tf.errors import ConfigError, DataError
+
+SHARD_BYTES = 128 << 20
+_LABEL_OFFSET = 1  # TF-slim's
+_AHEAD = 8  # photographs per thread that are in memory at once
+
+
+def prepare(
+    listing: ImageListing,
+    out: str | Path,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    seed: int = 0,
+    workers: int | None = None,
+    force: bool = False,
+    log: Callable[[str], None] | None = None,
+    measured: Measured | None = None,
+) -> dict:
+    """Write the listing to `out` as shards and dataset.json, and return what dataset.json holds.
+
+    The shards follow from the listing, `shard_bytes` and `seed` alone, on any machine and with any
+    number of `workers` (threads; None: one per core). A shard appears whole, with a record of its
+    content in a hidden folder; started again after a kill, the same call keeps finished shards and
+    ends with the same bytes. Damaged files are left out and listed.
+
+    Raises DataError where another listing or other settings were begun or finished in `out` (`force`
+    removes those), another process writes there, a split is empty, a class loses all its training
+    images, more than half of the files are damaged, or the disk is full.
+    """
+    import tensorflow as tf
+
+    out, workers = Path(out), workers or os.cpu_count() or 1
+    if shard_bytes < 1 or workers < 1:
+        raise ConfigError(f"shard_bytes and workers must be at least 1; received {shard_bytes} and {workers}.")
+    if empty := [split for split in tfrecord.SPLITS if not listing.splits.get(split)]:
+        raise DataError(f"{listing.root} has no {empty[0]} images; add some.")
+    measured = measured or measure(listing)
+    settings = {"snapshot": measured.snapshot, "shard_bytes": shard_bytes, "seed": seed}
+    source = files.sha256_of([measured.source, shard_bytes, seed])
+    try:
+        with locked(out) as state:
+            if record := _begin(state, settings, source, force):
+                if log:
+                    log(f"{out} is complete already; nothing to do.")
+                return record
+            return _write(listing, plan(listing, measured, shard_bytes, seed), state, source, workers, log)
+    except (OSError, tf.errors.OpError) as error:
+        raise DataError(
+            f"The shards could not be written to {out}: {tfrecord.why_not_written(error)}. Free some space, or "
+            "mend the permissions, and start again: finished shards are kept."
+        ) from error
+
+
+def _begin(state: Unfinished, settings: dict, source: str, force: bool) -> dict | None:
+    """Make `state` ready for writing; the record where all is written already."""
+    out, sidecar = state.out, state.out / tfrecord.SIDECAR
+    state.sweep()
+    if force:
+        state.discard()
+    if sidecar.exists():
+        record = files.read_json(sidecar)
+        if record.get("source") == source:
+            state.done()
+            return record
+        raise DataError(
+            f"{out} holds another data set, or one made with other settings. Choose another folder, or write anew by "
+            "force."
+        )
+    begun = state.settings
+    if begun is not None and begun != settings:
+        raise DataError(
+            f"{out} is half written from other files or with other settings, or the files have changed since. "
+            "Choose another folder, or write anew by force."
+        )
+    if begun is None and (shards := state.shards()):
+        raise DataError(
+            f"{out} holds shards of another origin, {shards[0].name} for example. Choose another folder, or write anew "
+            "by force."
+        )
+    state.begin(settings)
+    return None
+
+
+def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, source: str, workers: int, log) -> dict:
+    from tqdm import tqdm
+
+    total = sum(len(shard.images) for shard in shards)
+    synsets = classes.synsets(listing.class_names)
+    records = {shard.name: state.finished(shard.name) for shard in shards}
+    kept = sum(len(shard.images) for shard in shards if records[shard.name])
+    started, damaged = time.monotonic(), sum(len(record["skipped"]) for record in records.values() if record)
+    if log and kept:
+        log(f"{state.out}: going on, {kept} of {total} images are written already.")
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with tqdm(total=total, initial=kept, desc="writing shards", unit="image", disable=None) as bar:
+            for shard in shards:
+                if records[shard.name] is None:
+                    images = _sound(listing, shard, pool, workers, total, damaged, bar)
+                    records[shard.name] = _write_shard(images, state, shard, synsets)
+                    damaged += len(records[shard.name]["skipped"])
+        summaries = _summaries(listing, shards, records)
+    except _Unusable as error:
+        state.discard()
+        raise DataError(str(error)) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if log and kept < total:
+        seconds = time.monotonic() - started
+        log(f"{total - kept} images written in {seconds:.1f} s ({(total - kept) / seconds:.0f} images/s).")
+    remarks = sum((Counter(record["remarks"]) for record in records.values()), Counter())
+    skipped = [*listing.skipped, *(tuple(entry) for record in records.values() for entry in record["skipped"])]
+    record = tfrecord.write_sidecar(
+        state.out,
+        name=listing.name,
+        class_names=listing.class_names,
+        label_offset=_LABEL_OFFSET,
+        summaries=summaries,
+        ignored=listing.ignored,
+        labelled=listing.labelled,
+        carved=listing.carved,
+        remarks=dict(sorted(remarks.items())),
+        mislabelled=[list(entry) for entry in listing.mislabelled],
+        skipped=sorted(skipped),
+        source=source,
+    )
+    state.done()
+    return record
+
+
+class _Unusable(Exception):
+    """The photographs, not the writing, are at fault: going on would not help."""
+
+
+def _sound(listing: ImageListing, shard: Shard, pool, workers: int, total: int, damaged: int, bar) -> Iterator:
+    """Examples of the shard's images in order, and (name, reason) for damaged ones."""
+
+    def read(image: ListedImage):
+        try:
+            return folder.read_listed(listing, image)
+        except DataError as error:
+            return folder_text(image.name), str(error)
+
+    for result in _read_ahead(pool, read, shard.images, workers * _AHEAD):
+        bar.update()
+        if not isinstance(result, tfrecord.Example):
+            damaged += 1
+            if 2 * damaged > total:
+                raise _Unusable(
+                    f"More than half of the {total} photographs in {listing.root} are damaged, the last "
+                    f"{result[0]}: {result[1]}. Nothing was kept. Was the copy complete?"
+                )
+        yield result
+
+
+def _read_ahead(pool, read: Callable, items: Iterable, ahead: int) -> Iterator:
+    """`map(read, items)` in threads, with at most `ahead` results waiting: memory stays the same for any number."""
+    items = iter(items)
+    waiting = deque(pool.submit(read, item) for item in itertools.islice(items, ahead))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(pool.submit(read, item) for item in itertools.islice(items, 1))
+
+
+def _write_shard(results: Iterator, state: Unfinished, shard: Shard, synsets: tuple[str, ...]) -> dict:
+    import tensorflow as tf
+
+    path = state.out / shard.name
+    summing = tfrecord.Summing([path])
+    skipped, remarks = [], Counter()
+    with files.write_beside(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        for result in results:
+            if not isinstance(result, tfrecord.Example):
+                skipped.append(result)
+                continue
+            label = result.label + _LABEL_OFFSET
+            writer.write(tfrecord.serialize(result, label, synsets[result.label]))
+            summing.add(0, label, result.class_name, result.encoded)
+            if result.remark:
+                remarks[result.remark] += 1
+    record = {
+        "bytes": path.stat().st_size,
+        "digest": summing.digests[0].hexdigest(),
+        "label_counts": {str(label): count for label, count in sorted(summing.counts.items())},
+        "remarks": dict(remarks),
+        "skipped": skipped,
+    }
+    state.finish(shard.name, record)
+    return record
+
+
+def _summaries(listing: ImageListing, shards: list[Shard], records: dict[str, dict]) -> dict:
+    """What each split holds. Raises _Unusable where a class has lost its training images, or validation all."""
+    summaries = {}
+    for split in listing.splits:
+        own = {shard.name: records[shard.name] for shard in shards if shard.split == split}
+        counts: Counter = Counter()
+        for record in own.values():
+            counts.update({int(label): count for label, count in record["label_counts"].items()})
+        sizes = {name: record["bytes"] for name, record in own.items()}
+        digest = files.sha256_of([record["digest"] for record in own.values()])
+        summaries[split] = tfrecord.SplitSummary(dict(counts), {}, sizes, digest)
+        listed = {(image.label or 0) for image in listing.splits[split]} if split == "train" else set()
+        lost = [listing.class_names[label] for label in sorted(listed) if not counts[label + _LABEL_OFFSET]]
+        if lost or not counts.total():
+            reasons = [entry for record in own.values() for entry in record["skipped"]]
+            shown = "".join(f"\n  {name}: {reason}" for name, reason in reasons[:5])
+            of = f" of {', '.join(lost)}" if lost else ""
+            raise _Unusable(
+                f"{listing.root}: {split} has no sound image{of}. Add some or remove the class. Damaged:{shown}"
+            )
+    return summaries

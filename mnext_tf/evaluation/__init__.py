@@ -1,0 +1,4 @@
+"""How good a network is, in any of its forms: accuracy on labelled images, predictions on single ones.
+
+Importing this package does not import TensorFlow.
+"""

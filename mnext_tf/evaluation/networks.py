@@ -1,0 +1,168 @@
+"""A network in any of its forms as one thing: images in, logits out, with its preprocessing and class names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.data import imagenet
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.files import read_json, sha256
+from mnext_tf.run_folder import Run, load_network
+
+FORMATS = ("keras", "saved_model", "frozen", "tflite")
+
+
+@dataclass(frozen=True)
+class Network:
+    """`logits` takes float images (n, size, size, 3), RGB in [0, 255], and gives (n, classes).
+
+    name: for tables and folders. path: the file or folder that it was read from. sha256: of the bytes of that
+    file; of the weights for Keras.
+    """
+
+    name: str
+    format: str
+    path: Path
+    sha256: str
+    preprocess: Preprocess
+    class_names: tuple[str, ...]
+    logits: Callable[[np.ndarray], np.ndarray]
+
+
+def open_keras(run: Run) -> Network:
+    """The network of a run as it was trained or imported."""
+    from mnext_tf.export.stages import keras_function
+
+    return _network(
+        f"{run.name} keras",
+        "keras",
+        run.weights,
+        keras_function(load_network(run)),
+        Preprocess.from_dict(run.config["preprocess"]),
+        tuple(run.config["class_names"]),
+    )
+
+
+def open_network(
+    format: str,
+    path: Path,
+    *,
+    name: str | None = None,
+    preprocess: Preprocess | None = None,
+    class_names: tuple[str, ...] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Network:
+    """A SavedModel's folder, a frozen graph or a TFLite file, with what lies beside it.
+
+    preprocess.json and labels.txt come with every export of ours. For a file that lost them, `preprocess` and
+    `class_names` say what they held; else the file's own input size, the usual centre crop and, for 1,000 or
+    1,001 classes, ImageNet's names are taken, and `log` says so.
+
+    `name` is for tables; without it the path. Raises ConfigError where there is no such file, ExportError
+    where it is damaged or of another kind.
+    """
+    path, log = Path(path), log or (lambda text: None)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist. python -m pipelines.export_tflite and its like make such files.")
+    if (format == "saved_model") != path.is_dir():
+        raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {_WANTED[format]}")
+    function, size, classes = _open(format, path)
+    folder = path if path.is_dir() else path.parent
+    if preprocess is None:
+        preprocess = _read_preprocess(folder / "preprocess.json")
+    if preprocess is None:
+        preprocess = Preprocess(input_size=size, interpolation="bilinear")
+        log(
+            f"{path} has no preprocess.json beside it: the short side is resized to {preprocess.resize_size}, "
+            f"bilinear, and the centre {size} pixels are taken. --crop_fraction and --interpolation say otherwise."
+        )
+    if preprocess.input_size != size:
+        raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
+    if class_names is None:
+        class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"])
+    if class_names is None:
+        class_names = imagenet_names(classes) or tuple(f"class {i}" for i in range(classes))
+        log(f"{path} has no labels.txt beside it: its classes are called {class_names[0]!r}, {class_names[1]!r}, ...")
+    if len(class_names) != classes:
+        raise ConfigError(f"{path} has {classes} classes, {len(class_names)} class names were given or lie beside it.")
+    return _network(name or str(path), format, path, function, preprocess, class_names)
+
+
+_WANTED = {
+    "saved_model": "a SavedModel is a folder with saved_model.pb.",
+    "frozen": "a frozen graph is one file, such as frozen/frozen.pb.",
+    "tflite": "a TFLite file ends in .tflite.",
+}
+
+
+def imagenet_names(classes: int) -> tuple[str, ...] | None:
+    """ImageNet's class names for 1,000 classes, with "background" before them for 1,001; else None."""
+    if classes not in (imagenet.NUM_CLASSES, imagenet.NUM_CLASSES + 1):
+        return None
+    return ("background",) * (classes - imagenet.NUM_CLASSES) + imagenet.class_names()
+
+
+def open_exports(run: Run) -> list[Network]:
+    """Everything that a run has exported, in the order of making; named as `open_keras` names it."""
+    found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
+    if run.manifest("frozen"):
+        found.append(("frozen", run.stage("frozen") / "frozen.pb"))
+    for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
+        found.append(("tflite", manifest.parent / run.manifest(manifest.parent.name)["result"]["file"]))
+    return [open_network(f, p, name=f"{run.name} {p.parent.name if p.suffix else p.name}") for f, p in found]
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One class name a line, in order of the logits. Raises ConfigError where the file cannot be read."""
+    try:
+        return tuple(Path(path).read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is no list of class names, one a line ({e}).") from e
+
+
+def _open(format: str, path: Path):
+    """(function, input size, number of classes)."""
+    import tensorflow as tf
+
+    if format == "tflite":
+        from mnext_tf.export.tflite import TFLiteNetwork
+
+        network = TFLiteNetwork(path)
+        return network, network.input_size, network.num_classes
+    from mnext_tf.export.frozen import load_frozen
+    from mnext_tf.export.saved_model import load_saved_model
+
+    try:
+        function = (load_saved_model if format == "saved_model" else load_frozen)(path)
+        shape = (1, *function.input_shape[1:])
+        return function, shape[1], function(tf.zeros(shape)).shape[-1]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as e:
+        raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {_WANTED[format]}") from e
+
+
+def _read_preprocess(path: Path) -> Preprocess | None:
+    if not path.is_file():
+        return None
+    try:
+        return Preprocess.from_dict(read_json(path))
+    except (json.JSONDecodeError, TypeError, AttributeError) as e:
+        raise ConfigError(f"{path} is damaged ({e}). Export again, or delete it to take the usual centre crop.") from e
+
+
+def _read_labels(paths: list[Path]) -> tuple[str, ...] | None:
+    return next((read_labels(path) for path in paths if path.is_file()), None)
+
+
+def _network(name, format, path, function, preprocess, class_names) -> Network:
+    import tensorflow as tf
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        return np.asarray(function(images if format == "tflite" else tf.convert_to_tensor(images, tf.float32)))
+
+    return Network(name, format, path, sha256(path), preprocess, class_names, logits)

@@ -1,0 +1,96 @@
+"""Starting from the weights of another run, with a new head where the classes differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnext_tf.errors import CheckpointError, ConfigError
+from mnext_tf.files import sha256
+from mnext_tf.run_folder import Run, load_network, open_run, require_weights
+
+HEAD = "logits"  # the layer whose size is the number of classes
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What was taken over: names of the tensors kept, and of those that begin anew."""
+
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+    source_classes: int
+    classes: int
+
+    def __str__(self) -> str:
+        if not self.new:
+            return f"kept all {len(self.kept)} tensors, the head of {self.classes} classes too"
+        return (
+            f"kept {len(self.kept)} tensors; new: {', '.join(self.new)} "
+            f"(the head, {self.source_classes} -> {self.classes} classes)"
+        )
+
+
+def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
+    """What a new run takes from `source`: (network, recipe fields, other arguments of the network).
+
+    Args:
+      given: what the user asked for, by recipe field or "model" or "convention"; None where nothing was.
+
+    Raises ConfigError where it asks for another network than that of `source`.
+    """
+    require_weights(source)
+    model = source.config["model"]
+    fixed = {"model": model["name"], "convention": "pytorch", **model.get("options", {})}
+    fixed |= {k: model[k] for k in ("width", "identity_tensor_multiplier")}
+    for name, value in given.items():
+        if value is not None and name in fixed and value != fixed[name]:
+            raise ConfigError(
+                f"--{name}={value} contradicts --init={source.folder}, whose weights are of {name}={fixed[name]}. "
+                "Leave the flag out."
+            )
+    preprocess = source.config["preprocess"]
+    fields = {k: model[k] for k in ("width", "identity_tensor_multiplier")}
+    fields |= {k: preprocess[k] for k in ("input_size", "crop_fraction", "interpolation")}
+    return model["name"], fields, {k: model[k] for k in ("options", "mean", "std") if k in model}
+
+
+def describe_source(source: Run) -> dict:
+    """For config.json: where the first weights come from."""
+    return {"run": str(source.folder.absolute()), "weights_sha256": sha256(require_weights(source))}
+
+
+def transfer(model, config: dict) -> Transferred:
+    """Give `model` the weights of the run in `config["init_from"]`, layer by layer, by name.
+
+    The head is taken over only if the classes are the same, in the same order. Raises CheckpointError
+    where that run has changed or is gone, or where a layer other than the head does not fit.
+    """
+    wanted = config["init_from"]
+    try:
+        source = open_run(Path(wanted["run"]))
+        found = sha256(require_weights(source))
+    except ConfigError as e:
+        raise CheckpointError(f"The run whose weights this one starts from is gone: {e}") from e
+    if found != wanted["weights_sha256"]:
+        raise CheckpointError(
+            f"The weights of {source.folder} have changed since this run was made; put them back or start a new run."
+        )
+    same_classes = source.config["class_names"] == config["class_names"]
+    theirs = {layer.name: layer for layer in load_network(source).layers}
+    kept, new = [], []
+    for layer in model.layers:
+        if not layer.trainable_weights:  # dropout has weights too: the state of its random numbers
+            continue
+        names = [f"{layer.name}/{w.name.split('/')[-1].split(':')[0]}" for w in layer.weights]
+        if layer.name == HEAD and not same_classes:
+            new += names
+            continue
+        values = theirs[layer.name].get_weights() if layer.name in theirs else []
+        if [v.shape for v in values] != [tuple(w.shape) for w in layer.weights]:
+            raise CheckpointError(
+                f"Layer {layer.name} of {source.folder} has tensors of {[v.shape for v in values]}; "
+                f"here they are {[tuple(w.shape) for w in layer.weights]}. Start from a run of the same network."
+            )
+        layer.set_weights(values)
+        kept += names
+    return Transferred(tuple(kept), tuple(new), len(source.config["class_names"]), len(config["class_names"]))

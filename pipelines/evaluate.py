@@ -1,0 +1,60 @@
+"""Accuracy of networks in any of their forms on the same labelled images, with predictions and a confusion picture.
+
+python -m pipelines.evaluate --run=runs/... --exports --data_dir=photos
+python -m pipelines.evaluate --tflite=a.tflite,b.tflite --data_dir=photos
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from mnext_tf.errors import ConfigError
+from pipelines import _cli, _networks
+
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Labelled photographs or TFRecord shards, in any layout. Without it: the run's validation images."
+)
+DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME instead of --data_dir.")
+SPLIT = flags.DEFINE_enum(
+    "split", None, ["train", "validation"], "Without it: validation, or all photographs of a folder without splits."
+)
+LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Stored label of the first class, for TFRecord shards.")
+OUT = flags.DEFINE_string("out", None, "Folder for the results. Without it: evaluation in the run, or runs/evaluation.")
+flags.adopt_module_key_flags(_networks)
+
+
+def main() -> None:
+    if DATA_DIR.value and DATASET.value:
+        raise ConfigError("--data_dir and --dataset both name the images; give one of the two.")
+    runs = _networks.named_runs()
+    if _networks.EXPORTS.value and not runs:
+        raise ConfigError("--exports adds what the runs of --run have exported; give --run.")
+    if not (runs or DATA_DIR.value or DATASET.value):
+        raise ConfigError("--data_dir is needed: files by themselves do not say which images they are for.")
+    networks = _networks.open_networks(runs)
+
+    from mnext_tf.evaluation.evaluate import check_same_classes, evaluate, format_table
+    from mnext_tf.evaluation.images import open_images
+
+    check_same_classes(networks)
+    images = open_images(
+        DATASET.value or (Path(DATA_DIR.value) if DATA_DIR.value else None),
+        networks[0].class_names,
+        run=runs[0] if runs else None,
+        split=SPLIT.value,
+        label_offset=LABEL_OFFSET.value,
+        cache_dir=_networks.CACHE_DIR.value,
+        log=_cli.log,
+    )
+    out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
+    result = evaluate(networks, images, out, log=_cli.log)
+    present = f"{result['classes_with_images']} of {result['classes']} classes"
+    print(f"{result['images']} images of {result['data']}, {present}")
+    print(format_table(result))
+    print(f"{out}: comparison.csv, evaluation.json; for each network predictions.csv, per_class.csv, confusion.png")
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,133 @@
+"""Make a run of published weights: PyTorch, safetensors, Paddle or Keras, recognised by content.
+
+python -m pipelines.import_checkpoint --checkpoint=model_best.pth.tar
+python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2-b0353104.pth --data_dir=photos
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from mnext_tf.data.preprocess import INTERPOLATIONS
+from mnext_tf.errors import ConfigError
+from mnext_tf.models import list_models
+from pipelines import _cli
+
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The file; docs/weights.md lists published ones.")
+MODEL = flags.DEFINE_enum("model", None, list_models(), "Network to expect. Without it: recognised.")
+OUT = flags.DEFINE_string("out", None, "Run folder to make. Without it: named after the file, under --runs_root.")
+RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Photographs to verify and calibrate on, labelled or not. Without it: the embedded ones."
+)
+CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+WIDTH = flags.DEFINE_float("width", None, "Width multiplier to expect. Without it: recognised.")
+NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes to expect. Without it: those of the file.")
+IDENTITY = flags.DEFINE_float(
+    "identity_tensor_multiplier", 1.0, "Share 1/k of the channels that mnext's shortcuts carry; weights do not show it."
+)
+INPUT_SIZE = flags.DEFINE_integer("input_size", None, "Side of the input in pixels. Without it: the checkpoint's own.")
+CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side cropped. Without it: the checkpoint's own.")
+INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing. Without it: the checkpoint's own.")
+MEAN = flags.DEFINE_list("mean", None, "Subtracted from red,green,blue in [0, 255]. Without it: the checkpoint's own.")
+STD = flags.DEFINE_list("std", None, "Divides red,green,blue in [0, 255]. Without it: the checkpoint's own.")
+ENTRY = flags.DEFINE_string("entry", None, "State dict to take where a file has several, such as state_dict_ema.")
+DROP_BACKGROUND = flags.DEFINE_bool("drop_background", False, "Leave out class 0 of 1001.")
+LABELS = flags.DEFINE_string("labels", None, "Class names, one a line. Without it: ImageNet's for 1000 classes.")
+FORCE = flags.DEFINE_bool("force", False, "Write the weights again even if nothing has changed.")
+
+
+def main() -> None:
+    if not CHECKPOINT.value:
+        raise ConfigError("--checkpoint=FILE says which file to import; docs/weights.md lists published ones.")
+    mean, std = _three_numbers("mean", MEAN.value), _three_numbers("std", STD.value)
+    names = None
+    if LABELS.value:
+        from mnext_tf.evaluation.networks import read_labels
+
+        names = read_labels(LABELS.value)
+    from mnext_tf.checkpoints import import_checkpoint
+
+    run = import_checkpoint(
+        CHECKPOINT.value,
+        OUT.value or default_folder(RUNS_ROOT.value, CHECKPOINT.value),
+        dataset=_open_data,
+        model=MODEL.value,
+        width=WIDTH.value,
+        num_classes=NUM_CLASSES.value,
+        identity_tensor_multiplier=IDENTITY.value,
+        input_size=INPUT_SIZE.value,
+        crop_fraction=CROP.value,
+        interpolation=INTERPOLATION.value,
+        mean=mean,
+        std=std,
+        entry=ENTRY.value,
+        drop_background=DROP_BACKGROUND.value,
+        class_names=names,
+        force=FORCE.value,
+        log=_cli.log,
+    )
+    for line in describe(run):
+        print(line)
+
+
+def default_folder(root: str, checkpoint: str) -> Path:
+    """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
+    name = Path(checkpoint).name
+    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
+        name = name.removesuffix(ending)
+    return Path(root) / f"{name}-imported"
+
+
+def describe(run) -> list[str]:
+    """What was recognised, what goes with it, and what to do next."""
+    from mnext_tf.checkpoints.recognize import NAMINGS
+    from mnext_tf.models import normalization_of
+
+    model, source, preprocess = run.config["model"], run.config["source"], run.config["preprocess"]
+    mean, std = normalization_of(model["name"], model["options"])
+    mean, std = model.get("mean", mean), model.get("std", std)
+    resized = round(preprocess["input_size"] / preprocess["crop_fraction"])
+    options = "".join(f", {k}={v}" for k, v in model["options"].items())
+    entry = f", entry {source['entry']}" if source["entry"] else ""
+    return [
+        f"{source['file']}: {source['format']}{entry}, the names of {NAMINGS[source['naming']].title}",
+        f"  {model['name']} at width {model['width']:g}{options}: {run.manifest('import')['result']['parameters']:,} "
+        f"parameters, {model['num_classes']} classes ({', '.join(run.config['class_names'][:3])} ...)",
+        f"  short side to {resized}, {preprocess['interpolation']}, centre {preprocess['input_size']}; "
+        f"mean {_numbers(mean)}, std {_numbers(std)} of pixels in [0, 255]",
+        *(f"  note: {note}" for note in source["notes"]),
+        f"run: {run.folder}",
+        f"next: python -m pipelines.export_tflite --run={run.folder}",
+        f"      python -m pipelines.predict --run={run.folder} --images PHOTOGRAPHS",
+        f"      python -m pipelines.train --init={run.folder} --data_dir=PHOTOGRAPHS",
+    ]
+
+
+def _open_data(class_names: tuple[str, ...]):
+    from mnext_tf.data import open_dataset
+
+    return open_dataset(DATA_DIR.value or "photographs", CACHE_DIR.value, class_names=class_names, log=_cli.log)
+
+
+def _three_numbers(flag: str, values: list[str] | None) -> tuple[float, ...] | None:
+    """A list flag's three values. Raises ConfigError for anything else."""
+    if values is None:
+        return None
+    try:
+        numbers = tuple(float(value) for value in values)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise ConfigError(f"--{flag} takes three numbers, red,green,blue in units of [0, 255]; received {values}.")
+    return numbers
+
+
+def _numbers(values) -> str:
+    return "/".join(f"{v:g}" for v in values)
+
+
+if __name__ == "__main__":
+    _cli.run(main)

@@ -1,0 +1,178 @@
+"""The same images through every form of a network: the same numbers, and files that add up."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError, DataError, ExportError
+from mnext_tf.evaluation.evaluate import check_same_classes, evaluate, format_table
+from mnext_tf.evaluation.images import images_in_folder, images_of_dataset, images_of_paths, open_images
+from mnext_tf.evaluation.networks import open_exports, open_keras, open_network
+from mnext_tf.evaluation.predict import annotate, csv_rows, format_predictions, predict
+from mnext_tf.files import read_json
+
+
+@pytest.fixture(scope="module")
+def networks(run):
+    return [open_keras(run), *open_exports(run)]
+
+
+@pytest.fixture(scope="module")
+def evaluated(networks, labelled, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "evaluation"
+    lines = []
+    result = evaluate(networks, images_in_folder(labelled, networks[0].class_names), out, log=lines.append)
+    return result, out, lines
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
+
+
+def test_every_form_says_the_same(evaluated):
+    result, _, _ = evaluated
+    assert [r["format"] for r in result["networks"]] == ["keras", "saved_model", "frozen", "tflite"]
+    names = [r["network"] for r in result["networks"]]
+    assert names == ["net keras", "net saved_model", "net frozen", "net tflite_float32"]
+    assert {r["same_top1_as_first"] for r in result["networks"]} == {1.0}
+    assert len({r["correct"] for r in result["networks"]}) == 1
+
+
+def test_damaged_images_are_left_out_and_listed(evaluated):
+    result, out, lines = evaluated
+    assert (result["images"], result["skipped"]) == (11, 1)
+    assert [r["file"] for r in rows(out / "skipped.csv")] == ["photo 05 é.jpg"]
+    assert "photo 05 é.jpg" in lines[0]
+
+
+def test_predictions_add_up_to_the_accuracy(evaluated):
+    result, out, _ = evaluated
+    for row in result["networks"]:
+        predictions = rows(out / row["folder"] / "predictions.csv")
+        assert len(predictions) == 11
+        assert sum(p["top1"] == p["label_name"] for p in predictions) == row["correct"] == round(11 * row["top1"])
+        assert all(int(p["label"]) == int(p["file"][6:8]) % 4 for p in predictions)
+        top = [[float(p[f"probability{k}"]) for k in range(1, 5)] for p in predictions]
+        np.testing.assert_allclose(np.sum(top, 1), 1, atol=1e-4)  # of 4 classes, the first 4
+        assert all(sorted(p, reverse=True) == p for p in top)
+        classes = rows(out / row["folder"] / "per_class.csv")
+        assert sum(int(c["images"]) for c in classes) == 11
+        assert sum(int(c["correct"]) for c in classes) == row["correct"]
+    assert [r["network"] for r in rows(out / "comparison.csv")] == [r["network"] for r in result["networks"]]
+    assert read_json(out / "evaluation.json")["images"] == 11
+
+
+def test_the_confusion_picture_is_a_picture(evaluated):
+    result, out, _ = evaluated
+    with Image.open(out / result["networks"][0]["folder"] / "confusion.png") as picture:
+        assert min(picture.size) > 400
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_the_table_names_every_network(evaluated):
+    result, _, _ = evaluated
+    text = format_table(result)
+    assert all(row["network"] in text for row in result["networks"])
+    assert f"{result['networks'][0]['correct']}/11" in text
+
+
+def test_accuracy_is_that_of_keras_by_hand(run, networks, labelled, evaluated):
+    """Pillow decodes and Keras predicts, image by image."""
+    model = networks[0]
+    right = 0
+    for path in sorted(labelled.glob("*.jpg")):
+        if "05" not in path.name:
+            image = Image.open(path).convert("RGB")
+            side = model.preprocess.resize_size  # 70 x 50: the short side
+            image = image.resize((round(70 * side / 50), side), Image.Resampling.BILINEAR)
+            left, top = (image.width - 32) // 2, (image.height - 32) // 2
+            pixels = np.asarray(image.crop((left, top, left + 32, top + 32)), np.float32)
+            right += int(model.logits(pixels[None]).argmax() == int(path.name[6:8]) % 4)
+    assert abs(right - evaluated[0]["networks"][0]["correct"]) <= 1  # Pillow rounds to whole pixels
+
+
+def test_validation_images_of_a_run_and_records_by_folder(run):
+    from mnext_tf.export.stages import run_dataset
+
+    dataset = run_dataset(run)
+    images = images_of_dataset(dataset)
+    items = list(images.items())
+    assert len(items) == images.count == dataset.splits["validation"]
+    assert items[0].name.startswith("digit-")
+    assert 0 <= items[0].label < 10
+    again = open_images(str(dataset.folder), dataset.class_names)
+    assert [i.name for i in again.items()] == [i.name for i in items]
+
+
+def test_predictions_of_single_files_and_folders(networks, labelled, tmp_path):
+    paths = [labelled / "photo 03 é.jpg", labelled]
+    images = images_of_paths(paths)
+    predictions = predict(networks[-1], images, top=2)
+    assert len(predictions) == 12  # the one by itself, and 11 of 12
+    assert [name.rsplit("/")[-1] for name, _ in images.skipped] == ["photo 05 é.jpg"]
+    first = predictions[0]["predictions"]
+    assert len(first) == 2
+    assert first[0]["probability"] >= first[1]["probability"] > 0
+    assert first == next(p for p in predictions[1:] if "03" in p["file"])["predictions"]
+    table = csv_rows(predictions)
+    assert [r["rank"] for r in table[:3]] == [1, 2, 1]
+    assert "photo 03 é.jpg" in format_predictions(predictions)
+    written = annotate(networks[-1], images_of_paths(paths[:1]), predictions[:1], tmp_path / "seen")
+    with Image.open(written[0]) as picture:
+        assert picture.width > 2 * picture.height
+
+
+def test_files_without_what_lies_beside_them(run, tmp_path):
+    path = open_exports(run)[-1].path
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(path.read_bytes())
+    lines = []
+    network = open_network("tflite", alone, log=lines.append)
+    assert network.preprocess == Preprocess(32, 0.875, "bilinear")
+    assert network.class_names[:2] == ("class 0", "class 1")
+    assert "preprocess.json" in lines[0]
+    assert "labels.txt" in lines[1]
+    with pytest.raises(ConfigError, match=r"4 classes, 2 class names"):
+        open_network("tflite", alone, class_names=("a", "b"))
+    with pytest.raises(ConfigError, match="takes 32 pixels, its preprocessing gives 64"):
+        open_network("tflite", alone, preprocess=Preprocess(64))
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "error", "words"),
+    [
+        ("tflite", "missing.tflite", ConfigError, "does not exist"),
+        ("tflite", "text.tflite", ExportError, "cannot be run as TFLite"),
+        ("frozen", "text.tflite", ExportError, "no frozen graph"),
+        ("saved_model", "text.tflite", ConfigError, "is a file"),
+        ("saved_model", "empty", ExportError, "cannot be read as saved_model"),
+        ("tflite", "empty", ConfigError, "is a folder"),
+    ],
+)
+def test_what_is_no_network_is_named(tmp_path, form, name, error, words):
+    (tmp_path / "text.tflite").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(error, match=words):
+        open_network(form, tmp_path / name)
+
+
+def test_networks_of_other_classes_are_not_compared(networks):
+    from dataclasses import replace
+
+    other = replace(networks[0], name="other", class_names=("a", "b", "c", "d"))
+    with pytest.raises(ConfigError, match="class 0 is 'class 0' in one and 'a' in the other"):
+        check_same_classes([networks[0], other])
+
+
+def test_labels_beyond_the_classes_and_images_without_labels_are_refused(networks, write_photographs, tmp_path):
+    folder = write_photographs(tmp_path / "beyond", {"a.jpg": 3, "b.jpg": 4})
+    with pytest.raises(DataError, match=r"4.*4|5.*4"):
+        images_in_folder(folder, networks[0].class_names)
+    (folder / "labels.csv").unlink()
+    with pytest.raises(DataError, match="no labels"):
+        evaluate(networks[:1], images_in_folder(folder, networks[0].class_names), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,81 @@
+"""What the larger MobileNeXt add, on a network of two blocks: squeeze-excite, swish and grouped convolutions."""
+
+import numpy as np
+import pytest
+
+from mnext_tf.export.operators import check_batch_norms_folded, check_full_integer, delegation, read_operators
+from mnext_tf.export.verify import layer_differences, worst_layer
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """(the Keras network, its frozen graph, images)."""
+    import tensorflow as tf
+
+    from mnext_tf.export.frozen import write_frozen
+    from mnext_tf.export.saved_model import write_saved_model
+    from mnext_tf.models.blocks import Layers, build_model, classifier, image_input
+    from mnext_tf.models.conventions import CONVENTIONS
+    from mnext_tf.models.mnext_large import sandglass
+
+    tf.keras.utils.set_random_seed(0)
+    convention = CONVENTIONS["efficientnet"]
+    net = Layers(convention)
+    image, x = image_input(33, convention, True)
+    x = net.conv(x, 16, 3, "stem", stride=2, activation="swish")
+    x = sandglass(net, x, 24, 2, 6, 5, groups=2, drop=0.1, name="block01")
+    x = sandglass(net, x, 24, 1, 6, 5, groups=2, drop=0.1, name="block02")
+    model = build_model(image, classifier(x, 3, 0.2), "two_blocks")
+    folder = tmp_path_factory.mktemp("two_blocks")
+    write_saved_model(model, list("abc"), folder / "saved_model")
+    write_frozen(folder / "saved_model", folder / "frozen.pb")
+    images = np.random.default_rng(0).uniform(0, 255, (8, 33, 33, 3)).astype(np.float32)
+    return model, folder / "frozen.pb", images
+
+
+@pytest.mark.parametrize(("quantize", "largest_error"), [("float32", 1e-5), ("float16", 0.01), ("int8", 0.2)])
+def test_every_node_is_delegated_and_every_layer_found(network, tmp_path, quantize, largest_error):
+    from mnext_tf.export.tflite import convert
+
+    model, frozen, images = network
+    path = tmp_path / "network.tflite"
+    path.write_bytes(convert(frozen, quantize, calibration=list(images), progress=False))
+    found = delegation(path)
+    assert found.nodes_delegated == found.nodes_total > 30
+    check_batch_norms_folded(read_operators(path))
+    if quantize == "int8":
+        check_full_integer(read_operators(path))
+
+    rows = {row["layer"]: row for row in layer_differences(model, path, images[:2])}
+    body = ["depthwise1", "reduce", "expand", "depthwise2", "se_pool", "se_reduce", "se_expand", "se_scale", "add"]
+    assert {f"block02_{part}" for part in body} <= set(rows)
+    assert rows["block02_reduce"]["operator"] == "CONV_2D"  # grouped, and neither split nor nameless
+    assert rows["block02_expand"]["operator"] == rows["block02_se_scale"]["operator"] == "MUL"
+    assert rows["block02_se_expand"]["operator"] == "LOGISTIC"
+    assert max(row["relative_error"] for row in rows.values()) < largest_error
+
+
+def test_frozen_graph_calls_no_functions(network):
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(network[1].read_bytes())
+    assert not graph.library.function
+    assert not [node.name for node in graph.node if "Call" in node.op]
+
+
+def test_the_error_of_the_body_is_not_put_down_to_squeeze_excite():
+    """The branch starts from means and ends in a sigmoid, so that little is left of an error there."""
+    errors = {
+        "stem": 0.01,
+        "block01_depthwise2": 0.5,
+        "block01_se_pool": 0.02,
+        "block01_se_reduce": 0.01,
+        "block01_se_expand": 0.001,
+        "block01_se_scale": 0.51,
+    }
+    rows = [{"layer": layer, "operator": "X", "relative_error": error} for layer, error in errors.items()]
+    assert "goes wrong at layer block01_depthwise2" in worst_layer(rows)
+    rows[4]["relative_error"] = 0.9
+    rows[5]["relative_error"] = 0.95
+    assert "goes wrong at layer block01_se_expand" in worst_layer(rows)
