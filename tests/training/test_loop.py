@@ -141,8 +141,7 @@ def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_r
     assert [row["epoch"] for row in expected.history] == [1]
 
     text = interrupt(disturbed, few_images, step=1)
-    assert text.startswith("Stopped at step 2 (epoch 1 of 1); saved.")
-    assert f"python -m pipelines.train --resume --run={disturbed.folder}" in text
+    assert text == "Stopped at step 2 (epoch 1 of 1); saved."
     assert not disturbed.weights.exists()
 
     said = []
