@@ -204,7 +204,7 @@ def is_current(run: Run, name: str) -> bool:
         return False
     for key, file in manifest.get("input_files", {}).items():
         path, stage = run.folder / file, Path(file).parts[0]
-        if stage == os.pardir:  # a checkpoint from elsewhere: what was taken of it is in the run
+        if not (run.stage(stage) / "manifest.json").is_file():  # a checkpoint: what was taken of it is in the run
             continue
         if not path.exists() or sha256(path) != manifest["inputs"][key]:
             return False
@@ -228,9 +228,11 @@ def require_weights(run: Run) -> Path:
     """The trained (or random) weights; CheckpointError says how to finish an interrupted training."""
     if run.weights.is_file() and run.manifest(run.weights.parent.name):
         return run.weights
-    raise CheckpointError(
-        f"{run.folder} has no finished weights. `python -m pipelines.train --resume --run={run.folder}` goes on."
-    )
+    go_on = f"python -m pipelines.train --resume --run={run.folder}"
+    if run.imported:
+        source = run.config.get("source", {}).get("file", "FILE")
+        go_on = f"python -m pipelines.import_checkpoint --checkpoint={source} --out={run.folder}"
+    raise CheckpointError(f"{run.folder} has no finished weights. `{go_on}` goes on.")
 
 
 def load_network(run: Run):

@@ -38,10 +38,8 @@ def open_networks(runs: list) -> list:
     overridden = [f.name for f in (LABELS, INPUT_SIZE, CROP, INTERPOLATION) if f.value is not None]
     if overridden and runs:
         raise ConfigError(f"--{overridden[0]} is for files by themselves; a run says itself how it preprocesses.")
-    preprocess = None
-    if overridden and overridden != ["labels"]:
-        given = {"input_size": INPUT_SIZE.value, "crop_fraction": CROP.value, "interpolation": INTERPOLATION.value}
-        preprocess = Preprocess(**{k: v for k, v in given.items() if v is not None})
+    preprocess = {f.name: f.value for f in (INPUT_SIZE, CROP, INTERPOLATION) if f.value is not None}
+    Preprocess(**preprocess)  # refuses what is out of range before anything is opened
     names = read_labels(LABELS.value) if LABELS.value else None
     networks = [open_keras(run) for run in runs]
     networks += [network for run in runs if EXPORTS.value for network in open_exports(run)]

@@ -33,11 +33,13 @@ def main() -> None:
         raise ConfigError("--exports adds what the runs of --run have exported; give --run.")
     if not (runs or DATA_DIR.value or DATASET.value):
         raise ConfigError("--data_dir is needed: files by themselves do not say which images they are for.")
-    networks = _networks.open_networks(runs)
+    out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
 
-    from mnext_tf.evaluation.evaluate import check_same_classes, evaluate, format_table
+    from mnext_tf.evaluation.evaluate import check_out, check_same_classes, evaluate, format_table
     from mnext_tf.evaluation.images import open_images
 
+    check_out(out)
+    networks = _networks.open_networks(runs)
     check_same_classes(networks)
     images = open_images(
         DATASET.value or (Path(DATA_DIR.value) if DATA_DIR.value else None),
@@ -48,7 +50,6 @@ def main() -> None:
         cache_dir=_networks.CACHE_DIR.value,
         log=_cli.log,
     )
-    out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
     result = evaluate(networks, images, out, log=_cli.log)
     present = f"{result['classes_with_images']} of {result['classes']} classes"
     print(f"{result['images']} images of {result['data']}, {present}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import subprocess
 import sys
@@ -81,3 +82,30 @@ def write_few_images():
 def few_images(tmp_path_factory, write_few_images):
     """24 training and 9 validation images of random pixels, in 3 classes."""
     return write_few_images(tmp_path_factory.mktemp("few") / "data")
+
+
+@pytest.fixture(scope="session")
+def randomise():
+    """`randomise(model)`: every weight drawn anew, as after a training; returns the model."""
+
+    def randomise(model, seed=0):
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            values = layer.get_weights()
+            if type(layer).__name__ == "BatchNormalization":
+                gamma, beta, mean, variance = (v.shape for v in values)
+                values = [
+                    rng.uniform(0.5, 1.5, gamma),
+                    0.1 * rng.standard_normal(beta),
+                    0.1 * rng.standard_normal(mean),
+                    rng.uniform(0.5, 1.5, variance),
+                ]
+            elif values:
+                kernel = values[0].shape
+                inputs = math.prod(kernel[:2] if type(layer).__name__ == "DepthwiseConv2D" else kernel[:-1])
+                values[0] = rng.standard_normal(kernel) * math.sqrt(1.5 / inputs)
+            if values:
+                layer.set_weights(values)
+        return model
+
+    return randomise

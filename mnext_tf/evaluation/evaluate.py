@@ -16,6 +16,7 @@ from mnext_tf.files import write_csv, write_folder_beside, write_json
 from mnext_tf.run_folder import now, versions
 
 TOP = 5
+RESULT = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ def check_same_classes(networks: Sequence[Network]) -> None:
                 f"class {at} is {first.class_names[at]!r} in one and {other.class_names[at]!r} in the other. "
                 "Evaluate them one by one."
             )
+
+
+def check_out(out: Path, networks: Sequence[Network] = ()) -> None:
+    """Raise ConfigError where writing the results to `out` would replace anything but results."""
+    out = Path(out)
+    if out.exists() and not (out / RESULT).is_file() and (out.is_file() or any(out.iterdir())):
+        raise ConfigError(f"{out} holds something other than an evaluation. Choose another --out.")
+    for network in networks:
+        if network.path.resolve().is_relative_to(out.resolve()):
+            raise ConfigError(f"{network.path} is inside {out}, which would be replaced. Choose another --out.")
 
 
 def run_networks(
@@ -80,9 +91,10 @@ def evaluate(
     network a folder with predictions.csv, per_class.csv and confusion.png.
 
     Returns what evaluation.json holds. Raises DataError where no image is sound or none has a label, ConfigError
-    where the networks have other classes.
+    where the networks have other classes or `out` holds something else.
     """
     log = log or (lambda text: None)
+    check_out(out, networks)
     check_same_classes(networks)
     if not images.labelled:
         raise DataError(
@@ -94,6 +106,9 @@ def evaluate(
         first = "; ".join(f"{name} ({reason})" for name, reason in images.skipped[:3])
         log(f"{images.name}: {len(images.skipped)} damaged images left out: {first}. All are in {out}/skipped.csv.")
     rows = [_row(e, evaluated[0], labels) for e in evaluated]
+    for i, row in enumerate(rows):  # names may differ in characters that folders do not have
+        if row["folder"] in [r["folder"] for r in rows[:i]]:
+            row["folder"] += f"-{i + 1}"
     result = {
         "images": len(names),
         "skipped": len(images.skipped),
@@ -110,7 +125,7 @@ def evaluate(
             row["mistakes"] = _write(folder / row["folder"], e, names, labels, images.name)
         table = [{k: v for k, v in row.items() if k not in ("preprocess", "mistakes")} for row in rows]
         write_csv(folder / "comparison.csv", table)
-        write_json(folder / "evaluation.json", result)
+        write_json(folder / RESULT, result)
         if images.skipped:
             write_csv(folder / "skipped.csv", [{"file": n, "reason": r} for n, r in images.skipped])
     return result

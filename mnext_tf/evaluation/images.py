@@ -109,19 +109,22 @@ def open_images(
     if has_records(source):
         dataset = open_dataset(source, cache_dir, label_offset=label_offset, class_names=class_names, log=log)
         return images_of_dataset(dataset, split or "validation")
-    return images_in_folder(Path(source), class_names, split=split)
+    return images_in_folder(Path(source), class_names, split=split, label_offset=label_offset)
 
 
-def images_in_folder(data_dir: Path, class_names: Sequence[str] | None, *, split: str | None = None) -> Images:
+def images_in_folder(
+    data_dir: Path, class_names: Sequence[str], *, split: str | None = None, label_offset: int | None = None
+) -> Images:
     """Photographs in any layout of `mnext_tf.data.listing`, labels in the order of `class_names`.
 
     split: "train" or "validation"; None takes validation where the data has splits of its own, else all images.
     """
     from mnext_tf.data.listing import list_images
 
-    listing = list_images(data_dir, class_names=class_names, split=split or "validation")
+    given = {"class_names": class_names, "label_offset": label_offset}
+    listing = list_images(data_dir, split=split or "validation", **given)
     if listing.carved and split is None:
-        listing = list_images(data_dir, class_names=class_names)
+        listing = list_images(data_dir, **given)
     return images_of_listing(listing)
 
 

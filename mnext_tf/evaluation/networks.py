@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from mnext_tf.data import imagenet
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.files import read_json, sha256
-from mnext_tf.run_folder import Run, load_network
+from mnext_tf.run_folder import Run, is_current, load_network
 
 FORMATS = ("keras", "saved_model", "frozen", "tflite")
 
@@ -54,15 +54,15 @@ def open_network(
     path: Path,
     *,
     name: str | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: dict | None = None,
     class_names: tuple[str, ...] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Network:
     """A SavedModel's folder, a frozen graph or a TFLite file, with what lies beside it.
 
-    preprocess.json and labels.txt come with every export of ours. For a file that lost them, `preprocess` and
-    `class_names` say what they held; else the file's own input size, the usual centre crop and, for 1,000 or
-    1,001 classes, ImageNet's names are taken, and `log` says so.
+    preprocess.json and labels.txt come with every export of ours. For a file that lost them the file's own input
+    size, the usual centre crop and, for 1,000 or 1,001 classes, ImageNet's names are taken, and `log` says so.
+    Fields of a Preprocess in `preprocess`, and `class_names`, replace either.
 
     `name` is for tables; without it the path. Raises ConfigError where there is no such file, ExportError
     where it is damaged or of another kind.
@@ -74,14 +74,15 @@ def open_network(
         raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {_WANTED[format]}")
     function, size, classes = _open(format, path)
     folder = path if path.is_dir() else path.parent
-    if preprocess is None:
-        preprocess = _read_preprocess(folder / "preprocess.json")
+    given, preprocess = preprocess or {}, _read_preprocess(folder / "preprocess.json")
     if preprocess is None:
         preprocess = Preprocess(input_size=size, interpolation="bilinear")
+    if not (given or (folder / "preprocess.json").is_file()):
         log(
             f"{path} has no preprocess.json beside it: the short side is resized to {preprocess.resize_size}, "
             f"bilinear, and the centre {size} pixels are taken. --crop_fraction and --interpolation say otherwise."
         )
+    preprocess = replace(preprocess, **given)
     if preprocess.input_size != size:
         raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
     if class_names is None:
@@ -109,13 +110,22 @@ def imagenet_names(classes: int) -> tuple[str, ...] | None:
 
 
 def open_exports(run: Run) -> list[Network]:
-    """Everything that a run has exported, in the order of making; named as `open_keras` names it."""
+    """Everything that a run has exported, in the order of making; named as `open_keras` names it.
+
+    Raises ExportError where an export is not of the weights that the run holds now.
+    """
     found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
     if run.manifest("frozen"):
         found.append(("frozen", run.stage("frozen") / "frozen.pb"))
     for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
         found.append(("tflite", manifest.parent / run.manifest(manifest.parent.name)["result"]["file"]))
-    return [open_network(f, p, name=f"{run.name} {p.parent.name if p.suffix else p.name}") for f, p in found]
+    stages = [path.parent.name if path.suffix else path.name for _, path in found]
+    if stale := [stage for stage in stages if not is_current(run, stage)]:
+        raise ExportError(
+            f"{', '.join(stale)} in {run.folder} was not made from what the run holds now, or was changed since. "
+            "Export again: python -m pipelines.export_tflite and its like."
+        )
+    return [open_network(f, p, name=f"{run.name} {s}") for (f, p), s in zip(found, stages, strict=True)]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ class BatchNormalization(layers.BatchNormalization):
     """
 
     def call(self, x, training=False, mask=None):
-        if not training:
+        if not (training and self.trainable):  # frozen: as it is, its statistics too
             return super().call(x, training=False)
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x,

@@ -1,6 +1,7 @@
 """The same images through every form of a network: the same numbers, and files that add up."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mnext_tf.evaluation.images import images_in_folder, images_of_dataset, imag
 from mnext_tf.evaluation.networks import open_exports, open_keras, open_network
 from mnext_tf.evaluation.predict import annotate, csv_rows, format_predictions, predict
 from mnext_tf.files import read_json
+from mnext_tf.run_folder import open_run
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,13 @@ def test_every_form_says_the_same(evaluated):
     assert names == ["net keras", "net saved_model", "net frozen", "net tflite_float32"]
     assert {r["same_top1_as_first"] for r in result["networks"]} == {1.0}
     assert len({r["correct"] for r in result["networks"]}) == 1
+
+
+def test_the_network_tells_the_images_apart(evaluated):
+    result, out, _ = evaluated
+    predictions = rows(out / result["networks"][0]["folder"] / "predictions.csv")
+    assert len({p["top1"] for p in predictions}) >= 2
+    assert np.ptp([float(p["probability1"]) for p in predictions]) > 0.1
 
 
 def test_damaged_images_are_left_out_and_listed(evaluated):
@@ -80,19 +89,24 @@ def test_the_table_names_every_network(evaluated):
     assert f"{result['networks'][0]['correct']}/11" in text
 
 
-def test_accuracy_is_that_of_keras_by_hand(run, networks, labelled, evaluated):
-    """Pillow decodes and Keras predicts, image by image."""
-    model = networks[0]
-    right = 0
-    for path in sorted(labelled.glob("*.jpg")):
-        if "05" not in path.name:
-            image = Image.open(path).convert("RGB")
-            side = model.preprocess.resize_size  # 70 x 50: the short side
-            image = image.resize((round(70 * side / 50), side), Image.Resampling.BILINEAR)
-            left, top = (image.width - 32) // 2, (image.height - 32) // 2
-            pixels = np.asarray(image.crop((left, top, left + 32, top + 32)), np.float32)
-            right += int(model.logits(pixels[None]).argmax() == int(path.name[6:8]) % 4)
-    assert abs(right - evaluated[0]["networks"][0]["correct"]) <= 1  # Pillow rounds to whole pixels
+def test_probabilities_are_those_of_keras_by_hand(networks, labelled, evaluated):
+    """Pillow decodes and resizes, Keras predicts, image by image."""
+    result, out, _ = evaluated
+    keras, checked = networks[0], 0
+    for p in rows(out / result["networks"][-1]["folder"] / "predictions.csv"):
+        image = Image.open(labelled / p["file"]).convert("RGB")
+        assert image.size == (70, 50)
+        side = keras.preprocess.resize_size
+        image = image.resize((side * 70 // 50, side), Image.Resampling[keras.preprocess.interpolation.upper()])
+        left, top = round((image.width - 32) / 2), round((image.height - 32) / 2)
+        pixels = np.asarray(image.crop((left, top, left + 32, top + 32)), np.float32)
+        logits = keras.logits(pixels[None])[0]
+        expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        got = {p[f"top{k}"]: float(p[f"probability{k}"]) for k in range(1, 5)}
+        for i, name in enumerate(keras.class_names):
+            assert got[name] == pytest.approx(expected[i], abs=0.05)  # Pillow rounds to whole levels
+            checked += 1
+    assert checked == 44
 
 
 def test_validation_images_of_a_run_and_records_by_folder(run):
@@ -139,7 +153,9 @@ def test_files_without_what_lies_beside_them(run, tmp_path):
     with pytest.raises(ConfigError, match=r"4 classes, 2 class names"):
         open_network("tflite", alone, class_names=("a", "b"))
     with pytest.raises(ConfigError, match="takes 32 pixels, its preprocessing gives 64"):
-        open_network("tflite", alone, preprocess=Preprocess(64))
+        open_network("tflite", alone, preprocess={"input_size": 64})
+    changed = open_network("tflite", path, preprocess={"crop_fraction": 1.0}).preprocess
+    assert changed == replace(open_network("tflite", path).preprocess, crop_fraction=1.0)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +177,6 @@ def test_what_is_no_network_is_named(tmp_path, form, name, error, words):
 
 
 def test_networks_of_other_classes_are_not_compared(networks):
-    from dataclasses import replace
-
     other = replace(networks[0], name="other", class_names=("a", "b", "c", "d"))
     with pytest.raises(ConfigError, match="class 0 is 'class 0' in one and 'a' in the other"):
         check_same_classes([networks[0], other])
@@ -176,3 +190,48 @@ def test_labels_beyond_the_classes_and_images_without_labels_are_refused(network
     with pytest.raises(DataError, match="no labels"):
         evaluate(networks[:1], images_in_folder(folder, networks[0].class_names), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_results_replace_results_and_nothing_else(run, networks, labelled, tmp_path):
+    images = images_in_folder(labelled, networks[0].class_names)
+    out = tmp_path / "out"
+    evaluate(networks[:1], images, out)
+    evaluate(networks[:1], images, out)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="something other than an evaluation"):
+        evaluate(networks[:1], images, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    (run.folder / "evaluation.json").write_text("{}")
+    try:
+        with pytest.raises(ConfigError, match="would be replaced"):
+            evaluate(networks[:1], images, run.folder)
+    finally:
+        (run.folder / "evaluation.json").unlink()
+    assert run.weights.is_file()
+
+
+def test_networks_of_the_same_name_have_folders_of_their_own(networks, labelled, tmp_path):
+    result = evaluate([networks[0]] * 2, images_in_folder(labelled, networks[0].class_names), tmp_path / "out")
+    folders = [row["folder"] for row in result["networks"]]
+    assert len(set(folders)) == 2
+    assert all((tmp_path / "out" / folder / "confusion.png").is_file() for folder in folders)
+
+
+def test_exports_of_other_weights_are_refused(run, tmp_path):
+    import shutil
+
+    copy = open_run(shutil.copytree(run.folder, tmp_path / "copy"))
+    assert len(open_exports(copy)) == 3
+    path = copy.stage("frozen") / "frozen.pb"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ExportError, match=r"frozen, tflite_float32 in .* was not made from what the run holds"):
+        open_exports(copy)
+
+
+def test_labels_from_1_in_a_list_file(networks, write_photographs, tmp_path):
+    folder = write_photographs(tmp_path / "listed", {"a b.jpg": 1, "c.jpg": 4})
+    (folder / "labels.csv").rename(folder / "val_list.txt")
+    (folder / "val_list.txt").write_text("a b.jpg 1\nc.jpg 4\n")
+    images = open_images(folder, networks[0].class_names, label_offset=1)
+    assert [(i.name, i.label) for i in images.items()] == [("a b.jpg", 0), ("c.jpg", 3)]

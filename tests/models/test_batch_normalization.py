@@ -27,6 +27,15 @@ def test_inference_is_the_same(pair):
     np.testing.assert_array_equal(ours(x, training=False), theirs(x, training=False))
 
 
+def test_a_frozen_layer_keeps_its_statistics(pair):
+    ours, theirs, x = pair
+    before = [w.numpy() for w in ours.weights]
+    ours.trainable = theirs.trainable = False
+    np.testing.assert_array_equal(ours(x, training=True), theirs(x, training=True))
+    for weight, value in zip(ours.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
 def test_training_output_and_gradients_are_the_same(pair):
     import tensorflow as tf
 

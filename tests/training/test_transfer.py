@@ -106,6 +106,15 @@ def test_training_starts_from_them_and_resumes_without_them(source, started, few
     start = load_network(source).get_layer("stem").get_weights()[0]
     assert np.abs(stem - start).max() < 0.2 < np.abs(start).max()  # moved a little, from there
 
+    # Stopped before the end: the checkpoint has all, the source is not read again.
+    (started.stage("train") / "manifest.json").unlink()
+    weights = started.weights.read_bytes()
+    started.weights.unlink()
+    source.folder.rename(source.folder.with_name("moved"))
+    resumed = train(started, few_images, log=lines.append, progress=False)
+    assert resumed.resumed_from_step == trained.history[-1]["step"]
+    assert started.weights.read_bytes() == weights
+
 
 @pytest.mark.parametrize(
     ("given", "words"),
