@@ -16,7 +16,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary file path beside `path`; on success it is renamed to `path`, else removed."""
+    """Yield a temporary file path beside `path`; on success it is renamed to `path`, else removed.
+
+    Its bytes are on the disk before it has the name, so that a power cut leaves no hollow file.
+    """
     path = Path(path)
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,6 +29,7 @@ def write_beside(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 is for secrets
+            _sync(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -66,6 +70,14 @@ def _naming(path: Path) -> Iterator[None]:
         if e.errno is not None and (e.filename is None or ".partial-" in str(e.filename)):
             e.filename, e.filename2 = str(path), None
         raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def reserve(path: Path, size: int) -> None:

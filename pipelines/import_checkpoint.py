@@ -23,6 +23,11 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Photographs to verify and calibrate on, labelled or not. Without it: the embedded ones."
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+LABEL_OFFSET = flags.DEFINE_integer(
+    "label_offset",
+    None,
+    "Stored label of the first class in --data_dir, 0 or 1, for TFRecord shards that do not tell it.",
+)
 WIDTH = flags.DEFINE_float("width", None, "Width multiplier to expect. Without it: recognised.")
 NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes to expect. Without it: those of the file.")
 IDENTITY = flags.DEFINE_float(
@@ -109,7 +114,13 @@ def describe(run) -> list[str]:
 def _open_data(class_names: tuple[str, ...]):
     from mnext_tf.data import open_dataset
 
-    return open_dataset(DATA_DIR.value or "photographs", CACHE_DIR.value, class_names=class_names, log=_cli.log)
+    return open_dataset(
+        DATA_DIR.value or "photographs",
+        CACHE_DIR.value,
+        label_offset=LABEL_OFFSET.value,
+        class_names=class_names,
+        log=_cli.log,
+    )
 
 
 def _three_numbers(flag: str, values: list[str] | None) -> tuple[float, ...] | None:

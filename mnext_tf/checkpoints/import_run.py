@@ -21,8 +21,9 @@ from mnext_tf.run_folder import Run, create_run, open_run, run_stage
 from mnext_tf.training.start import VERIFY_IMAGES, describe_dataset
 
 Log = Callable[[str], None]
-# What makes two imports the same, of the fields of config.json
+# What makes two imports the same: fields of config.json, and of its "source" what decides the weights
 _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
+_SOURCE = ("sha256", "entry", "drop_background")
 
 
 def import_checkpoint(
@@ -156,11 +157,7 @@ def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> t
         if len(given) != num_classes:
             raise ConfigError(f"{len(given)} class names were given; {path} has {num_classes} classes.")
         return tuple(given)
-    if num_classes == imagenet.NUM_CLASSES:
-        return imagenet.class_names()
-    if num_classes == imagenet.NUM_CLASSES + 1:
-        return ("background", *imagenet.class_names())
-    return tuple(f"class {i}" for i in range(num_classes))
+    return imagenet.names_for(num_classes) or tuple(f"class {i}" for i in range(num_classes))
 
 
 def _same_run(folder: Path, config: dict) -> Run | None:
@@ -171,7 +168,10 @@ def _same_run(folder: Path, config: dict) -> Run | None:
     if not run.imported:
         raise ConfigError(f"{folder} holds a run of another kind (init={run.config['init']}). Choose another --out.")
     for key in _IDENTITY:
-        if run.config[key] != config[key]:
+        has, wanted = run.config[key], config[key]
+        if key == "source":  # a renamed file and a note in other words are the same checkpoint
+            has, wanted = ([source[k] for k in _SOURCE] for source in (has, wanted))
+        if has != wanted:
             what = "another checkpoint" if key == "source" else f"this checkpoint with another {key}"
             raise ConfigError(
                 f"{folder} holds {what} ({run.config['source']['file']}). Choose another --out, or delete the folder."

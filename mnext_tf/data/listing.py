@@ -72,10 +72,6 @@ class ImageListing:
         """Those of all splits."""
         return [image for images in self.splits.values() for image in images]
 
-    def path(self, image: ListedImage) -> Path | None:
-        """The image's file; None for one inside an archive."""
-        return None if image.member else self.root / image.name
-
     def class_name(self, image: ListedImage) -> str:
         return self.class_names[image.label or 0]
 
@@ -96,7 +92,8 @@ def list_images(
       split: only this one, "train" or "validation"; the other need not be there.
       validation_share: of data without splits, as a share of the images; a file stays in its split
         when others are added.
-      label_offset: what list files give to the first class, 0 or 1; needed where no line has label 0.
+      label_offset: what list files give to the first class, 0 or 1; needed where no line has label 0. Of a
+        network with a background class before the others it is what they give to the first of the others.
       val_labels: labels of ILSVRC2012's validation images, where they have other names than its own:
         WordNet ids, one a line in the order of the images' numbers, or lines `name label`.
 
@@ -227,7 +224,7 @@ def _list_tree(root: Path, class_names, split, val_labels, label_offset) -> Imag
             images, ids, named, class_names, val_labels, label_offset, found.skipped
         )
     return ImageListing(
-        root.resolve().name,
+        folder_text(root.resolve().name),
         root,
         named,
         splits,
@@ -262,7 +259,7 @@ def _list_without_splits(root: Path, class_names) -> ImageListing:
         because = "".join(f"\n  {name}: {reason}" for name, reason in found.skipped[:5])
         raise DataError(f"{root} {listed}. A data folder is {LAYOUTS}.{because}")
     return ImageListing(
-        root.resolve().name,
+        folder_text(root.resolve().name),
         root,
         named,
         {"train": images},

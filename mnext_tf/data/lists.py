@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mnext_tf.data import classes, imagenet
@@ -42,11 +42,11 @@ def list_list_files(root: Path, found: dict[str, Path], class_names, split, labe
         raise DataError(f"{root} has {held} but no {' or '.join(_LIST_FILES[missing[0]][:2])}. Write it too.")
     skipped: list[tuple[str, str]] = []
     entries = {s: _read_list(path, skipped) for s, path in found.items()}
-    numbers = [label for rows in entries.values() for _, label in rows]
-    offset = checked_offset(", ".join(p.name for p in found.values()), numbers, label_offset)
-    label_of, named, notes = _index_labels(root, max(numbers) - offset, class_names, root / "*_list.txt")
-    splits = {s: [ListedImage(name, label_of(label - offset)) for name, label in entries[s]] for s in wanted}
-    return ImageListing(root.resolve().name, root, named, splits, skipped=tuple(skipped), notes=notes)
+    rows = [row for rows in entries.values() for row in rows]
+    where = " and ".join(str(path) for path in found.values())
+    label_of, named, notes = _index_labels(root, rows, class_names, where, label_offset, counted_from_0=False)
+    splits = {s: [ListedImage(name, label_of(label)) for name, label in entries[s]] for s in wanted}
+    return ImageListing(folder_text(root.resolve().name), root, named, splits, skipped=tuple(skipped), notes=notes)
 
 
 def list_labels_csv(root: Path, class_names, label_offset) -> ImageListing:
@@ -71,24 +71,19 @@ def list_labels_csv(root: Path, class_names, label_offset) -> ImageListing:
     if not entries:
         raise DataError(f"{path}: no line has a file and a label; the first that should is line 2.")
     if all(re.fullmatch(r"\d+", label, re.ASCII) for _, label in entries):
-        numbers = [int(label) for _, label in entries]
-        counted_from_0 = header[columns[1]] == "class_index"
-        offset = 0 if counted_from_0 and label_offset is None else checked_offset(path, numbers, label_offset)
-        names = [name for name, _ in entries]
-        if class_names is None and not _names_file(root) and _are_imagenets(names, [n - offset for n in numbers]):
-            class_names, notes = imagenet.class_names(), (f"{path}: file names and indices are ImageNet's.",)
-            label_of, named = int, tuple(class_names)
-        else:
-            label_of, named, notes = _index_labels(root, max(numbers) - offset, class_names, path)
-        images = [ListedImage(name, label_of(n - offset)) for name, n in zip(names, numbers, strict=True)]
+        counted = [(name, int(label)) for name, label in entries]
+        from_0 = header[columns[1]] == "class_index"
+        label_of, named, notes = _index_labels(root, counted, class_names, path, label_offset, counted_from_0=from_0)
+        images = [ListedImage(name, label_of(label)) for name, label in counted]
     else:
         own = sorted({label for _, label in entries})
-        named = tuple(class_names or (_read_names(_names_file(root)) if _names_file(root) else own))
-        index = dict(zip(own, classes.match_classes(own, named), strict=True))
+        texts = [folder_text(label) for label in own]
+        given = class_names or (_read_names(_names_file(root)) if _names_file(root) else None)
+        named = tuple(given or texts)
+        index = dict(zip(own, classes.match_classes(texts, given) if given else range(len(own)), strict=True))
         images, notes = [ListedImage(name, index[label]) for name, label in entries], ()
-    return ImageListing(
-        root.resolve().name, root, named, {"train": images}, carved=True, skipped=tuple(skipped), notes=notes
-    )
+    name = folder_text(root.resolve().name)
+    return ImageListing(name, root, named, {"train": images}, carved=True, skipped=tuple(skipped), notes=notes)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -132,29 +127,67 @@ def _read_list(path: Path, skipped: list[tuple[str, str]]) -> list[tuple[str, in
     return entries
 
 
-def _index_labels(root: Path, highest: int, class_names, where):
-    """(function from index to label, class names, notes) for data that names classes by index."""
+def _index_labels(root: Path, rows: list[tuple[str, int]], class_names, where, label_offset, *, counted_from_0: bool):
+    """(function from a row's number to its label, class names, notes) for data that names classes by number.
+
+    counted_from_0: the first class is 0, whether or not a row has it, unless label_offset says otherwise.
+    """
     names_file = _names_file(root)
+    if not names_file and (proven := _imagenets(rows, label_offset)):
+        offset, ids = proven
+        if class_names is None:
+            note = f"{where}: file names and indices are ImageNet's."
+            return (lambda number: number - offset), imagenet.class_names(), (note,)
+        if any(label is not None for label in classes.match_some(ids, class_names)):
+            index = dict(zip(ids, classes.match_classes(ids, class_names), strict=True))
+            every = imagenet.wordnet_ids()
+            return (lambda number: index[every[number - offset]]), tuple(class_names), ()
+    numbers = [number for _, number in rows]
+    if not names_file and classes.has_background(class_names):
+        return _after_background(where, numbers, class_names, label_offset), tuple(class_names), ()
+    offset = 0 if counted_from_0 and label_offset is None else checked_offset(where, numbers, label_offset)
+    highest = max(numbers) - offset
     if names_file:
         own = _read_names(names_file)
         if highest >= len(own):
             raise DataError(
                 f"{where} has the class {highest} (counted from 0), but {names_file} names {len(own)} classes."
             )
-        if class_names is None:
-            return int, own, ()
-        return classes.match_classes(own, class_names).__getitem__, tuple(class_names), ()
+        labels = range(len(own)) if class_names is None else classes.match_classes(own, class_names)
+        return (lambda number: labels[number - offset]), tuple(class_names or own), ()
     if class_names is not None:
         if highest >= len(class_names):
             raise DataError(
                 f"{where} has the class {highest} (counted from 0), so at least {highest + 1} classes, but the network "
                 f"has {len(class_names)}. Give the data that belongs to it."
             )
-        return int, tuple(class_names), ()
+        return (lambda number: number - offset), tuple(class_names), ()
     if highest >= _MOST_CLASSES:
         raise DataError(f"{where} has the label {highest}; labels are numbers of classes, from 0 up without gaps.")
     note = f"{root} has no {_NAME_FILES[0]}: the {highest + 1} classes are called by their numbers."
-    return int, tuple(str(i) for i in range(highest + 1)), (note,)
+    return (lambda number: number - offset), tuple(str(i) for i in range(highest + 1)), (note,)
+
+
+def _after_background(where, numbers: list[int], class_names, label_offset: int | None) -> Callable[[int], int]:
+    """From a row's number to the label of a network whose class 0 is the background.
+
+    Whether the numbers count it shows only where they reach the last class; else label_offset, the
+    number of the first class after it, has to be given.
+    """
+    last = len(class_names) - 1
+    if label_offset is None and max(numbers) < last:
+        raise DataError(
+            f"{where}: the labels run from {min(numbers)} to {max(numbers)}, and the network's class 0 is "
+            f"{class_names[0]!r}, which they may count or not. Give label_offset=1 if {class_names[1]!r} has the label "
+            "1, or label_offset=0 if it has the label 0."
+        )
+    shift = 0 if label_offset is None else 1 - label_offset
+    if max(numbers) + shift > last:
+        raise DataError(
+            f"{where} has the label {max(numbers)}, but the network has {last} classes after {class_names[0]!r}. Give "
+            "the data or the label_offset that belongs to it."
+        )
+    return lambda number: number + shift
 
 
 def _names_file(root: Path) -> Path | None:
@@ -173,9 +206,13 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _are_imagenets(names: list[str], indices: list[int]) -> bool:
-    """Whether every file is named by the WordNet id of its index."""
-    ids = imagenet.wordnet_ids()
-    return all(
-        i < len(ids) and os.path.basename(name).startswith(ids[i]) for name, i in zip(names, indices, strict=True)
-    )
+def _imagenets(rows: list[tuple[str, int]], label_offset: int | None) -> tuple[int, list[str]] | None:
+    """(number of ImageNet's first class, WordNet ids of the rows), where every file is named by its class's id."""
+    every = imagenet.wordnet_ids()
+    for offset in (0, 1) if label_offset is None else (label_offset,):
+        if all(
+            0 <= number - offset < len(every) and os.path.basename(name).startswith(every[number - offset])
+            for name, number in rows
+        ):
+            return offset, sorted({every[number - offset] for _, number in rows})
+    return None

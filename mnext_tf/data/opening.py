@@ -11,6 +11,7 @@ from mnext_tf.data.plan import measure
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.shards import Dataset, read_dataset
 from mnext_tf.data.unfinished import STATE
+from mnext_tf.data.walk import folder_text
 from mnext_tf.errors import ConfigError, DataError
 
 LAYOUTS = (
@@ -38,7 +39,9 @@ def open_dataset(
         As a Path, "digits" and "photographs" are folders.
       cache_dir: photographs are converted below it once, and what was found in shards without
         dataset.json is kept there.
-      label_offset, num_classes: for shards without dataset.json whose records do not tell them.
+      label_offset, num_classes: for shards without dataset.json whose records do not tell them;
+        num_classes may be left out where `class_names` are given.
+        Where `class_names` begin with a background class, label_offset is the label of the class after it.
       class_names: a network's classes. Photographs are labelled in their order; other data must have them.
       validation_share: of data that has no validation split.
       log: gets a line for what was concluded from the data, skipped or looks wrong.
@@ -131,7 +134,8 @@ def _open_folder(
     if tfds.is_tfds(data_dir):
         return _with_offset(_open_tfds(data_dir, cache_dir, validation_share, log), label_offset)
     if shards := tfrecord.find_shards(data_dir):
-        return _open_foreign(data_dir, cache_dir, shards, label_offset, num_classes, validation_share, log)
+        given = (label_offset, num_classes, class_names)
+        return _open_foreign(data_dir, cache_dir, shards, *given, validation_share, log)
     if records := sorted(p.name for p in data_dir.iterdir() if "record" in p.name and p.is_file()):
         raise DataError(
             f"{data_dir} holds {records[0]}: no TF-slim shards, which are called train-00000-of-00001 and "
@@ -169,7 +173,7 @@ def _open_tfds(data_dir: Path, cache_dir: Path, validation_share: float, log) ->
 
 
 def _open_foreign(
-    data_dir: Path, cache_dir: Path, shards, label_offset, num_classes, validation_share: float, log
+    data_dir: Path, cache_dir: Path, shards, label_offset, num_classes, class_names, validation_share: float, log
 ) -> Dataset:
     if "train" not in shards:
         raise DataError(f"{data_dir} has no train shards (train-00000-of-00001 and so on); add them.")
@@ -180,10 +184,21 @@ def _open_foreign(
         held["validation"] = held["train"]
     records = foreign.RecordFiles(data_dir, held, validation_share=share)
     found = foreign.scan(records, cache_dir)
+    if num_classes is None and class_names is not None and (found.unnamed or label_offset is not None):
+        num_classes = len(class_names)  # else the records name ImageNet's, and are compared with the network's below
+        if classes.has_background(class_names):  # label_offset is then the next class's, as in lists
+            lowest, highest = min(found.first), max(found.first)
+            if label_offset == 0 or (label_offset is None and highest < num_classes - 1):
+                raise DataError(
+                    f"{data_dir} has labels from {lowest} to {highest}, and the network's class 0 is "
+                    f"{class_names[0]!r}, which they may count or not. Give label_offset=1 if {class_names[1]!r} has "
+                    "the label 1; if it has the label 0, write the shards with labels from 1."
+                )
+            label_offset = 0
     offset, class_names, notes = foreign.decide_labels(found, data_dir, label_offset, num_classes)
     for note in notes:
         log(note)
-    return _of_scan(data_dir.resolve().name, records, found, offset, class_names, cache_dir)
+    return _of_scan(folder_text(data_dir.resolve().name), records, found, offset, class_names, cache_dir)
 
 
 def _of_scan(name: str, records, found, label_offset: int, class_names: tuple[str, ...], cache_dir: Path) -> Dataset:
@@ -213,14 +228,15 @@ def _check_classes(dataset: Dataset, class_names: Sequence[str], log) -> None:
             f"{dataset.name} has {dataset.num_classes} classes, but the network has {len(class_names)}. Give the data "
             "that belongs to it."
         )
-    try:
-        order = classes.match_classes(dataset.class_names, class_names)
-    except DataError as error:
-        log(f"warning: {dataset.name}: class names differ from the network's, compared by their numbers. {error}")
-        return
-    if order != list(range(len(order))):
-        wrong = next(i for i, k in enumerate(order) if i != k)
-        raise DataError(
-            f"{dataset.name} has the network's classes in another order: {dataset.class_names[wrong]} is class {wrong} "
-            f"there and class {order[wrong]} of the network."
+    order = classes.match_some(dataset.class_names, class_names)
+    if all(k is None for k in order):
+        log(
+            f"warning: {dataset.name}: none of its class names ({', '.join(dataset.class_names[:5])} ...) is the "
+            f"network's ({', '.join(class_names[:5])} ...); they are compared by their numbers."
         )
+    for i, k in enumerate(order):
+        if k not in (None, i):
+            raise DataError(
+                f"{dataset.name} has the network's classes in another order: {dataset.class_names[i]} is class {i} "
+                f"there and class {k} of the network. Give data in the network's order."
+            )

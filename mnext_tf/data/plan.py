@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 from mnext_tf.data.listing import ImageListing, ListedImage
-from mnext_tf.data.walk import folder_text
+from mnext_tf.data.walk import folder_text, is_of_the_file
 from mnext_tf.errors import DataError
 
 _MOST_SHARDS = 99_999  # their names have five digits
@@ -16,11 +16,12 @@ _MOST_SHARDS = 99_999  # their names have five digits
 
 @dataclass(frozen=True)
 class Shard:
-    """What goes into one file: images of one split, in this order."""
+    """What goes into one file: images of one split, in this order, with their sizes as measured."""
 
     name: str
     split: str
     images: list[ListedImage]
+    sizes: list[int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Measured:
 
 
 def measure(listing: ImageListing) -> Measured:
-    """Sizes and digests of the listed files, without reading them. Raises DataError where most are empty."""
+    """Sizes and digests of the listed files, without reading them.
+
+    Raises DataError where most are empty or missing, and where the disk fails.
+    """
     from tqdm import tqdm
 
     source = hashlib.sha256(repr((listing.class_names, listing.labelled)).encode())
@@ -73,21 +77,30 @@ def plan(listing: ImageListing, measured: Measured, shard_bytes: int, seed: int)
         order = list(range(len(images)))
         random.Random(f"{seed} {split}").shuffle(order)
         target = max(shard_bytes, sum(sizes) // _MOST_SHARDS + 1)
-        parts: list[list[ListedImage]] = [[]]
+        parts: list[list[int]] = [[]]
         held = 0
         for i in order:
             if held >= target:
                 parts.append([])
                 held = 0
-            parts[-1].append(images[i])
+            parts[-1].append(i)
             held += max(0, sizes[i])
-        shards += [Shard(f"{split}-{k:05d}-of-{len(parts):05d}", split, part) for k, part in enumerate(parts)]
+        shards += [
+            Shard(f"{split}-{k:05d}-of-{len(parts):05d}", split, [images[i] for i in part], [sizes[i] for i in part])
+            for k, part in enumerate(parts)
+        ]
     return shards
 
 
 def _size_and_time(path: str) -> tuple[int, int]:
     try:
         stat = os.stat(path)
-    except (OSError, ValueError):  # a missing file; reading it gives the reason
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise DataError(
+                f"Reading {folder_text(path)} failed: {error.strerror}. Mend that and start again."
+            ) from error
+        return -1, 0  # a missing file; reading it gives the reason
+    except ValueError:  # a name with a zero byte
         return -1, 0
     return stat.st_size, stat.st_mtime_ns

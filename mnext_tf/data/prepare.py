@@ -14,7 +14,7 @@ from mnext_tf import files
 from mnext_tf.data import classes, folder, tfrecord
 from mnext_tf.data.listing import ImageListing, ListedImage
 from mnext_tf.data.plan import Measured, Shard, measure, plan
-from mnext_tf.data.unfinished import Unfinished, locked
+from mnext_tf.data.unfinished import Unfinished, locked, read_record
 from mnext_tf.data.walk import folder_text
 from mnext_tf.errors import ConfigError, DataError
 
@@ -43,7 +43,8 @@ def prepare(
 
     Raises DataError where another listing or other settings were begun or finished in `out` (`force`
     removes those), another process writes there, a split is empty, a class loses all its training
-    images, more than half of the files are damaged, or the disk is full.
+    images, more than half of the files are damaged, reading fails (a disk's or network's error, or a
+    file that has gone since it was measured), or the disk is full. Finished shards stay in each case.
     """
     import tensorflow as tf
 
@@ -59,9 +60,10 @@ def prepare(
         with locked(out) as state:
             if record := _begin(state, settings, source, force):
                 if log:
-                    log(f"{out} is complete already; nothing to do.")
+                    log(f"{out} is complete already; nothing to do.{_if_touched(record, measured)}")
                 return record
-            return _write(listing, plan(listing, measured, shard_bytes, seed), state, source, workers, log)
+            digests = {"source": source, "snapshot": measured.snapshot}
+            return _write(listing, plan(listing, measured, shard_bytes, seed), state, digests, workers, log)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(
             f"The shards could not be written to {out}: {tfrecord.why_not_written(error)}. Free some space, or "
@@ -76,7 +78,7 @@ def _begin(state: Unfinished, settings: dict, source: str, force: bool) -> dict 
     if force:
         state.discard()
     if sidecar.exists():
-        record = files.read_json(sidecar)
+        record = read_record(sidecar)
         if record.get("source") == source:
             state.done()
             return record
@@ -99,7 +101,18 @@ def _begin(state: Unfinished, settings: dict, source: str, force: bool) -> dict 
     return None
 
 
-def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, source: str, workers: int, log) -> dict:
+def _if_touched(record: dict, measured: Measured) -> str:
+    """What to add where names, labels and sizes are those of `record`, but the times are not: a copy has other ones."""
+    if record.get("snapshot") in (None, measured.snapshot):
+        return ""
+    return (
+        " It holds the photographs as they were when it was written. Their modification times have changed since, "
+        "their names and sizes have not: if they were copied or moved, all is well; if they were edited, write anew by "
+        "--force."
+    )
+
+
+def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, digests: dict, workers: int, log) -> dict:
     from tqdm import tqdm
 
     total = sum(len(shard.images) for shard in shards)
@@ -119,6 +132,9 @@ def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, source
                     damaged += len(records[shard.name]["skipped"])
         summaries = _summaries(listing, shards, records)
     except _Unusable as error:
+        if state.shards():
+            kept = f"Finished shards are kept in {state.out}; once the photographs are mended, write anew by force."
+            raise DataError(f"{error}\n{kept}") from None
         state.discard()
         raise DataError(str(error)) from None
     finally:
@@ -140,7 +156,7 @@ def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, source
         remarks=dict(sorted(remarks.items())),
         mislabelled=[list(entry) for entry in listing.mislabelled],
         skipped=sorted(skipped),
-        source=source,
+        **digests,
     )
     state.done()
     return record
@@ -153,22 +169,36 @@ class _Unusable(Exception):
 def _sound(listing: ImageListing, shard: Shard, pool, workers: int, total: int, damaged: int, bar) -> Iterator:
     """Examples of the shard's images in order, and (name, reason) for damaged ones."""
 
-    def read(image: ListedImage):
+    def read(measured: tuple[ListedImage, int]):
+        image, size = measured
         try:
             return folder.read_listed(listing, image)
         except DataError as error:
+            if size >= 0 and isinstance(error.__cause__, FileNotFoundError):
+                raise _reading_failed(listing, image, "it was there when the files were listed, and is gone") from error
             return folder_text(image.name), str(error)
+        except (OSError, MemoryError) as error:
+            why = "not enough memory" if isinstance(error, MemoryError) else error.strerror
+            raise _reading_failed(listing, image, why) from error
 
-    for result in _read_ahead(pool, read, shard.images, workers * _AHEAD):
+    for result in _read_ahead(pool, read, zip(shard.images, shard.sizes, strict=True), workers * _AHEAD):
         bar.update()
         if not isinstance(result, tfrecord.Example):
             damaged += 1
             if 2 * damaged > total:
                 raise _Unusable(
                     f"More than half of the {total} photographs in {listing.root} are damaged, the last "
-                    f"{result[0]}: {result[1]}. Nothing was kept. Was the copy complete?"
+                    f"{result[0]}: {result[1]}. Was the copy complete?"
                 )
         yield result
+
+
+def _reading_failed(listing: ImageListing, image: ListedImage, why: str) -> DataError:
+    source = image.member.archive if image.member else listing.root / image.name
+    return DataError(
+        f"Reading {folder_text(source)} failed: {why}. The source has changed, or its disk or network has failed or is "
+        "no longer mounted. Mend that and start the same command again: finished shards are kept."
+    )
 
 
 def _read_ahead(pool, read: Callable, items: Iterable, ahead: int) -> Iterator:

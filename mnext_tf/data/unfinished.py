@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mnext_tf.errors import DataError
 STATE = ".prepare"
 _SETTINGS = "settings.json"
 _LOCK = "lock"
+_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # what a shard's record holds
 _PARTIAL = re.compile(rf"\.partial-.*-({tfrecord.SHARD.pattern}|{re.escape(tfrecord.SIDECAR)})")
 
 
@@ -52,7 +52,7 @@ def locked(out: Path) -> Iterator[Unfinished]:
         try:
             yield unfinished
         finally:
-            unfinished.remove_if_empty()
+            unfinished.remove_if_empty(lock)
 
 
 class Unfinished:
@@ -70,20 +70,23 @@ class Unfinished:
 
     @property
     def settings(self) -> dict | None:
-        """Those of the writing that was begun; None where none was."""
+        """Those of the writing that was begun; None where none was. Raises DataError where they are damaged."""
         path = self.folder / _SETTINGS
-        return files.read_json(path) if path.exists() else None
+        return read_record(path) if path.exists() else None
 
     def begin(self, settings: dict) -> None:
         files.write_json(self.folder / _SETTINGS, settings)
 
     def finished(self, shard: str) -> dict | None:
-        """The record of a shard that is written whole, else None."""
+        """The record of a shard that is written whole, else None, also where the record is damaged."""
         record, path = self.folder / f"{shard}.json", self.out / shard
         if not (record.exists() and path.exists()):
             return None
-        summary = files.read_json(record)
-        return summary if path.stat().st_size == summary["bytes"] else None
+        with contextlib.suppress(DataError):
+            summary = read_record(record)
+            if summary.keys() >= _RECORD and path.stat().st_size == summary["bytes"]:
+                return summary
+        return None
 
     def finish(self, shard: str, summary: dict) -> None:
         files.write_json(self.folder / f"{shard}.json", summary)
@@ -98,16 +101,31 @@ class Unfinished:
         for shard in self.shards():
             shard.unlink()
         self.sweep()
+        self.done()
+
+    def done(self) -> None:
+        """Everything is written: the state is not needed any more. The lock stays until it is given up."""
         for path in self.folder.iterdir():
             if path.name != _LOCK:
                 path.unlink()
 
-    def done(self) -> None:
-        """Everything is written: the state is not needed any more."""
-        shutil.rmtree(self.folder)
-
-    def remove_if_empty(self) -> None:
-        if self.folder.exists() and [p.name for p in self.folder.iterdir()] == [_LOCK]:
-            shutil.rmtree(self.folder)
+    def remove_if_empty(self, lock) -> None:
+        """Remove the folder with the open file `lock`, if nothing else is in it and the lock there is this one."""
+        path = self.folder / _LOCK
         with contextlib.suppress(OSError):
-            self.out.rmdir()  # only where nothing is in it
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()) and len(list(self.folder.iterdir())) == 1:
+                path.unlink()  # from here on another process may lock: only empty folders are removed
+                self.folder.rmdir()
+        with contextlib.suppress(OSError):
+            self.out.rmdir()
+
+
+def read_record(path: Path) -> dict:
+    """A JSON object. Raises DataError naming the file where it is damaged."""
+    try:
+        record = files.read_json(path)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}). Put it back, or write anew by force.") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object. Put it back, or write anew by force.")
+    return record

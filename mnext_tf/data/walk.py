@@ -6,7 +6,15 @@ import errno
 import os
 from pathlib import Path
 
+_OF_THE_FILE = {
+    errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG
+}  # fmt: skip
 EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Whether the one file is at fault, lastingly; else the disk, the network or the process is (EIO, ESTALE, ...)."""
+    return error.errno in _OF_THE_FILE
 
 
 class Found:
@@ -22,7 +30,8 @@ def walk(root: Path, folder: str, found: Found) -> list[str]:
     """Paths, relative to `root` and sorted, of the photographs below `root`/`folder`, however deep.
 
     A folder is entered once, so that links in a circle end. Hidden files and other extensions go to
-    `found.ignored`; broken links, circles, pipes and folders that cannot be read to `found.skipped`.
+    `found.ignored`; broken links, circles, pipes and folders without permission to `found.skipped`.
+    Raises OSError where reading fails otherwise: what was not seen must not count as not there.
     """
     from tqdm import tqdm
 
@@ -39,6 +48,8 @@ def walk(root: Path, folder: str, found: Found) -> list[str]:
                     for entry in entries:
                         _sort_in(entry, prefix + entry.name, names, waiting, visited, found)
             except OSError as error:
+                if not is_of_the_file(error) or error.errno == errno.ENOENT:  # it was there a moment ago
+                    raise
                 found.skipped.append((folder_text(current), error.strerror))
             bar.update(len(names) - before)
     names.sort()
@@ -60,6 +71,8 @@ def child_folders(root: Path, folder: str, found: Found) -> list[str]:
                 else:
                     names.append(entry.name)
             except OSError as error:  # a link to itself
+                if not is_of_the_file(error):
+                    raise
                 found.skipped.append((folder_text(entry.name), error.strerror))
     return names
 
@@ -88,6 +101,8 @@ def _sort_in(entry: os.DirEntry, name: str, names, waiting, visited, found: Foun
             reason = os.strerror(errno.ENOENT) if entry.is_symlink() else "not a regular file"
             found.skipped.append((folder_text(name), reason))
     except OSError as error:  # for example a link to itself
+        if not is_of_the_file(error):
+            raise
         found.skipped.append((folder_text(name), error.strerror))
 
 

@@ -88,7 +88,7 @@ def open_network(
     if class_names is None:
         class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"])
     if class_names is None:
-        class_names = imagenet_names(classes) or tuple(f"class {i}" for i in range(classes))
+        class_names = imagenet.names_for(classes) or tuple(f"class {i}" for i in range(classes))
         log(f"{path} has no labels.txt beside it: its classes are called {class_names[0]!r}, {class_names[1]!r}, ...")
     if len(class_names) != classes:
         raise ConfigError(f"{path} has {classes} classes, {len(class_names)} class names were given or lie beside it.")
@@ -100,13 +100,6 @@ _WANTED = {
     "frozen": "a frozen graph is one file, such as frozen/frozen.pb.",
     "tflite": "a TFLite file ends in .tflite.",
 }
-
-
-def imagenet_names(classes: int) -> tuple[str, ...] | None:
-    """ImageNet's class names for 1,000 classes, with "background" before them for 1,001; else None."""
-    if classes not in (imagenet.NUM_CLASSES, imagenet.NUM_CLASSES + 1):
-        return None
-    return ("background",) * (classes - imagenet.NUM_CLASSES) + imagenet.class_names()
 
 
 def open_exports(run: Run) -> list[Network]:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import zlib
 
 import numpy as np
 import pytest
@@ -27,21 +26,8 @@ NETWORKS = {
 }
 
 
-def tensor(name: str, shape: list[int]) -> np.ndarray:
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
-    if name.endswith(".num_batches_tracked"):
-        value = np.zeros(shape)
-    elif name.endswith(".running_var") or (name.endswith(".weight") and len(shape) == 1):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif name.endswith((".running_mean", ".bias")):
-        value = 0.1 * rng.standard_normal(shape)
-    else:
-        value = rng.standard_normal(shape) * math.sqrt(1.5 / math.prod(shape[1:]))
-    return value.astype(np.float32)
-
-
 @pytest.mark.parametrize("tag", NETWORKS)
-def test_golden_logits(tag, golden):
+def test_golden_logits(tag, golden, golden_tensor):
     record = json.loads((golden / f"{tag}.json").read_text())
     expected = np.load(golden / f"{tag}.logits.npy")
     size = record["input_size"]
@@ -51,7 +37,7 @@ def test_golden_logits(tag, golden):
     assert count_parameters(model) == record["trainable_parameters"] - unused
     assert count_multiply_adds(model) == record["multiply_adds"]
 
-    load_pytorch_state_dict(model, {n: tensor(n, shape) for n, shape in record["state_dict"].items()})
+    load_pytorch_state_dict(model, {n: golden_tensor(n, shape) for n, shape in record["state_dict"].items()})
     images = np.random.Generator(np.random.PCG64(0)).standard_normal((2, size, size, 3)).astype(np.float32)
     assert relative_difference(model(images, training=False), expected) <= 1e-4
 

@@ -86,6 +86,22 @@ def test_the_real_keras_weights_are_recognised(golden):
     assert found.preprocess.input_size == 224
 
 
+def test_label_offset_reaches_the_data(python, tmp_path, state_dict_of):
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps(state_dict_of("torchvision", 0.1, 6)[1], 4))
+    finished = python(
+        "-m",
+        "pipelines.import_checkpoint",
+        f"--checkpoint={tmp_path / 'w.pdparams'}",
+        f"--runs_root={tmp_path / 'runs'}",
+        "--data_dir=digits",
+        f"--cache_dir={tmp_path / 'data'}",
+        "--label_offset=0",
+    )
+    assert finished.returncode == 1
+    assert "label_offset=0 was given, but digits has label_offset 1" in finished.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_errors_are_one_message(python, tmp_path):
     page = tmp_path / "model_best.pth.tar"
     page.write_text("<!DOCTYPE html><html>Quota exceeded</html>")

@@ -1,5 +1,6 @@
 """A checkpoint becomes a run folder that later stages take."""
 
+import dataclasses
 import json
 import pickle
 import re
@@ -81,6 +82,35 @@ def test_the_same_again_is_kept_and_another_is_refused(imported, checkpoint, unl
 
     import_checkpoint(path, run.folder, dataset=unlabelled, force=True)
     assert run.manifest("import")["created"] != before["created"]
+
+
+def test_the_same_bytes_under_another_name_are_the_same_checkpoint(tmp_path, imported, unlabelled, monkeypatch):
+    from mnext_tf.checkpoints import import_run
+
+    path, run = imported
+    renamed = tmp_path / "renamed.pdparams"
+    renamed.write_bytes(path.read_bytes())
+
+    def recognise(*arguments, **named):
+        return dataclasses.replace(found(*arguments, **named), notes=("in other words",))
+
+    found = import_run.recognise
+    monkeypatch.setattr(import_run, "recognise", recognise)
+    before = run.manifest("import")
+    again = import_checkpoint(renamed, run.folder, dataset=unlabelled)
+    assert again.config == run.config
+    assert again.manifest("import") == before
+
+
+@pytest.mark.parametrize("key", ["state_dict", "state_dict_ema"])
+def test_another_entry_of_the_same_file_is_another_checkpoint(tmp_path, unlabelled, state_dict_of, key):
+    tensors = state_dict_of(*NARROW)[1]
+    path = tmp_path / "w"
+    path.write_bytes(pickle.dumps({"state_dict": tensors, "state_dict_ema": tensors}, 4))
+    import_checkpoint(path, tmp_path / "run", dataset=unlabelled, entry=key)
+    other = {"state_dict": "state_dict_ema", "state_dict_ema": "state_dict"}[key]
+    with pytest.raises(ConfigError, match="holds another checkpoint"):
+        import_checkpoint(path, tmp_path / "run", dataset=unlabelled, entry=other)
 
 
 def test_a_run_of_another_kind_is_not_written_over(tmp_path, checkpoint, unlabelled):

@@ -1,5 +1,6 @@
-"""Pickles that want to run a command: nothing is run, and the error says what it would have been."""
+"""Files made to do harm: nothing is run or changed, and the error says what it would have been."""
 
+import collections
 import io
 import os
 import pickle
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from mnext_tf.checkpoints import read_checkpoint
+from mnext_tf.checkpoints.stand_ins import STAND_INS
 from mnext_tf.errors import CheckpointError
 
 
@@ -99,14 +101,145 @@ def test_codecs_other_than_latin1_are_not_looked_up(tmp_path):
     assert "_codecs.encode with 'rot13'" in refusal(tmp_path / "w")
 
 
-def test_an_array_of_more_than_all_memory_is_damage(tmp_path):
-    array = pickle.dumps({"w": np.zeros((1, 3), np.float32)}, 2)
-    reconstruct = np.zeros(1).__reduce__()[0]
-    huge = pickle.dumps({"w": Runs(reconstruct, np.ndarray, (1 << 60,), b"b")}, 2)
-    assert array != huge
-    (tmp_path / "w").write_bytes(huge)
-    with pytest.raises(CheckpointError, match=r"more memory|damaged"):
-        read_checkpoint(tmp_path / "w")
+class Built:
+    """Unpickled, it is `function(*arguments)` with its state set."""
+
+    def __init__(self, function, arguments, state):
+        self.parts = function, arguments, state
+
+    def __reduce__(self):
+        return self.parts
+
+
+RECONSTRUCT = np.zeros(1).__reduce__()[0]
+PLAIN = (3, "<", None, None, None, -1, -1, 0)
+
+
+def dtype(kind="f4", state=PLAIN):
+    return Built(np.dtype, (kind, False, True), state)
+
+
+def array(shape=(3,), kind="f4", state=PLAIN, data=bytes(12)):
+    return Built(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, shape, dtype(kind, state), False, data))
+
+
+def damaged(path, content, protocol=4) -> str:
+    path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, protocol))
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(path)
+    return str(error.value)
+
+
+def test_an_array_built_by_hand_is_read_when_it_is_honest(tmp_path):
+    (tmp_path / "w").write_bytes(pickle.dumps({"w": array(data=np.arange(3, dtype="<f4").tobytes())}, 4))
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "w").tensors["w"], np.arange(3, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("crafted", "said"),
+    [
+        (Runs(RECONSTRUCT, np.ndarray, (1 << 60,), b"b"), "damaged"),
+        (array((1 << 60,)), "has 12 bytes"),
+        (array((1 << 62, 1 << 62, 4)), "has 12 bytes"),
+        (array((2,)), "has 12 bytes"),
+        (array((-3,)), "shape (-3,)"),
+        (array((True, 3)), "shape (True, 3)"),
+        (array(data=[1, 2, 3]), "damaged"),
+        (array(kind="f3"), "dtype 'f3'"),
+        (array(kind="V4"), "dtype 'V4'"),
+        (array(kind="O8", data=[None] * 3), "Python objects"),
+        (array(kind="f4,f4"), "dtype 'f4,f4'"),
+        (array(kind=[("a", "O")]), "dtype"),
+        *((array(state=(*PLAIN[:7], flags)), "the dtype of an array has a state") for flags in (1, 2, 63, 1 << 70)),
+        (array(kind="V8", state=(3, "|", None, None, None, 8, 1, 1)), "dtype 'V8'"),
+        (array(state=(3, "<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)), "damaged"),
+        (array(state=(4, "<", None, None, None, -1, -1, 0, {})), "the dtype of an array has a state"),
+        (array(state=(3, "O", None, None, None, -1, -1, 0)), "the dtype of an array has a state"),
+        ({"deep": [1], "deeper": {"w": array((2,))}}, "w: an array of shape (2,)"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_arrays_that_lie_about_themselves(tmp_path, crafted, said, protocol):
+    text = damaged(tmp_path / "w", {"v": np.zeros(3, np.float32), "w": crafted}, protocol)
+    assert said in text or (said == "damaged" and "Python objects" in text)
+
+
+NAMES = sorted([*STAND_INS, "collections.OrderedDict"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("slots", [True, False])
+def test_no_shared_function_or_class_can_be_changed(tmp_path, name, slots):
+    shared = [RECONSTRUCT, np.zeros(1).__reduce_ex__(5)[0], np.ndarray, np.dtype, collections.OrderedDict, dict]
+    shared += STAND_INS.values()
+
+    def look():
+        return [(getattr(thing, "__defaults__", None), dict(getattr(thing, "__dict__", {}))) for thing in shared]
+
+    before = look()
+    module, _, attribute = name.rpartition(".")
+    for key in ("__defaults__", "__doc__", "array", "new"):
+        state = pickle.dumps((None, {key: (1,)}) if slots else {key: (1,)}, 2)[2:-1]  # without its head and stop
+        text = damaged(tmp_path / "w", f"\x80\x02c{module}\n{attribute}\n".encode("latin1") + state + b"b.")
+        assert "damaged" in text
+        assert look() == before
+
+
+def test_arrays_are_found_at_any_depth_and_a_mapping_in_many_places_costs_nothing(tmp_path):
+    from mnext_tf.checkpoints.pickles import read_paddle
+
+    wide = {"w": np.ones(2, np.float32)}
+    for _ in range(100):
+        wide = {"a": wide, "b": wide}
+    content = {"state_dict": collections.OrderedDict(w=np.zeros(2, np.float32)), "wide": wide}
+    (tmp_path / "w").write_bytes(pickle.dumps(content, 4))
+    found = read_paddle(tmp_path / "w")
+    np.testing.assert_array_equal(found["state_dict"]["w"], np.zeros(2))
+    wide = found["wide"]
+    for _ in range(100):
+        wide = wide["b"]
+    np.testing.assert_array_equal(wide["w"], np.ones(2))
+
+
+def test_transposed_arrays_and_numbers_of_protocol_5(tmp_path):
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    content = {"a": values.transpose(1, 0, 2), "b": values.T, "c": values[:0], "d": values.astype(">f4")}
+    (tmp_path / "w").write_bytes(pickle.dumps({**content, "best": np.float64(74.02)}, 5))
+    tensors = read_checkpoint(tmp_path / "w").tensors
+    assert list(tensors) == list(content)
+    for name, expected in content.items():
+        np.testing.assert_array_equal(tensors[name], expected)
+
+
+def test_an_object_of_a_giant_number_allocates_no_table(tmp_path):
+    assert "it numbers an object 4000000000" in damaged(
+        tmp_path / "w", b"\x80\x02}r" + (4 * 10**9).to_bytes(4, "little") + b"."
+    )
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("flags", [1, 63])
+def test_pytorch_gets_no_dtype_of_numpy_either(tmp_path, new, flags):
+    torch = pytest.importorskip("torch", reason="needs PyTorch, the extra [torch]")
+    from mnext_tf.checkpoints.torch_files import _harmless
+
+    handed_out = [entry[0] if isinstance(entry, tuple) else entry for entry in _harmless()]
+    assert not [thing for thing in handed_out if (thing.__module__ or "numpy").startswith("numpy")]
+
+    scalar = np.float64(0).__reduce__()[0]
+    for bad in (
+        Runs(scalar, dtype("f8", (*PLAIN[:7], flags)), bytes(8)),
+        Runs(scalar, dtype("V8", (3, "|", None, None, None, 8, 1, flags)), bytes(8)),
+        Runs(scalar, dtype("O8", (3, "|", None, None, None, -1, -1, 63)), [1]),
+        array(state=(*PLAIN[:7], flags)),
+    ):
+        torch.save(
+            {"state_dict": {"w": torch.zeros(3)}, "metric": bad},
+            tmp_path / "w",
+            _use_new_zipfile_serialization=new,
+        )
+        with pytest.raises(CheckpointError, match=r"damaged|holds an array of"):
+            read_checkpoint(tmp_path / "w")
 
 
 def test_a_keras_file_with_code_in_its_configuration_is_read_without_it(tmp_path, mark):

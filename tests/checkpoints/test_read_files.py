@@ -154,7 +154,8 @@ def test_without_pytorch_the_error_says_what_to_install(tmp_path, monkeypatch):
         (b"\x89HDF\r\n\x1a\n and then nothing", "cut short or damaged"),
         (pickle.dumps([1, 2], 4), "a pickle of a list"),
         (pickle.dumps({"epoch": 3}, 4), "no state dict under a usual name; it holds: epoch"),
-        (pickle.dumps({"w": np.array([None, 1], object)}, 4), "w is an array of Python objects"),
+        (pickle.dumps({"w": np.array([None, 1], object)}, 4), "holds an array of Python objects of dtype 'O8'"),
+        (pickle.dumps({"w": np.array(["a"])}, 4), "holds an array of values of dtype 'U1'"),
     ],
 )
 def test_what_is_no_checkpoint_is_told_apart(tmp_path, content, said):

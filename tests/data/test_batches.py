@@ -15,7 +15,7 @@ from mnext_tf.data import (
     tfrecord,
     train_batches,
 )
-from mnext_tf.data.dataset import _even_quotas
+from mnext_tf.data.dataset import _even_quotas, _shuffle_buffer
 from mnext_tf.data.digits import split_indices
 from mnext_tf.errors import ConfigError
 
@@ -155,3 +155,12 @@ def test_even_quotas():
 def test_dataset_is_frozen(digits):
     with pytest.raises(dataclasses.FrozenInstanceError):
         digits.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("records", "record_bytes", "expected"),
+    [(1437, 200, 1437), (1_281_167, 20_000, 20_000), (1_281_167, 110_000, 9_761), (10_000, 3_500_000, 306),
+     (10_000, 50_000_000, 64), (10, 50_000_000, 10)],
+)  # fmt: skip
+def test_shuffling_holds_a_gibibyte_at_most(records, record_bytes, expected):
+    assert _shuffle_buffer(records, records * record_bytes) == expected

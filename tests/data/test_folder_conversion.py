@@ -1,10 +1,11 @@
+import errno
 import json
 import os
 
 import numpy as np
 import pytest
 
-from mnext_tf.data import Preprocess, eval_batches, open_dataset, tfrecord
+from mnext_tf.data import Preprocess, eval_batches, folder, open_dataset, tfrecord
 from mnext_tf.data.folder import read_photograph
 from mnext_tf.data.preprocess import decode
 from mnext_tf.errors import DataError
@@ -177,7 +178,17 @@ def test_layout_errors(photographs, tmp_path, change, message):
     change(photographs)
     with pytest.raises(DataError, match=message):
         open_dataset(photographs, tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*"))
+    assert not list((tmp_path / "cache").glob("*/dataset.json"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_what_the_machine_lacks_is_no_damage(photographs, monkeypatch, error):
+    def failing(data):
+        raise error
+
+    monkeypatch.setattr(folder, "_tensorflow_decodes", failing)
+    with pytest.raises(type(error)):
+        read_photograph(photographs / "train/cat/0.jpg", "cat", 0, "0.jpg")
 
 
 def test_names_with_spaces_and_umlauts(photographs, tmp_path, encode):

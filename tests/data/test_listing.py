@@ -1,13 +1,15 @@
+import errno
 import os
 import subprocess
 import sys
-import tarfile
-from io import BytesIO
 
 import pytest
 
 from mnext_tf.data import imagenet
+from mnext_tf.data.classes import match_classes
 from mnext_tf.data.listing import ListedImage, carve, list_images, list_photographs
+from mnext_tf.data.plan import measure
+from mnext_tf.data.prepare import prepare
 from mnext_tf.errors import ConfigError, DataError
 
 IDS = ("n01440764", "n01443537", "n01484850")  # ImageNet's classes 0, 1, 2
@@ -95,103 +97,6 @@ def test_photographs_without_labels(tmp_path):
     assert {image.label for image in listing.images} == {None}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_list_files(tmp_path, encoding):
-    lines = ["bilder/ein Bild é.jpg 0", "b.jpg\t2  ", "", "  c d.jpg   1", "no label", "e.jpg -1", "f.jpg 1.5"]
-    (tmp_path / "train_list.txt").write_bytes("\r\n".join(lines).encode(encoding))
-    (tmp_path / "val_list.txt").write_text("v.jpg 1\n")
-    (tmp_path / "label_list.txt").write_text("1 zwei\n0 eins\n2 drei\n")
-    listing = list_images(tmp_path)
-    assert labels(listing) == {"bilder/ein Bild é.jpg": 0, "b.jpg": 2, "c d.jpg": 1}
-    assert labels(listing, "validation") == {"v.jpg": 1}
-    assert listing.class_names == ("eins", "zwei", "drei")
-    assert [name for name, _ in listing.skipped] == ["train_list.txt:5", "train_list.txt:6", "train_list.txt:7"]
-    assert not listing.carved
-    assert labels(list_images(tmp_path, class_names=["drei", "Eins", "x", "zwei"])) == {
-        "bilder/ein Bild é.jpg": 1, "b.jpg": 0, "c d.jpg": 3
-    }  # fmt: skip
-
-
-def test_list_file_with_bytes_that_are_no_utf8(tmp_path):
-    name = b"caf\xe9.jpg"
-    (tmp_path / "train.txt").write_bytes(name + b" 0\n")
-    (tmp_path / "val.txt").write_text("v.jpg 1\n")
-    listing = list_images(tmp_path)
-    assert os.fsencode(listing.splits["train"][0].name) == name
-    assert listing.class_names == ("0", "1")
-    assert "called by their numbers" in listing.notes[0]
-
-
-def list_files(root, train, val="v.jpg 1\n"):
-    (root / "train_list.txt").write_text(train)
-    (root / "val_list.txt").write_text(val)
-
-
-def test_list_labels_from_one_are_refused(tmp_path):
-    list_files(tmp_path, "a.jpg 1\nb.jpg 3\n")
-    with pytest.raises(DataError, match=r"no line has the label 0; they run from 1 to 3.*label_offset=1"):
-        list_images(tmp_path)
-    assert labels(list_images(tmp_path, label_offset=1)) == {"a.jpg": 0, "b.jpg": 2}
-    assert labels(list_images(tmp_path, label_offset=0)) == {"a.jpg": 1, "b.jpg": 3}
-    list_files(tmp_path, "a.jpg 0\nb.jpg 3\n")
-    with pytest.raises(DataError, match="label_offset=1 was given, but a line has the label 0"):
-        list_images(tmp_path, label_offset=1)
-
-
-def test_list_file_errors(tmp_path):
-    list_files(tmp_path, "# a list\n\nonly names.jpg\n")
-    with pytest.raises(DataError, match=r"train_list\.txt has no line .*line 1 is the first"):
-        list_images(tmp_path)
-    list_files(tmp_path, "")
-    with pytest.raises(DataError, match="it is empty"):
-        list_images(tmp_path)
-    list_files(tmp_path, "a.jpg 0\nb.jpg 7\n")
-    with pytest.raises(DataError, match="at least 8 classes, but the network has 3"):
-        list_images(tmp_path, class_names=["a", "b", "c"])
-    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
-    with pytest.raises(DataError, match=r"the class 7 .*labels.txt names 3 classes"):
-        list_images(tmp_path)
-    (tmp_path / "labels.txt").write_text("a\nb\na\n")
-    with pytest.raises(DataError, match="'a' twice"):
-        list_images(tmp_path)
-    (tmp_path / "val_list.txt").unlink()
-    with pytest.raises(DataError, match=r"has train_list.txt but no val_list.txt or val.txt"):
-        list_images(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "names", "expected"),
-    [
-        ("file,class_index\na b.jpg,0\nc.jpg,2\n", ("0", "1", "2"), {"a b.jpg": 0, "c.jpg": 2}),
-        ("filename,class\na.jpg,dog\nb.jpg,cat\n", ("cat", "dog"), {"a.jpg": 1, "b.jpg": 0}),
-        ("\ufefflabel,file\r\ndog,a.jpg\r\ncat,b.jpg\r\n", ("cat", "dog"), {"a.jpg": 1, "b.jpg": 0}),
-        (
-            f"file,class_index\n{IDS[0]}_x.JPEG,0\n{IDS[2]}.JPEG,2\n",
-            imagenet.class_names(),
-            {f"{IDS[0]}_x.JPEG": 0, f"{IDS[2]}.JPEG": 2},
-        ),
-    ],
-)
-def test_labels_csv(tmp_path, text, names, expected):
-    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
-    listing = list_images(tmp_path)
-    assert listing.class_names == names
-    assert {image.name: image.label for image in listing.images} == expected
-    assert listing.carved
-
-
-def test_labels_csv_errors(tmp_path):
-    (tmp_path / "labels.csv").write_text("name,kind\na.jpg,0\n")
-    with pytest.raises(DataError, match=r"begins with name,kind; its first line is `file,class_index`"):
-        list_images(tmp_path)
-    (tmp_path / "labels.csv").write_text("file,label\na.jpg,1\nb.jpg,2\n")
-    with pytest.raises(DataError, match="no line has the label 0"):
-        list_images(tmp_path)
-    (tmp_path / "labels.csv").write_text("file,label\n,\n")
-    with pytest.raises(DataError, match="no line has a file and a label"):
-        list_images(tmp_path)
-
-
 def test_labels_come_in_the_networks_order(tmp_path):
     root = touch(tmp_path, "train/Sun_flower/1.jpg", "val/daisy/2.jpg")
     names = ["daisy", "rose", "sun flower"]
@@ -226,91 +131,6 @@ def test_imagenet_folders_with_flat_validation(tmp_path):
     assert listing.mislabelled == ((f"train/{ids[0]}/{IDS[1]}_9.JPEG", f"named {IDS[1]}, but in the folder {ids[0]}"),)
     full = list_images(root, class_names=imagenet.class_names())
     assert labels(full, "validation") == {"val/ILSVRC2012_val_00000001.JPEG": own}
-
-
-def add(tar, name, data):
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, BytesIO(data))
-
-
-@pytest.fixture
-def archives(tmp_path):
-    root = tmp_path / "ilsvrc"
-    root.mkdir()
-    with tarfile.open(root / "ILSVRC2012_img_train.tar", "w") as tar:
-        for c, wordnet_id in enumerate(IDS):
-            inner = BytesIO()
-            with tarfile.open(fileobj=inner, mode="w") as part:
-                for i in range(2):
-                    add(part, f"{wordnet_id}_{i}.JPEG", f"train {c} {i}".encode() * 100)
-            add(tar, f"{wordnet_id}.tar", inner.getvalue())
-    with tarfile.open(root / "ILSVRC2012_img_val.tar", "w") as tar:
-        for i in (2, 1):
-            add(tar, f"ILSVRC2012_val_000{i}.JPEG", f"val {i}".encode())
-    (tmp_path / "labels").write_text(f"{IDS[1]}\n{IDS[2]}\n")
-    return root
-
-
-def test_archives_are_read_without_unpacking(archives):
-    listing = list_images(archives, val_labels=archives.parent / "labels")
-    assert listing.class_names == IDS
-    assert [(image.name, image.label) for image in listing.splits["train"][:3]] == [
-        (f"train/{IDS[0]}/{IDS[0]}_0.JPEG", 0), (f"train/{IDS[0]}/{IDS[0]}_1.JPEG", 0),
-        (f"train/{IDS[1]}/{IDS[1]}_0.JPEG", 1),
-    ]  # fmt: skip
-    image = listing.splits["train"][4]
-    with open(image.member.archive, "rb") as f:
-        f.seek(image.member.offset)
-        assert f.read(image.member.size) == b"train 2 0" * 100
-    assert [image.label for image in listing.splits["validation"]] == [1, 2]
-    assert listing.path(image) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (f"ILSVRC2012_val_0001.JPEG {IDS[2]}\nILSVRC2012_val_0002.JPEG {IDS[0]}\n", [2, 0]),
-        ("ILSVRC2012_val_0001.JPEG 1\nILSVRC2012_val_0002.JPEG 0\n", [1, 0]),
-        ("ILSVRC2012_val_0002.JPEG 0\n", [0]),
-    ],
-)
-def test_validation_labels_from_a_file(archives, text, expected):
-    (archives.parent / "labels").write_text(text)
-    listing = list_images(archives, val_labels=archives.parent / "labels")
-    assert [image.label for image in listing.splits["validation"]] == expected
-    assert len(listing.skipped) == 2 - len(expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("490\n361\n", "another order than the classes"),
-        ("a b c\n", "line 1, is neither a WordNet id nor"),
-        ("ILSVRC2012_val_0001.JPEG 1\n", "no line has the label 0"),
-        ("ILSVRC2012_val_0001.JPEG 0\nILSVRC2012_val_0002.JPEG 1000\n", "the label 1000; ImageNet has 1000 classes"),
-        ("x.JPEG 0\n", r"None of 2 validation images .*no label in"),
-    ],
-)
-def test_validation_label_errors(archives, text, message):
-    (archives.parent / "labels").write_text(text)
-    with pytest.raises(DataError, match=message):
-        list_images(archives, val_labels=archives.parent / "labels")
-
-
-def test_archive_errors(archives):
-    train = archives / "ILSVRC2012_img_train.tar"
-    data = train.read_bytes()
-    train.write_bytes(data[: 12 * 1024])
-    with pytest.raises(DataError, match=r"img_train\.tar.*(cut short|damaged)"):
-        list_images(archives, val_labels=archives.parent / "labels")
-    train.write_bytes(b"\x1f\x8b" + bytes(2000))
-    with pytest.raises(DataError, match="no uncompressed tar archive"):
-        list_images(archives, val_labels=archives.parent / "labels")
-    train.unlink()
-    with pytest.raises(DataError, match=r"has ILSVRC2012_img_val\.tar but not ILSVRC2012_img_train\.tar"):
-        list_images(archives, val_labels=archives.parent / "labels")
-    assert len(list_images(archives, split="validation", val_labels=archives.parent / "labels").images) == 2
 
 
 def test_other_errors(tmp_path):
@@ -350,3 +170,50 @@ def test_many_names_are_listed_without_reading_them(tmp_path):
         os.stat = original
     assert len(listing.images) == 10_000
     assert len(calls) < 100
+
+
+@pytest.mark.parametrize("layout", ["train/a", "a"])
+def test_a_folder_that_cannot_be_read_now_is_not_left_out(tmp_path, monkeypatch, layout):
+    root = touch(tmp_path, f"{layout}/1.jpg", f"{layout}/deep/2.jpg", f"{layout[:-1]}b/3.jpg")
+    if layout != "a":
+        touch(root, "val/a/4.jpg")
+    scandir = os.scandir
+
+    def failing(path):
+        if str(path).endswith("deep"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(DataError, match=f"{layout}/deep: Input/output error"):
+        list_images(root)
+
+
+def test_a_disk_that_fails_while_sizes_are_taken(tmp_path, monkeypatch):
+    listing = list_images(touch(tmp_path, *(f"{c}/{i}.jpg" for c in "ab" for i in range(9))))
+    stat = os.stat
+
+    def failing(path, **options):
+        if str(path).endswith("a/3.jpg"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.raises(DataError, match=r"Reading .*a/3\.jpg failed: Input/output error"):
+        measure(listing)
+
+
+def test_root_with_bytes_that_are_no_utf8(tmp_path, encode):
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    for folder in ("train/a", "train/b", "val/a", "val/b"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "1.jpg").write_bytes(encode("JPEG"))
+    assert prepare(list_images(root), tmp_path / "out")["name"] == "caf\ufffd"
+
+
+@pytest.mark.parametrize("name", ["__background__", "my own class"])
+def test_ids_and_synonyms_beside_a_class_that_is_not_imagenets(name):
+    names = [name, "goldfish", "tench"]
+    assert match_classes(["n01440764", "Carassius auratus"], names) == [2, 1]
+    with pytest.raises(DataError, match="n01484850"):
+        match_classes(["n01484850"], names)
