@@ -13,6 +13,9 @@ from mnext_tf.run_folder import Run, is_current
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _NAMES = {
     "mnext": "MobileNeXt",
+    "mnext_s": "MobileNeXt S",
+    "mnext_l": "MobileNeXt L",
+    "mobilenet_v1": "MobileNetV1",
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
     "keras_mobilenet_v2": "Keras MobileNetV2",

@@ -205,7 +205,8 @@ def commands(facts: RunFacts) -> list[str]:
         lines.append(_command_line("import_checkpoint", given))
     elif facts.run.trained and "recipe" in config:
         data = {} if config["dataset"]["name"] == "digits" else {"data_dir": config["dataset"].get("folder", "")}
-        given = {"model": config["model"]["name"], "out": facts.run.folder, **data}
+        source = {"init": config["init_from"]["run"]} if "init_from" in config else {}
+        given = {"model": config["model"]["name"], **source, "out": facts.run.folder, **data}
         given |= {**config["model"].get("options", {}), **config["recipe"]}
         lines.append(_command_line("train", given))
     for export in facts.exports:

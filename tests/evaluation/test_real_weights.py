@@ -62,7 +62,7 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
     theirs = tf.keras.applications.MobileNetV2(weights=None, classifier_activation=None)
     theirs.load_weights(shared[0])
     preprocess, right = networks[0].preprocess, 0
-    for batch in preprocessed(images, [preprocess], 50):
+    for batch in preprocessed(images, [preprocess], 10):
         pixels = tf.keras.applications.mobilenet_v2.preprocess_input(batch.pixels[preprocess].copy())
         right += int((np.argmax(theirs(pixels, training=False), 1) == batch.labels).sum())
     assert {n["correct"] for n in result["networks"]} == {right}
