@@ -28,6 +28,8 @@ flags.adopt_module_key_flags(_networks)
 def main() -> None:
     if DATA_DIR.value and DATASET.value:
         raise ConfigError("--data_dir and --dataset both name the images; give one of the two.")
+    if DATASET.value and not DATASET.value.startswith("tfds:"):
+        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {DATASET.value!r}.")
     runs = _networks.named_runs()
     if _networks.EXPORTS.value and not runs:
         raise ConfigError("--exports adds what the runs of --run have exported; give --run.")

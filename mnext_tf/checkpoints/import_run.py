@@ -163,6 +163,8 @@ def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> t
 def _same_run(folder: Path, config: dict) -> Run | None:
     """The run in `folder` if it is this very import; None where there is none; ConfigError for another."""
     if not (folder / "config.json").exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is no run folder and holds other files. Choose another --out.")
         return None
     run = open_run(folder)
     if not run.imported:

@@ -76,7 +76,12 @@ def _read_all(records: RecordFiles) -> Scan:
     ]
     for split, s, shard in tqdm(to_read, desc="checking shards", unit="shard", disable=None):
         for r, record in enumerate(tfrecord.read_records(shard)):
-            feature = tf.train.Example.FromString(record).features.feature
+            try:
+                feature = tf.train.Example.FromString(record).features.feature
+            except Exception as error:  # protobuf's DecodeError has no public home
+                raise DataError(
+                    f"Record {r} of {shard} is no tf.train.Example; the shards are of another kind."
+                ) from error
             encoded, label = _image_and_label(feature, records.keys, f"Record {r} of {shard}")
             if share is not None:
                 split = "validation" if tfrecord.held_out(encoded, share) else "train"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from mnext_tf.data.augment import Augment, flip_color_shift, random_window
 from mnext_tf.errors import ConfigError, one_of
 
+_LONGEST = 8  # times the short side
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
 
@@ -139,6 +140,10 @@ def _resize_and_center_crop(image, preprocess: Preprocess):
     import tensorflow as tf
 
     side = preprocess.input_size
+    # Of a strip only the middle is seen; resized whole, 20000 x 3 pixels would take gigabytes.
+    most = _LONGEST * tf.reduce_min(tf.shape(image)[:2])
+    begin = tf.maximum(0, tf.shape(image)[:2] - most) // 2
+    image = image[begin[0] : begin[0] + most, begin[1] : begin[1] + most]
     size = tf.shape(image)[:2]
     size = preprocess.resize_size * size // tf.reduce_min(size)
     image = _resize(image, size, preprocess.interpolation)

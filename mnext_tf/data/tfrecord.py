@@ -182,6 +182,10 @@ def read_records(shard: Path) -> Iterator[bytes]:
         raise DataError(
             f"{shard} is cut short or corrupt: {good} good records come before the damage. Copy or write it again."
         ) from error
+    except tf.errors.OpError as error:  # a folder, or what cannot be read
+        raise DataError(
+            f"{shard} cannot be read as a TFRecord file ({error.message}). Copy or write it again."
+        ) from error
 
 
 def file_name(feature) -> str:

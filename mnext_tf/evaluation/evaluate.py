@@ -12,7 +12,7 @@ from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.evaluation import metrics
 from mnext_tf.evaluation.images import Images, preprocessed
 from mnext_tf.evaluation.networks import Network
-from mnext_tf.files import write_csv, write_folder_beside, write_json
+from mnext_tf.files import read_json, write_csv, write_folder_beside, write_json
 from mnext_tf.run_folder import now, versions
 
 TOP = 5
@@ -42,14 +42,23 @@ def check_same_classes(networks: Sequence[Network]) -> None:
             )
 
 
-def check_out(out: Path, networks: Sequence[Network] = ()) -> None:
+def check_out(out: Path) -> None:
     """Raise ConfigError where writing the results to `out` would replace anything but results."""
     out = Path(out)
-    if out.exists() and not (out / RESULT).is_file() and (out.is_file() or any(out.iterdir())):
-        raise ConfigError(f"{out} holds something other than an evaluation. Choose another --out.")
-    for network in networks:
-        if network.path.resolve().is_relative_to(out.resolve()):
-            raise ConfigError(f"{network.path} is inside {out}, which would be replaced. Choose another --out.")
+    if out.is_file():
+        raise ConfigError(f"{out} is a file; the results are a folder. Choose another --out.")
+    if others := _not_ours(out):
+        raise ConfigError(f"{out} holds something other than an evaluation ({others[0]}). Choose another --out.")
+
+
+def _not_ours(out: Path) -> list[str]:
+    """What in a folder is no result of an evaluation."""
+    found = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    try:
+        folders = [row["folder"] for row in read_json(out / RESULT)["networks"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return found
+    return [name for name in found if name not in (RESULT, "comparison.csv", "skipped.csv", *folders)]
 
 
 def run_networks(
@@ -68,7 +77,7 @@ def run_networks(
                 raise DataError(f"{network.name} gives logits that are not numbers, for one of {batch.names[:3]} ...")
             classes = metrics.top_classes(logits, top_k)
             top[i].append(classes)
-            probabilities[i].append(np.take_along_axis(metrics.softmax(logits), classes, 1))
+            probabilities[i].append(np.take_along_axis(metrics.probabilities(logits), classes, 1))
     if not names:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in images.skipped[:5])
         raise DataError(f"{images.name} has no sound image.{reasons}")
@@ -94,7 +103,7 @@ def evaluate(
     where the networks have other classes or `out` holds something else.
     """
     log = log or (lambda text: None)
-    check_out(out, networks)
+    check_out(out)
     check_same_classes(networks)
     if not images.labelled:
         raise DataError(

@@ -38,6 +38,7 @@ class Images:
     labelled: bool
     items: Callable[[], Iterator[Item]]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # what was seen to be no image before
 
 
 class Batch(NamedTuple):
@@ -57,7 +58,7 @@ def preprocessed(
 
     encoded = [tf.TensorSpec((), tf.string)]
     resize = {p: tf.function(lambda e, p=p: eval_image(e, p), input_signature=encoded) for p in preprocesses}
-    images.skipped.clear()
+    images.skipped[:] = images.unreadable
 
     def load(item: Item):
         try:
@@ -130,12 +131,14 @@ def images_in_folder(
 
 def images_of_listing(listing) -> Images:
     from mnext_tf.data.folder import read_listed
+    from mnext_tf.data.walk import folder_text
 
     def items():
         for image in listing.images:
-            yield Item(image.name, image.label or 0, lambda image=image: read_listed(listing, image).encoded)
+            read = lambda image=image: read_listed(listing, image).encoded
+            yield Item(folder_text(image.name), image.label or 0, read)
 
-    return Images(listing.name, len(listing.images), listing.labelled, items)
+    return Images(listing.name, len(listing.images), listing.labelled, items, unreadable=list(listing.skipped))
 
 
 def images_of_dataset(dataset, split: str = "validation") -> Images:
@@ -153,6 +156,7 @@ def images_of_paths(paths: Sequence[Path]) -> Images:
     """Single files, and folders with all photographs below them; raises DataError where one does not exist."""
     from mnext_tf.data.folder import read_photograph
     from mnext_tf.data.listing import list_photographs
+    from mnext_tf.data.walk import folder_text
 
     files = []
     for path in map(Path, paths):
@@ -164,7 +168,7 @@ def images_of_paths(paths: Sequence[Path]) -> Images:
 
     def items():
         for path in files:
-            yield Item(str(path), 0, lambda path=path: read_photograph(path, "", 0, str(path)).encoded)
+            yield Item(folder_text(path), 0, lambda path=path: read_photograph(path, "", 0, folder_text(path)).encoded)
 
     return Images("images", len(files), False, items)
 

@@ -11,6 +11,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
+def probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Of a network's outputs: their softmax, unless the network has taken it already."""
+    if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=0.02):  # int8 rounds to 1/256
+        return outputs.astype(np.float64)
+    return softmax(outputs)
+
+
 def top_classes(logits: np.ndarray, k: int = 5) -> np.ndarray:
     """(n, classes) to the k classes of the largest logits, best first; of equal ones the smaller index first."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :k]

@@ -80,7 +80,8 @@ def open_network(
     if not (given or (folder / "preprocess.json").is_file()):
         log(
             f"{path} has no preprocess.json beside it: the short side is resized to {preprocess.resize_size}, "
-            f"bilinear, and the centre {size} pixels are taken. --crop_fraction and --interpolation say otherwise."
+            f"bilinear, and the centre {size} pixels are fed as RGB in [0, 255]. --crop_fraction and --interpolation "
+            "say otherwise; a network that wants other values cannot be evaluated here."
         )
     preprocess = replace(preprocess, **given)
     if preprocess.input_size != size:
@@ -89,7 +90,7 @@ def open_network(
         class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"])
     if class_names is None:
         class_names = imagenet.names_for(classes) or tuple(f"class {i}" for i in range(classes))
-        log(f"{path} has no labels.txt beside it: its classes are called {class_names[0]!r}, {class_names[1]!r}, ...")
+        log(f"{path} has no labels.txt beside it: its classes are called {', '.join(class_names[:2])} ...")
     if len(class_names) != classes:
         raise ConfigError(f"{path} has {classes} classes, {len(class_names)} class names were given or lie beside it.")
     return _network(name or str(path), format, path, function, preprocess, class_names)

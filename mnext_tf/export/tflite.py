@@ -108,8 +108,7 @@ class TFLiteNetwork:
             interpreter = open_interpreter(path)
             self._interpreters.put(interpreter)
         self._pool = ThreadPoolExecutor(workers)
-        self._input = interpreter.get_input_details()[0]
-        self._output = interpreter.get_output_details()[0]
+        self._input, self._output = _ends(path, interpreter)
         self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
 
     def __call__(self, images) -> np.ndarray:
@@ -123,6 +122,26 @@ class TFLiteNetwork:
             return dequantize_array(interpreter.get_tensor(self._output["index"])[0], self._output)
         finally:
             self._interpreters.put(interpreter)
+
+
+def _ends(path: Path, interpreter) -> tuple[dict, dict]:
+    """Input and output of a classifier of pixels. Raises ExportError for a file of another kind."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    shapes = [tuple(map(int, end["shape"])) for end in (*inputs, *outputs)]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[0] != (1, *(shapes[0][1],) * 2, 3) or len(shapes[1]) != 2:
+        raise ExportError(
+            f"{path} has inputs and outputs of shape {', '.join(map(str, shapes))}; a classifier of ours takes one "
+            "image (1, size, size, 3) and gives (1, classes)."
+        )
+    dtype, (scale, zero_point) = inputs[0]["dtype"], inputs[0]["quantization"]
+    if np.issubdtype(dtype, np.integer) and scale:
+        low, high = ((limit - zero_point) * scale for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        if abs(low) > 8 or abs(high - 255) > 8:
+            raise ExportError(
+                f"{path} takes values from {low:.3g} to {high:.3g}, not pixels in [0, 255]: it expects pixels that "
+                "were normalised outside, and would be fed wrongly."
+            )
+    return inputs[0], outputs[0]
 
 
 def quantize_array(values: np.ndarray, detail: dict) -> np.ndarray:

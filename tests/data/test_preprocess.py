@@ -111,3 +111,13 @@ def test_flip_flips_about_half(encode):
             np.testing.assert_array_equal(image, original[:, ::-1])
             flipped += 1
     assert 18 <= flipped <= 42
+
+
+def test_a_long_strip_is_seen_by_its_middle():
+    """And needs no memory for the rest: 20000 x 3 pixels resized whole would be 1.7 million wide."""
+    import tensorflow as tf
+
+    strip = np.zeros((3, 20_000, 3), np.uint8)
+    strip[:, 9_990:10_010] = (10, 200, 90)
+    image = eval_image(tf.io.encode_png(strip), Preprocess(32, crop_fraction=1.0)).numpy()
+    np.testing.assert_allclose(image.reshape(-1, 3), np.tile((10, 200, 90), (1024, 1)), atol=1)

@@ -202,12 +202,8 @@ def test_results_replace_results_and_nothing_else(run, networks, labelled, tmp_p
     with pytest.raises(ConfigError, match="something other than an evaluation"):
         evaluate(networks[:1], images, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-    (run.folder / "evaluation.json").write_text("{}")
-    try:
-        with pytest.raises(ConfigError, match="would be replaced"):
-            evaluate(networks[:1], images, run.folder)
-    finally:
-        (run.folder / "evaluation.json").unlink()
+    with pytest.raises(ConfigError, match=r"\(config\.json\)"):
+        evaluate(networks[:1], images, run.folder)
     assert run.weights.is_file()
 
 
@@ -235,3 +231,52 @@ def test_labels_from_1_in_a_list_file(networks, write_photographs, tmp_path):
     (folder / "val_list.txt").write_text("a b.jpg 1\nc.jpg 4\n")
     images = open_images(folder, networks[0].class_names, label_offset=1)
     assert [(i.name, i.label) for i in images.items()] == [("a b.jpg", 0), ("c.jpg", 3)]
+
+
+def test_notes_beside_an_evaluation_are_not_deleted(networks, labelled, tmp_path):
+    images, out = images_in_folder(labelled, networks[0].class_names), tmp_path / "out"
+    evaluate(networks[:1], images, out)
+    (out / "my_notes.txt").write_text("important")
+    with pytest.raises(ConfigError, match=r"my_notes\.txt"):
+        evaluate(networks[:1], images, out)
+    assert (out / "my_notes.txt").read_text() == "important"
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    import tensorflow as tf
+
+    def write(name, inputs, outputs, quantized=False):
+        converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(inputs, outputs))
+        if quantized:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: [[np.full((1, 8, 8, 3), v, np.float32)] for v in (-1, 0, 1)]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        (tmp_path / name).write_bytes(converter.convert())
+        return tmp_path / name
+
+    image, oblong = tf.keras.Input((8, 8, 3), 1), tf.keras.Input((8, 6, 3), 1)
+    flat = tf.keras.layers.Flatten()
+    for path, words in (
+        (write("two.tflite", [image, oblong], [flat(image)]), "takes one image"),
+        (write("oblong.tflite", oblong, flat(oblong)), r"\(1, 8, 6, 3\)"),
+        (write("map.tflite", image, tf.keras.layers.ReLU()(image)), "gives .1, classes"),
+        (write("normalised.tflite", image, flat(image), quantized=True), r"takes values from -\S+ to 1, not pixels"),
+    ):
+        with pytest.raises(ExportError, match=words):
+            open_network("tflite", path)
+
+
+def test_names_that_are_no_text_and_links_to_nowhere(networks, labelled, tmp_path):
+    import os
+    import shutil
+
+    shutil.copy(labelled / "photo 01 é.jpg", os.fsencode(tmp_path) + b"/caf\xe9.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    images = images_in_folder(tmp_path, networks[0].class_names)
+    (row,) = predict(networks[0], images)
+    row["file"].encode()
+    assert row["file"].startswith("caf")
+    assert [name for name, _ in images.skipped] == ["gone.jpg"]
+    (row,) = predict(networks[0], images_of_paths([path for path in tmp_path.iterdir() if not path.is_symlink()]))
+    row["file"].encode()

@@ -24,6 +24,12 @@ def test_softmax_of_large_logits_is_finite():
     np.testing.assert_allclose(p, [[0.5, 0.5, 0.0]])
 
 
+def test_probabilities_are_not_softened_twice():
+    p = metrics.softmax(LOGITS)
+    np.testing.assert_array_equal(metrics.probabilities(p), p)
+    np.testing.assert_array_equal(metrics.probabilities(LOGITS), p)
+
+
 def test_confusion_matrix_per_class_and_mistakes():
     matrix = metrics.confusion_matrix(np.array([1, 0, 2, 2]), LABELS, 4)
     assert matrix.tolist() == [[0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
