@@ -74,6 +74,8 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
 def _kind(path: Path) -> str:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; name the checkpoint file in it. Taken are {FORMATS}.")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no regular file but a pipe, a socket or a device.")
     try:
         with open(path, "rb") as f:
             head = f.read(512)
@@ -113,8 +115,11 @@ def _kind_of_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             check_zip(path, archive)
+            broken = archive.testzip()  # PyTorch itself does not look at the check sums
     except zipfile.BadZipFile as e:
         raise cut_short(path, e) from None
+    if broken:
+        raise CheckpointError(f"{path} is damaged: the check sum of {broken} in it is wrong. Download it again.")
     if {"config.json", "model.weights.h5"} <= names:
         return "Keras"
     if any(n.endswith("/constants.pkl") for n in names):

@@ -107,8 +107,8 @@ def evaluate(
     check_same_classes(networks)
     if not images.labelled:
         raise DataError(
-            f"The images of {images.name} have no labels, so there is no accuracy to measure. "
-            "python -m pipelines.predict says what a network sees in them."
+            f"The images of {images.name} have no labels, so there is no accuracy to measure. Name labelled ones with "
+            "--data_dir; python -m pipelines.predict says what a network sees in these."
         )
     evaluated, names, labels = run_networks(networks, images)
     if images.skipped:

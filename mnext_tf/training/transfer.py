@@ -38,6 +38,8 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
 
     Raises ConfigError where it asks for another network than that of `source`.
     """
+    if not source.trained:
+        raise ConfigError(f"{source.folder} holds random weights, made for latency; there is nothing to start from.")
     require_weights(source)
     model = source.config["model"]
     fixed = {"model": model["name"], "convention": "pytorch", **model.get("options", {})}

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import zipfile
 
@@ -128,3 +129,23 @@ def test_pytorch_types_that_numpy_does_not_have(tmp_path):
     for dtype in (torch.float8_e4m3fn, torch.complex64):
         torch.save({"w": torch.zeros(3).to(dtype)}, tmp_path / "w")
         assert f"w holds {str(dtype)[6:]} values; take the float32 checkpoint" in refusal(tmp_path / "w")
+
+
+def test_a_flipped_byte_in_a_zip_is_found_by_its_check_sum(tmp_path):
+    import zipfile
+
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"the pickle")
+        archive.writestr("archive/data/0", b"weights " * 100)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"weights weights") + 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="check sum of archive/data/0"):
+        read_checkpoint(path)
+
+
+def test_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(CheckpointError, match="no regular file"):
+        read_checkpoint(tmp_path / "pipe.pth")

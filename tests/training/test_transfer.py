@@ -6,7 +6,7 @@ import pytest
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import read_json, write_json
 from mnext_tf.models import create_model_from, save_weights
-from mnext_tf.run_folder import create_run, load_network, run_stage
+from mnext_tf.run_folder import Run, create_run, load_network, run_stage
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import start_run
 from mnext_tf.training.transfer import inherited, transfer
@@ -128,6 +128,12 @@ def test_another_network_is_refused(source, given, words):
     with pytest.raises(ConfigError, match="contradicts --init") as error:
         inherited(source, given)
     assert words in str(error.value)
+
+
+def test_random_weights_are_nothing_to_start_from(source):
+    random = Run(source.folder, {**source.config, "init": "random"})
+    with pytest.raises(ConfigError, match="random weights"):
+        inherited(random, {})
 
 
 def test_a_source_that_changed_or_is_gone_is_refused(source, started):
