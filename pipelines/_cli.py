@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import flags
 
@@ -96,6 +97,15 @@ def whole_numbers(flag: str, values: list) -> tuple[int, ...]:
         return tuple(int(value) for value in values)
     except ValueError:
         raise ConfigError(f"--{flag} takes whole numbers with commas between; received {','.join(values)!r}.") from None
+
+
+def data_source(data_dir: str | None, dataset: str | None) -> Path | str | None:
+    """What the two flags name, as `open_dataset` takes it. Raises ConfigError for both, and for no tfds:NAME."""
+    if data_dir and dataset:
+        raise ConfigError("--data_dir and --dataset both name the data; give one of the two.")
+    if dataset and not dataset.startswith("tfds:"):
+        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {dataset!r}.")
+    return dataset or (Path(data_dir) if data_dir else None)
 
 
 def _complain(text: str, code: int) -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.errors import ConfigError
 from mnext_tf.training.recipe import HELP, RECIPES, Recipe, resolve_recipe
 from pipelines import _cli
 
@@ -50,11 +49,7 @@ def given() -> dict:
 
 def source() -> Path | str | None:
     """What --data_dir or --dataset names, as `open_dataset` takes it; None for neither."""
-    if DATA_DIR.value and DATASET.value:
-        raise ConfigError("--data_dir and --dataset both name the data; give one of the two.")
-    if DATASET.value and not DATASET.value.startswith("tfds:"):
-        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {DATASET.value!r}.")
-    return DATASET.value or (Path(DATA_DIR.value) if DATA_DIR.value else None)
+    return _cli.data_source(DATA_DIR.value, DATASET.value)
 
 
 def open_data():

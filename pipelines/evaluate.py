@@ -26,14 +26,11 @@ flags.adopt_module_key_flags(_networks)
 
 
 def main() -> None:
-    if DATA_DIR.value and DATASET.value:
-        raise ConfigError("--data_dir and --dataset both name the images; give one of the two.")
-    if DATASET.value and not DATASET.value.startswith("tfds:"):
-        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {DATASET.value!r}.")
+    source = _cli.data_source(DATA_DIR.value, DATASET.value)
     runs = _networks.named_runs()
     if _networks.EXPORTS.value and not runs:
         raise ConfigError("--exports adds what the runs of --run have exported; give --run.")
-    if not (runs or DATA_DIR.value or DATASET.value):
+    if not (runs or source):
         raise ConfigError("--data_dir is needed: files by themselves do not say which images they are for.")
     out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
 
@@ -44,7 +41,7 @@ def main() -> None:
     networks = _networks.open_networks(runs)
     check_same_classes(networks)
     images = open_images(
-        DATASET.value or (Path(DATA_DIR.value) if DATA_DIR.value else None),
+        source,
         networks[0].class_names,
         run=runs[0] if runs else None,
         split=SPLIT.value,

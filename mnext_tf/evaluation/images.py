@@ -28,10 +28,7 @@ class Item(NamedTuple):
 
 @dataclass
 class Images:
-    """What to look at. `items` starts anew at each call; `skipped` holds (name, reason) of the last pass.
-
-    class_names: those of the data, if it has any of its own.
-    """
+    """What to look at. `items` starts anew at each call; `skipped` holds (name, reason) of the last pass."""
 
     name: str
     count: int

@@ -15,8 +15,6 @@ from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.files import read_json, sha256
 from mnext_tf.run_folder import Run, is_current, load_network
 
-FORMATS = ("keras", "saved_model", "frozen", "tflite")
-
 
 @dataclass(frozen=True)
 class Network:
@@ -74,10 +72,9 @@ def open_network(
         raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {_WANTED[format]}")
     function, size, classes = _open(format, path)
     folder = path if path.is_dir() else path.parent
-    given, preprocess = preprocess or {}, _read_preprocess(folder / "preprocess.json")
-    if preprocess is None:
-        preprocess = Preprocess(input_size=size, interpolation="bilinear")
-    if not (given or (folder / "preprocess.json").is_file()):
+    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json")
+    preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
+    if not (given or kept):
         log(
             f"{path} has no preprocess.json beside it: the short side is resized to {preprocess.resize_size}, "
             f"bilinear, and the centre {size} pixels are fed as RGB in [0, 255]. --crop_fraction and --interpolation "
@@ -108,18 +105,16 @@ def open_exports(run: Run) -> list[Network]:
 
     Raises ExportError where an export is not of the weights that the run holds now.
     """
-    found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
-    if run.manifest("frozen"):
-        found.append(("frozen", run.stage("frozen") / "frozen.pb"))
-    for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
-        found.append(("tflite", manifest.parent / run.manifest(manifest.parent.name)["result"]["file"]))
-    stages = [path.parent.name if path.suffix else path.name for _, path in found]
-    if stale := [stage for stage in stages if not is_current(run, stage)]:
+    from mnext_tf.export.stages import exports_of
+
+    found = exports_of(run)
+    if stale := [stage for stage, _ in found if not is_current(run, stage)]:
         raise ExportError(
             f"{', '.join(stale)} in {run.folder} was not made from what the run holds now, or was changed since. "
             "Export again: python -m pipelines.export_tflite and its like."
         )
-    return [open_network(f, p, name=f"{run.name} {s}") for (f, p), s in zip(found, stages, strict=True)]
+    form = lambda stage: "tflite" if stage.startswith("tflite") else stage
+    return [open_network(form(stage), path, name=f"{run.name} {stage}") for stage, path in found]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

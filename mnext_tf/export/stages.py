@@ -56,6 +56,17 @@ def run_dataset(run: Run, log: Log | None = None) -> Dataset:
     return dataset
 
 
+def exports_of(run: Run) -> list[tuple[str, Path]]:
+    """(stage, its SavedModel, graph or file) of everything that a run has exported, in the order of making."""
+    found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
+    if run.manifest("frozen"):
+        found.append(("frozen", run.stage("frozen") / "frozen.pb"))
+    for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
+        stage = manifest.parent.name
+        found.append((stage, manifest.parent / run.manifest(stage)["result"]["file"]))
+    return found
+
+
 def reference(run: Run, *, log: Log | None = None) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 

@@ -10,7 +10,7 @@ from mnext_tf.errors import ConfigError, MnextError
 from mnext_tf.export.frozen import load_frozen
 from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.saved_model import load_saved_model
-from mnext_tf.export.stages import keras_function, run_network, validation_images
+from mnext_tf.export.stages import exports_of, keras_function, run_network, validation_images
 from mnext_tf.export.tflite import TFLiteNetwork
 from mnext_tf.export.verify import compare, failures, layer_differences, worst_layer
 from mnext_tf.files import write_json
@@ -31,15 +31,16 @@ def verify_run(
     Raises ConfigError where nothing has been exported yet.
     """
     exported, files = {}, {}  # name -> (kind, function that opens it); name -> file
-    if run.manifest("saved_model"):
-        exported["saved_model"] = ("saved_model", lambda: load_saved_model(run.stage("saved_model")))
-    if run.manifest("frozen"):
-        files["frozen"] = run.stage("frozen") / "frozen.pb"
-        exported["frozen"] = ("frozen", lambda: load_frozen(files["frozen"]))
-    for folder in sorted(run.folder.glob("tflite_*/manifest.json")):
-        manifest = run.manifest(folder.parent.name)
-        files[folder.parent.name] = path = folder.parent / manifest["result"]["file"]
-        exported[folder.parent.name] = (manifest["settings"]["quantize"], lambda path=path: TFLiteNetwork(path))
+    for name, path in exports_of(run):
+        if name == "saved_model":
+            exported[name] = (name, lambda path=path: load_saved_model(path))
+            continue
+        files[name] = path
+        if name == "frozen":
+            exported[name] = (name, lambda path=path: load_frozen(path))
+        else:
+            quantize = run.manifest(name)["settings"]["quantize"]
+            exported[name] = (quantize, lambda path=path: TFLiteNetwork(path))
     if not exported:
         raise ConfigError(
             f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."

@@ -41,7 +41,7 @@ def start_run(
         raise ConfigError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
     config = run_config(model, recipe, dataset, options=options, init="trained")
     if source:
-        _, _, arguments = inherited(source, {"model": model, **network_arguments(recipe), "input_size": None})
+        _, _, arguments = inherited(source, {"model": model, **network_arguments(recipe)})
         config["model"] |= arguments
         config["init_from"] = describe_source(source)
     return create_run(folder, config)
