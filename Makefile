@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format install torch constraints clean
+.PHONY: demo test lint format install extras environments constraints clean
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
@@ -22,9 +22,15 @@ format: install
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# What some tests skip without: PyTorch, which reads and writes its own checkpoints.
-torch: install
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+# What some tests skip without: PyTorch, which reads and writes its own checkpoints, and MediaPipe, which runs our files.
+extras: install
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 mediapipe==1.2.2
+
+# And tools that are not Python packages: adb with its device daemon, what builds the Android app, ARM64 under qemu.
+environments: environment-adb environment-android environment-arm64
+
+environment-%:
+	sh environments/$*.sh .environments/$*
 
 install: $(VENV)/.installed
 

@@ -1,22 +1,34 @@
 """Export a run's network as a verified TFLite file.
 
 python -m pipelines.export_tflite --quantize int8
+python -m pipelines.export_tflite --quantize int8 --android
 python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --input_size=192
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance
+from mnext_tf.export.kinds import IO_TYPES, OUTPUTS, QUANTIZE, Tolerance
 from pipelines import _cli, _runs
 
 flags.adopt_module_key_flags(_runs)
 KIND = flags.DEFINE_enum("quantize", "float32", QUANTIZE, "What the file computes with. int8: full integer.")
 IO_TYPE = flags.DEFINE_enum("io_type", "int8", IO_TYPES, "Input and output of an int8 file.")
+OUTPUT = flags.DEFINE_enum(
+    "output",
+    "logits",
+    OUTPUTS,
+    "probabilities: for apps and MediaPipe. A softmax stands behind the network; int8 files take uint8 pixels.",
+)
+ANDROID = flags.DEFINE_bool("android", False, "Put it into an Android project's assets; means --output=probabilities.")
+ASSETS = flags.DEFINE_string("assets", "android_assets/app/src/main/assets", "The assets folder of --android.")
+AUTHOR = flags.DEFINE_string("author", None, "Author in the file's metadata. Without it: not stated.")
+LICENSE = flags.DEFINE_string("license", None, "Licence of the weights in the file's metadata. Without it: not stated.")
 CALIBRATION = flags.DEFINE_integer(
     "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: 200."
 )
@@ -29,19 +41,30 @@ def main() -> None:
         raise ConfigError(f"--io_type={IO_TYPE.value} needs --quantize=int8; {KIND.value} files take and give float32.")
     if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
+    for_apps = ANDROID.value or OUTPUT.value == "probabilities"
+    if for_apps and flags.FLAGS["io_type"].present:
+        raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
+    if ANDROID.value and flags.FLAGS["output"].present and OUTPUT.value == "logits":
+        raise ConfigError("--android takes files that give probabilities; leave --output=logits away.")
+    if flags.FLAGS["assets"].present and not ANDROID.value:
+        raise ConfigError("--assets names the folder of --android; give both.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     run = _runs.select_run()
-    from mnext_tf.export import stages
+    from mnext_tf.export import app, stages
 
-    stage = stages.tflite(
-        run,
-        KIND.value,
-        io_type=IO_TYPE.value,
-        calibration_count=CALIBRATION.value,
-        tolerance=tolerance,
-        force=_runs.FORCE.value,
-        log=_cli.log,
-    )
+    options = {"calibration_count": CALIBRATION.value, "tolerance": tolerance}
+    options |= {"author": AUTHOR.value, "license": LICENSE.value, "force": _runs.FORCE.value, "log": _cli.log}
+    if for_apps:
+        stage = app.probabilities(run, KIND.value, **options)
+    else:
+        stage = stages.tflite(run, KIND.value, io_type=IO_TYPE.value, **options)
+    _describe(run, stage)
+    for path in app.publish(run, stage, Path(ASSETS.value)) if ANDROID.value else ():
+        print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _describe(run, stage) -> None:
+    """The file, its ends, where it runs, and how it was verified, for the eye."""
     result, verify = stage.result, stage.result["verify"]
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")

@@ -43,10 +43,36 @@ def python():
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of golden logits beside the repository; without it the test is skipped."""
-    folder = ROOT.parent / "shared" / "golden"
-    if not folder.is_dir():
-        pytest.skip(f"the reference data is not there: {folder}")
-    return folder
+    return _shared("golden")
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """ImageNet weights of a MobileNetV2 beside the repository; without them the test is skipped."""
+    return _shared("weights/mobilenet_v2_1.0_224_imagenet.weights.h5")
+
+
+@pytest.fixture(scope="session")
+def sample_photographs() -> list[Path]:
+    """ImageNet photographs beside the repository, in order of their names; without them the test is skipped."""
+    return sorted(_shared("data/imagenet_samples").glob("*.JPEG"))
+
+
+@pytest.fixture(scope="session")
+def imported(real_weights, tmp_path_factory):
+    """A run with those weights; nothing is exported yet."""
+    from mnext_tf.checkpoints import import_checkpoint
+    from mnext_tf.data import open_dataset
+
+    folder = tmp_path_factory.mktemp("imported")
+    return import_checkpoint(real_weights, folder / "run", dataset=open_dataset("photographs", folder / "data"))
+
+
+def _shared(name: str) -> Path:
+    path = ROOT.parent / "shared" / name
+    if not path.exists():
+        pytest.skip(f"the reference data is not there: {path}")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.listing import UNLABELLED
+from mnext_tf.data.preprocess import Preprocess, eval_image
 from mnext_tf.files import write_folder_beside
 
 COUNTS = {"train": 160, "validation": 80}
@@ -35,6 +36,16 @@ def write_photographs(folder: Path) -> None:
         tfrecord.write_sidecar(
             temporary, name="photographs", class_names=UNLABELLED, label_offset=1, summaries=summaries, labelled=False
         )
+
+
+def sample_pixels(preprocess: Preprocess) -> np.ndarray:
+    """One photograph as a network takes it: uint8 (S, S, 3), RGB."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    encoded = io.BytesIO()
+    Image.fromarray(load_sample_image("flower.jpg")).save(encoded, "PNG")
+    return np.rint(eval_image(encoded.getvalue(), preprocess).numpy()).astype(np.uint8)
 
 
 def _crops() -> Iterator[tfrecord.Example]:

@@ -12,6 +12,7 @@ import numpy as np
 from mnext_tf.data import imagenet
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.export.metadata import Metadata
 from mnext_tf.files import read_json, sha256
 from mnext_tf.run_folder import Run, is_current, load_network
 
@@ -58,9 +59,9 @@ def open_network(
 ) -> Network:
     """A SavedModel's folder, a frozen graph or a TFLite file, with what lies beside it.
 
-    preprocess.json and labels.txt come with every export of ours. For a file that lost them the file's own input
-    size, the usual centre crop and, for 1,000 or 1,001 classes, ImageNet's names are taken, and `log` says so.
-    Fields of a Preprocess in `preprocess`, and `class_names`, replace either.
+    preprocess.json and labels.txt come with every export of ours, and inside every .tflite file. For a file that
+    lost them the file's own input size, the usual centre crop and, for 1,000 or 1,001 classes, ImageNet's names are
+    taken, and `log` says so. Fields of a Preprocess in `preprocess`, and `class_names`, replace either.
 
     `name` is for tables; without it the path. Raises ConfigError where there is no such file, ExportError
     where it is damaged or of another kind.
@@ -72,22 +73,23 @@ def open_network(
         raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {_WANTED[format]}")
     function, size, classes = _open(format, path)
     folder = path if path.is_dir() else path.parent
-    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json")
+    about = getattr(function, "metadata", None) or Metadata()
+    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json", about.preprocess)
     preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
     if not (given or kept):
         log(
-            f"{path} has no preprocess.json beside it: the short side is resized to {preprocess.resize_size}, "
-            f"bilinear, and the centre {size} pixels are fed as RGB in [0, 255]. --crop_fraction and --interpolation "
-            "say otherwise; a network that wants other values cannot be evaluated here."
+            f"{path} has no preprocess.json in it or beside it: the short side is resized to {preprocess.resize_size}, "
+            f"bilinear, and the centre {size} pixels are fed as {_fed(about)}. --crop_fraction and --interpolation say "
+            "otherwise; values that metadata does not give cannot be known."
         )
     preprocess = replace(preprocess, **given)
     if preprocess.input_size != size:
         raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
     if class_names is None:
-        class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"])
+        class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"]) or about.labels or None
     if class_names is None:
         class_names = imagenet.names_for(classes) or tuple(f"class {i}" for i in range(classes))
-        log(f"{path} has no labels.txt beside it: its classes are called {', '.join(class_names[:2])} ...")
+        log(f"{path} has no labels.txt in it or beside it: its classes are called {', '.join(class_names[:2])} ...")
     if len(class_names) != classes:
         raise ConfigError(f"{path} has {classes} classes, {len(class_names)} class names were given or lie beside it.")
     return _network(name or str(path), format, path, function, preprocess, class_names)
@@ -145,11 +147,18 @@ def _open(format: str, path: Path):
         raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {_WANTED[format]}") from e
 
 
-def _read_preprocess(path: Path) -> Preprocess | None:
-    if not path.is_file():
+def _fed(about: Metadata) -> str:
+    if about.feeds_pixels:
+        return "RGB in [0, 255]"
+    return f"(RGB - {', '.join(f'{m:g}' for m in about.mean)}) / {', '.join(f'{s:g}' for s in about.std)}"
+
+
+def _read_preprocess(path: Path, inside: dict | None) -> Preprocess | None:
+    """What lies beside a network, or else was found inside it."""
+    if not (path.is_file() or inside):
         return None
     try:
-        return Preprocess.from_dict(read_json(path))
+        return Preprocess.from_dict(read_json(path) if path.is_file() else inside)
     except (json.JSONDecodeError, TypeError, AttributeError) as e:
         raise ConfigError(f"{path} is damaged ({e}). Export again, or delete it to take the usual centre crop.") from e
 

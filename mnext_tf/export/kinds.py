@@ -8,6 +8,16 @@ from mnext_tf.errors import ConfigError
 
 QUANTIZE = ("float32", "float16", "dynamic", "int8")
 IO_TYPES = ("int8", "uint8", "float32")
+OUTPUTS = ("logits", "probabilities")
+_TITLES = {
+    "mnext": "MobileNeXt",
+    "mnext_s": "MobileNeXt S",
+    "mnext_l": "MobileNeXt L",
+    "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
+    "keras_mobilenet_v2": "Keras MobileNetV2",
+}
 
 
 def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
@@ -16,8 +26,16 @@ def network_name(name: str, width: float, identity_tensor_multiplier: float, inp
     return f"{name}_{float(width)}{part}_{input_size}"
 
 
-def stage_name(quantize: str, io_type: str = "int8") -> str:
-    """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`."""
+def network_title(name: str, width: float, identity_tensor_multiplier: float = 1.0) -> str:
+    """As papers write it: MobileNeXt 1.0, MobileNeXt 1.0 (shortcuts of 1/2)."""
+    part = "" if identity_tensor_multiplier == 1 else f" (shortcuts of 1/{round(1 / identity_tensor_multiplier)})"
+    return f"{_TITLES.get(name, name)} {float(width)}{part}"
+
+
+def stage_name(quantize: str, io_type: str = "int8", output: str = "logits") -> str:
+    """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`, `tflite_int8_probabilities`."""
+    if output == "probabilities":
+        return f"tflite_{quantize}_probabilities"
     return f"tflite_{quantize}" + (f"_{io_type}" if quantize == "int8" and io_type != "int8" else "")
 
 

@@ -76,7 +76,7 @@ def reference(run: Run, *, log: Log | None = None) -> StageResult:
         np.save(folder / "logits.npy", logits)
         return {"images": len(images), "measured": compare(logits, logits, labels)}
 
-    return _stage(run, "reference", {"weights": require_weights(run)}, {}, build, False, log)
+    return export_stage(run, "reference", {"weights": require_weights(run)}, {}, build, False, log)
 
 
 def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
@@ -90,7 +90,7 @@ def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> Sta
         _write_preprocess(run, folder)
         return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
 
-    return _stage(
+    return export_stage(
         run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log
     )
 
@@ -108,7 +108,7 @@ def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageRes
         _write_preprocess(run, folder)
         return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected, folder)}
 
-    return _stage(
+    return export_stage(
         run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log
     )
 
@@ -120,13 +120,16 @@ def tflite(
     io_type: str = "int8",
     calibration_count: int | None = None,
     tolerance: Tolerance | None = None,
+    author: str | None = None,
+    license: str | None = None,
     force: bool = False,
     log: Log | None = None,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an int8 file. None for it or for `tolerance` takes what
-    the file that is there was made with, else 200 (untrained 32) and `Tolerance()`.
+    `calibration_count` images set the ranges of an int8 file. `author` and `license` are written into the
+    file. None for any of these or for `tolerance` takes what the file that is there was made with, else 200 images
+    (untrained 32), "not stated" and `Tolerance()`.
 
     Raises ExportError where batch norms were left over or int8 is not whole, VerificationError where
     the file is not the network it came from; no file is left then.
@@ -142,35 +145,45 @@ def tflite(
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
     tolerance = tolerance or Tolerance(**before.get("tolerance", {}))
+    said = before.get("about", {"author": "not stated", "license": "not stated"})
+    about = {"author": said["author"] if author is None else author}
+    about |= {"license": said["license"] if license is None else license}
     source = freeze(run, log=log)
-    settings = {"quantize": quantize, "tolerance": vars(tolerance)}
+    settings = {"quantize": quantize, "tolerance": vars(tolerance), "about": about}
     if quantize == "int8":
         settings |= {"io_type": io_type, "calibration_count": calibration_count}
 
     def build(folder: Path) -> dict:
-        return _build_tflite(run, source.folder / "frozen.pb", folder, quantize, io_type, calibration_count, tolerance)
+        from mnext_tf.export.metadata import add_metadata, describe
+        from mnext_tf.export.tflite import convert
 
-    return _stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force, log)
+        path = folder / tflite_name(run, name)
+        calibration = []
+        if quantize == "int8":
+            preprocess = Preprocess.from_dict(run.config["preprocess"])
+            calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config["seed"])
+        frozen = source.folder / "frozen.pb"
+        content = convert(frozen, quantize, io_type=io_type, calibration=calibration)
+        path.write_bytes(add_metadata(content, describe(run.config, name, **about), output="logits"))
+        return {**verified_tflite(run, path, quantize, tolerance), "calibration_images": len(calibration)}
+
+    return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force, log)
 
 
-def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calibration_count, tolerance) -> dict:
+def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -> dict:
+    """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError."""
     from mnext_tf.export import operators
-    from mnext_tf.export.tflite import TFLiteNetwork, convert, describe_ends
+    from mnext_tf.export.tflite import TFLiteNetwork, describe_ends
 
-    calibration = []
-    if quantize == "int8":
-        preprocess = Preprocess.from_dict(run.config["preprocess"])
-        calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config["seed"])
-    path = folder / tflite_name(run, quantize, io_type)
-    path.write_bytes(convert(frozen, quantize, io_type=io_type, calibration=calibration))
-
+    folder = path.parent
     ops = operators.read_operators(path)
     operators.check_batch_norms_folded(ops)
+    network = TFLiteNetwork(path)
     if quantize == "int8":
-        operators.check_full_integer(ops)
+        operators.check_full_integer(ops if network.gives == "logits" else ops[:-1])
 
     expected = reference(run)
-    images, measured, found = _measure(run, quantize, TFLiteNetwork(path), expected, tolerance)
+    images, measured, found = _measure(run, quantize, network, expected, tolerance)
     model = load_network(run)
     rows = layer_differences(model, path, images[:8])
     noise = rounding_noise(model, images[:32]) if found and quantize in FLOAT_TOLERANCE else 0.0
@@ -199,7 +212,6 @@ def _build_tflite(run: Run, frozen: Path, folder: Path, quantize, io_type, calib
         "nodes_total": delegation.nodes_total,
         "nodes_delegated": delegation.nodes_delegated,
         "not_delegated": list(delegation.left),
-        "calibration_images": len(calibration),
         **describe_ends(path),
         "verify": verify,
     }
@@ -227,10 +239,10 @@ def run_network(network, images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
 
 
-def tflite_name(run: Run, quantize: str, io_type: str = "int8") -> str:
+def tflite_name(run: Run, stage: str) -> str:
     """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
     m = run.config["model"]
-    kind = stage_name(quantize, io_type).removeprefix("tflite_")
+    kind = stage.removeprefix("tflite_")
     name = network_name(m["name"], m["width"], m["identity_tensor_multiplier"], m["input_size"])
     return f"{name}_{kind}.tflite"
 
@@ -247,7 +259,10 @@ def _verified(run: Run, kind: str, network, expected: StageResult, folder: Path)
 def _measure(run: Run, kind: str, network, expected: StageResult, tolerance: Tolerance):
     """(validation images, numbers of `compare` with the reference, what is wrong in words) of a function of images."""
     images, labels = validation_images(run)
-    measured = compare(run_network(network, images), np.load(expected.folder / "logits.npy"), labels)
+    outputs = run_network(network, images)
+    measured = compare(
+        outputs, np.load(expected.folder / "logits.npy"), labels, gives=getattr(network, "gives", "logits")
+    )
     return images, measured, failures(kind, measured, expected.result["measured"], tolerance, trained=run.trained)
 
 
@@ -271,7 +286,8 @@ def _tensor(images: np.ndarray):
     return tf.convert_to_tensor(images, tf.float32)
 
 
-def _stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool, log: Log | None) -> StageResult:
+def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool, log: Log | None) -> StageResult:
+    """`run_stage` for what depends on the run's network, data and preprocessing."""
     data = {k: run.config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
     settings = {**settings, **data, "dataset": run.config["dataset"]["fingerprint"]}
     return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force, log=log)

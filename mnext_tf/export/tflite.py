@@ -15,6 +15,7 @@ import tensorflow as tf
 from mnext_tf.errors import ConfigError, ExportError, one_of
 from mnext_tf.export.frozen import load_frozen
 from mnext_tf.export.kinds import IO_TYPES, QUANTIZE
+from mnext_tf.export.metadata import Metadata, read_metadata
 
 
 def convert(
@@ -94,21 +95,26 @@ def describe_ends(path: Path) -> dict:
 
 
 class TFLiteNetwork:
-    """A TFLite file as a function from float images to float logits.
+    """A TFLite file as a function from float images, RGB in [0, 255], to its float outputs.
 
-    Quantized inputs and outputs are converted on the way; runs through XNNPACK. Every core has an
-    interpreter of its own and takes an image at a time, which is faster than many cores on one image.
+    A normalisation that the file's metadata asks for is computed, and quantized inputs and outputs are
+    converted; runs through XNNPACK. Every core has an interpreter of its own and takes an image at a time, which is
+    faster than many cores on one image. `gives` is logits or probabilities, `metadata` what the file says of itself.
     """
 
     def __init__(self, path: Path, workers: int = os.cpu_count() or 1):
-        from mnext_tf.export.operators import open_interpreter
+        from mnext_tf.export.operators import open_interpreter, operators
 
         self._interpreters = queue.SimpleQueue()
         for _ in range(workers):
             interpreter = open_interpreter(path)
             self._interpreters.put(interpreter)
         self._pool = ThreadPoolExecutor(workers)
-        self._input, self._output = _ends(path, interpreter)
+        self.metadata = read_metadata(path)
+        about = self.metadata or Metadata()
+        self._normalize = None if about.feeds_pixels else about.normalize
+        self._input, self._output = _ends(path, interpreter, about)
+        self.gives = "probabilities" if operators(interpreter)[-1].kind == "SOFTMAX" else "logits"
         self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
 
     def __call__(self, images) -> np.ndarray:
@@ -117,14 +123,15 @@ class TFLiteNetwork:
     def _one(self, image: np.ndarray) -> np.ndarray:
         interpreter = self._interpreters.get()
         try:
-            interpreter.set_tensor(self._input["index"], quantize_array(image, self._input)[None])
+            values = self._normalize(image) if self._normalize else image
+            interpreter.set_tensor(self._input["index"], quantize_array(values, self._input)[None])
             interpreter.invoke()
             return dequantize_array(interpreter.get_tensor(self._output["index"])[0], self._output)
         finally:
             self._interpreters.put(interpreter)
 
 
-def _ends(path: Path, interpreter) -> tuple[dict, dict]:
+def _ends(path: Path, interpreter, about: Metadata) -> tuple[dict, dict]:
     """Input and output of a classifier of pixels. Raises ExportError for a file of another kind."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     shapes = [tuple(map(int, end["shape"])) for end in (*inputs, *outputs)]
@@ -136,10 +143,11 @@ def _ends(path: Path, interpreter) -> tuple[dict, dict]:
     dtype, (scale, zero_point) = inputs[0]["dtype"], inputs[0]["quantization"]
     if np.issubdtype(dtype, np.integer) and scale:
         low, high = ((limit - zero_point) * scale for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
-        if abs(low) > 8 or abs(high - 255) > 8:
+        black, white = (np.ravel(about.normalize(np.full(3, float(pixel)))) for pixel in (0, 255))
+        if max(abs(black - low).max(), abs(white - high).max()) > 0.03 * (high - low):
             raise ExportError(
-                f"{path} takes values from {low:.3g} to {high:.3g}, not pixels in [0, 255]: it expects pixels that "
-                "were normalised outside, and would be fed wrongly."
+                f"{path} takes values from {low:.3g} to {high:.3g}, not pixels from {black.min():.3g} to "
+                f"{white.max():.3g}: it wants another normalisation than its metadata says, and would be fed wrongly."
             )
     return inputs[0], outputs[0]
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from scipy.special import log_softmax
 
 from mnext_tf.errors import VerificationError
 from mnext_tf.export.kinds import Tolerance
@@ -19,16 +20,21 @@ FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float1
 NOISE_OF_SOUND_NETWORKS = 3e-5  # see `rounding_noise`; found 5e-6 after one epoch on digits
 
 
-def compare(logits: np.ndarray, reference: np.ndarray, labels: np.ndarray | None) -> dict:
-    """Numbers that compare two arrays of logits (images, classes) of the same images.
+def compare(outputs: np.ndarray, reference: np.ndarray, labels: np.ndarray | None, *, gives: str = "logits") -> dict:
+    """Numbers that compare outputs (images, classes) with the reference's logits for the same images.
 
+    gives: logits or probabilities; the latter are compared as logarithms, with those of the reference's softmax.
     accuracy (None without labels) and top1_agreement are shares in 0..1; max_relative_difference is the
-    largest difference over the largest reference logit.
+    largest difference over the largest reference value.
     """
-    difference = np.abs(logits.astype(np.float64) - reference)
+    if gives == "probabilities":
+        floor = -60  # below it float32's smallest numbers are not far
+        outputs = np.log(np.maximum(outputs.astype(np.float64), np.exp(floor)))
+        reference = np.maximum(log_softmax(reference.astype(np.float64), axis=1), floor)
+    difference = np.abs(outputs.astype(np.float64) - reference)
     return {
-        "accuracy": None if labels is None else float((logits.argmax(1) == labels).mean()),
-        "top1_agreement": float((logits.argmax(1) == reference.argmax(1)).mean()),
+        "accuracy": None if labels is None else float((outputs.argmax(1) == labels).mean()),
+        "top1_agreement": float((outputs.argmax(1) == reference.argmax(1)).mean()),
         "max_abs_difference": float(difference.max()),
         "max_relative_difference": float(difference.max() / max(np.abs(reference).max(), 1e-30)),
     }
@@ -86,7 +92,8 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
         if op.kind not in ("PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RESHAPE") and layer:
             where[layer] = op
     if "logits" in expected:
-        where["logits"] = operators(interpreter)[-1]  # the output takes the signature's name
+        # the output takes the signature's name
+        where["logits"] = [op for op in operators(interpreter) if op.kind != "SOFTMAX"][-1]
     details = {t["index"]: t for t in interpreter.get_tensor_details()}
     feed = interpreter.get_input_details()[0]
     actual = {layer: [] for layer in where}

@@ -13,6 +13,7 @@ from mnext_tf.evaluation.evaluate import check_same_classes, evaluate, format_ta
 from mnext_tf.evaluation.images import images_in_folder, images_of_dataset, images_of_paths, open_images
 from mnext_tf.evaluation.networks import open_exports, open_keras, open_network
 from mnext_tf.evaluation.predict import annotate, csv_rows, format_predictions, predict
+from mnext_tf.export import flat
 from mnext_tf.files import read_json
 from mnext_tf.run_folder import open_run
 
@@ -143,7 +144,9 @@ def test_predictions_of_single_files_and_folders(networks, labelled, tmp_path):
 def test_files_without_what_lies_beside_them(run, tmp_path):
     path = open_exports(run)[-1].path
     alone = tmp_path / "alone.tflite"
-    alone.write_bytes(path.read_bytes())
+    model = flat.read_model(path.read_bytes())
+    model.metadata = []
+    alone.write_bytes(flat.write_model(model))
     lines = []
     network = open_network("tflite", alone, log=lines.append)
     assert network.preprocess == Preprocess(32, 0.875, "bilinear")

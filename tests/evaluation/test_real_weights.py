@@ -1,6 +1,7 @@
 """Real ImageNet weights on real photographs, in every form: what a user would see."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -11,44 +12,29 @@ IMAGES = 100  # of 500: each costs a fifth of a second over all forms
 
 
 @pytest.fixture(scope="module")
-def shared(repository):
-    folder = repository.parent / "shared"
-    weights, samples = folder / "weights/mobilenet_v2_1.0_224_imagenet.weights.h5", folder / "data/imagenet_samples"
-    if not (weights.is_file() and samples.is_dir()):
-        pytest.skip(f"the reference data is not there: {folder}")
-    return weights, samples
-
-
-@pytest.fixture(scope="module")
-def imported(shared, tmp_path_factory):
-    from mnext_tf.checkpoints import import_checkpoint
-    from mnext_tf.data import open_dataset
-    from mnext_tf.export.stages import tflite
-
-    folder = tmp_path_factory.mktemp("imported")
-    run = import_checkpoint(shared[0], folder / "run", dataset=open_dataset("photographs", folder / "data"))
-    tflite(run, "float32")
-    return run
-
-
-@pytest.fixture(scope="module")
-def networks(imported):
+def networks(imported, tmp_path_factory):
     from mnext_tf.evaluation.networks import open_exports, open_keras
+    from mnext_tf.export.stages import tflite
+    from mnext_tf.run_folder import open_run
 
-    return [open_keras(imported), *open_exports(imported)]
+    run = open_run(shutil.copytree(imported.folder, tmp_path_factory.mktemp("imported") / "run"))
+    for stage in run.folder.glob("tflite_*"):  # that other tests made
+        shutil.rmtree(stage)
+    tflite(run, "float32")
+    return [open_keras(run), *open_exports(run)]
 
 
 @pytest.fixture(scope="module")
-def images(shared, networks):
+def images(sample_photographs, networks):
     from mnext_tf.evaluation.images import Images, images_in_folder
 
-    everything = images_in_folder(shared[1], networks[0].class_names)
+    everything = images_in_folder(sample_photographs[0].parent, networks[0].class_names)
     step = everything.count // IMAGES
     return Images(everything.name, IMAGES, True, lambda: itertools.islice(everything.items(), 0, None, step))
 
 
 def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applications(
-    networks, images, shared, tmp_path
+    networks, images, real_weights, tmp_path
 ):
     import tensorflow as tf
 
@@ -60,7 +46,7 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
     assert {n["same_top1_as_first"] for n in result["networks"]} == {1.0}
 
     theirs = tf.keras.applications.MobileNetV2(weights=None, classifier_activation=None)
-    theirs.load_weights(shared[0])
+    theirs.load_weights(real_weights)
     preprocess, right = networks[0].preprocess, 0
     for batch in preprocessed(images, [preprocess], 10):
         pixels = tf.keras.applications.mobilenet_v2.preprocess_input(batch.pixels[preprocess].copy())
@@ -69,11 +55,11 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
     assert right >= 0.8 * IMAGES  # measured: 86.2 % of all 500
 
 
-def test_the_tench_is_named(networks, shared):
+def test_the_tench_is_named(networks, sample_photographs):
     from mnext_tf.evaluation.images import images_of_paths
     from mnext_tf.evaluation.predict import predict
 
-    (row,) = predict(networks[-1], images_of_paths([shared[1] / "n01440764_tench.JPEG"]))
+    (row,) = predict(networks[-1], images_of_paths([sample_photographs[0].with_name("n01440764_tench.JPEG")]))
     assert row["predictions"][0]["name"] == "tench"
     assert row["predictions"][0]["probability"] > 0.8
     assert len(row["predictions"]) == 5

@@ -1,0 +1,91 @@
+"""Files for an app: a network that gives probabilities, and what an Android project's assets need of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.data.photographs import sample_pixels
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError
+from mnext_tf.export import stages
+from mnext_tf.export.kinds import Tolerance, stage_name
+from mnext_tf.files import sha256, write_beside, write_json
+from mnext_tf.run_folder import Run, StageResult
+
+ASSETS = Path("android_assets/app/src/main/assets")
+TOLERANCE, GPU_TOLERANCE = 0.01, 0.05  # of a probability; GPUs compute in float16
+
+
+def probabilities(run: Run, quantize: str = "float32", *, force: bool = False, log=None, **options) -> StageResult:
+    """The .tflite file of `stages.tflite` with a softmax behind it, verified; `options` are those of that stage.
+
+    int8 files take uint8 pixels here, as MediaPipe and apps have them; the output is float32.
+    """
+    source = stages.tflite(run, quantize, force=force, log=log, **options)
+    before = source.folder / source.result["file"]
+    name = stage_name(quantize, output="probabilities")
+    tolerance = Tolerance(**run.manifest(source.folder.name)["settings"]["tolerance"])
+
+    def build(folder: Path) -> dict:
+        from mnext_tf.export.metadata import add_metadata, read_metadata
+        from mnext_tf.export.probabilities import add_softmax
+
+        path = folder / stages.tflite_name(run, name)
+        about = read_metadata(before)
+        path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, output="probabilities"))
+        return stages.verified_tflite(run, path, quantize, tolerance)
+
+    settings = {"quantize": quantize, "output": "probabilities", "tolerance": vars(tolerance)}
+    return stages.export_stage(run, name, {"tflite": before}, settings, build, force, log)
+
+
+def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
+    """Put a file of `probabilities` into the assets of an Android project; returns what was written.
+
+    NAME.tflite, NAME.labels.txt, NAME.golden.rgb (a photograph as the network takes it, uint8 rows) and NAME.json,
+    which names them and says what the network gives for that photograph.
+
+    Raises ConfigError where the project's folder is not there.
+    """
+    from mnext_tf.export.metadata import read_metadata
+    from mnext_tf.export.tflite import TFLiteNetwork
+
+    assets = Path(assets)
+    if not assets.parent.is_dir():
+        raise ConfigError(
+            f"{assets.parent} does not exist, so {assets} is no assets folder of an Android project. Run this where "
+            "android_assets is, or name the folder: --assets=PROJECT/app/src/main/assets."
+        )
+    source = stage.folder / stage.result["file"]
+    name = source.stem.removesuffix("_probabilities")
+    preprocess = Preprocess.from_dict(run.config["preprocess"])
+    pixels = sample_pixels(preprocess)
+    golden = TFLiteNetwork(source)(pixels[None].astype(np.float32))[0]
+    record = {
+        "format": 1,
+        "name": name,
+        "title": read_metadata(source).name,
+        "file": f"{name}.tflite",
+        "bytes": source.stat().st_size,
+        "sha256": sha256(source),
+        "labels": f"{name}.labels.txt",
+        "input_size": preprocess.input_size,
+        "golden": {
+            "input": f"{name}.golden.rgb",
+            "output": [float(p) for p in golden],
+            "tolerance": TOLERANCE,
+            "gpu_tolerance": GPU_TOLERANCE,
+        },
+    }
+    assets.mkdir(exist_ok=True)
+    for target, content in (
+        (record["file"], source.read_bytes()),
+        (record["labels"], (stage.folder / "labels.txt").read_bytes()),
+        (record["golden"]["input"], pixels.tobytes()),
+    ):
+        with write_beside(assets / target) as temporary:
+            temporary.write_bytes(content)
+    write_json(assets / f"{name}.json", record)  # last: an app lists models by it
+    return [assets / f for f in (record["file"], record["labels"], record["golden"]["input"], f"{name}.json")]

@@ -1,0 +1,193 @@
+"""The files for apps: probabilities, MediaPipe, and an Android project's assets."""
+
+import hashlib
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.evaluation.images import Images
+from mnext_tf.evaluation.metrics import softmax
+from mnext_tf.export import app, flat
+from mnext_tf.export.metadata import read_metadata
+from mnext_tf.export.operators import read_operators
+from mnext_tf.export.probabilities import add_softmax
+from mnext_tf.export.tflite import TFLiteNetwork
+
+KINDS = ("float32", "int8")
+
+
+@pytest.fixture(scope="module")
+def apps(exported):
+    """kind -> the stage of `app.probabilities`."""
+    return {kind: app.probabilities(exported, kind) for kind in KINDS}
+
+
+def path_of(stage):
+    return stage.folder / stage.result["file"]
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_are_the_softmax_of_the_logits_file(exported, apps, pixels, kind):
+    logits = TFLiteNetwork(exported.stage(f"tflite_{kind}") / exported.manifest(f"tflite_{kind}")["result"]["file"])
+    network = TFLiteNetwork(path_of(apps[kind]))
+    assert (logits.gives, network.gives) == ("logits", "probabilities")
+    np.testing.assert_allclose(network(pixels), softmax(logits(pixels)), atol=1e-6)
+    assert path_of(apps[kind]).name == f"mnext_0.35_32_{kind}_probabilities.tflite"
+
+
+def test_an_int8_file_takes_pixels_as_they_are(apps):
+    result = apps["int8"].result
+    assert (result["input"]["dtype"], result["input"]["scale"], result["input"]["zero_point"]) == ("uint8", 1.0, 0)
+    assert result["output"]["dtype"] == "float32"
+    kinds = [op.kind for op in read_operators(path_of(apps["int8"]))]
+    assert (kinds[0], kinds[-2:]) == ("QUANTIZE", ["DEQUANTIZE", "SOFTMAX"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_those_of_the_logits_file(exported, apps, kind):
+    before = exported.stage(f"tflite_{kind}") / exported.manifest(f"tflite_{kind}")["result"]["file"]
+    a, b = (flat.read_model(path.read_bytes()) for path in (before, path_of(apps[kind])))
+    weights = lambda tree: [bytes(buffer.data) for buffer in tree.buffers[:-1] if buffer.data is not None]
+    assert len(weights(a)) > 50
+    assert set(weights(a)) <= set(weights(b))
+
+
+def test_it_says_that_it_gives_probabilities_and_is_verified(exported, apps):
+    for kind in KINDS:
+        assert read_metadata(path_of(apps[kind])).labels == tuple(exported.config["class_names"])
+        assert apps[kind].result["verify"]["passed"]
+    measured = apps["float32"].result["verify"]["networks"]["tflite"]
+    assert measured["max_relative_difference"] < 1e-4
+
+
+def test_a_wrong_network_does_not_pass(exported, apps):
+    """Probabilities of logits that are 2 % off are told from the right ones."""
+    from mnext_tf.export.verify import compare
+
+    logits = np.random.default_rng(1).normal(0, 3, (20, 10)).astype(np.float32)
+    assert compare(softmax(logits), logits, None, gives="probabilities")["max_relative_difference"] < 1e-6
+    assert compare(softmax(1.02 * logits), logits, None, gives="probabilities")["max_relative_difference"] > 1e-3
+
+
+def test_a_second_softmax_is_refused(apps):
+    with pytest.raises(ExportError, match="one output named logits"):
+        add_softmax(path_of(apps["float32"]).read_bytes())
+
+
+def test_verify_and_evaluate_know_these_files(exported, apps):
+    from mnext_tf.evaluation.networks import open_exports
+    from mnext_tf.export.kinds import Tolerance
+    from mnext_tf.export.verify_run import verify_run
+
+    verified = verify_run(exported, Tolerance())
+    assert verified["passed"], verified["failures"]
+    assert "tflite_int8_probabilities" in verified["networks"]
+    assert any(n.path == path_of(apps["int8"]) for n in open_exports(exported))
+
+
+def test_publish_puts_all_that_an_app_needs_into_the_assets(exported, apps, tmp_path):
+    assets = tmp_path / "main" / "assets"
+    with pytest.raises(ConfigError, match="no assets folder"):
+        app.publish(exported, apps["int8"], assets)
+    assets.parent.mkdir()
+    written = app.publish(exported, apps["int8"], assets)
+    name = "mnext_0.35_32_int8"
+    assert sorted(p.name for p in assets.iterdir()) == sorted(p.name for p in written)
+    record = json.loads((assets / f"{name}.json").read_text())
+    content = (assets / record["file"]).read_bytes()
+    assert content == path_of(apps["int8"]).read_bytes()
+    assert (record["bytes"], record["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (assets / record["labels"]).read_text().splitlines() == exported.config["class_names"]
+    pixels = np.frombuffer((assets / record["golden"]["input"]).read_bytes(), np.uint8).reshape(1, 32, 32, 3)
+    assert pixels.std() > 20  # a photograph
+    given = TFLiteNetwork(assets / record["file"])(pixels.astype(np.float32))
+    np.testing.assert_allclose(given[0], record["golden"]["output"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def classify():
+    """`classify(path, image)`: MediaPipe's [(class name, probability), ...], best first, for uint8 (h, w, 3)."""
+    mediapipe = pytest.importorskip("mediapipe", reason="MediaPipe is not installed: make extras")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    opened = {}
+
+    def classify(path, image):
+        if path not in opened:
+            options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=str(path)), max_results=3)
+            opened[path] = vision.ImageClassifier.create_from_options(options)
+        result = opened[path].classify(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image))
+        return [(c.category_name, c.score) for c in result.classifications[0].categories]
+
+    yield classify
+    for classifier in opened.values():
+        classifier.close()
+
+
+@pytest.mark.mediapipe
+@pytest.mark.parametrize("kind", KINDS)
+def test_mediapipe_gives_our_probabilities(exported, apps, classify, pixels, kind):
+    network, labels = TFLiteNetwork(path_of(apps[kind])), exported.config["class_names"]
+    for image in pixels:
+        names, scores = zip(*classify(path_of(apps[kind]), image.astype(np.uint8)), strict=True)
+        ours = network(image[None])[0]
+        best = np.argsort(-ours, kind="stable")[:3]
+        assert names == tuple(labels[i] for i in best)
+        np.testing.assert_allclose(scores, ours[best], atol=1e-5)
+
+
+@pytest.mark.mediapipe
+def test_mediapipe_loads_the_files_with_logits_too(exported, classify, pixels):
+    """But those with int8 input, which it does not take from anybody."""
+    from mnext_tf.export.stages import tflite
+
+    for stage in (tflite(exported, "float32"), tflite(exported, "int8", io_type="uint8")):
+        network = TFLiteNetwork(path_of(stage))
+        name, score = classify(path_of(stage), pixels[0].astype(np.uint8))[0]
+        ours = network(pixels[:1])[0]
+        assert name == exported.config["class_names"][ours.argmax()]
+        assert score == pytest.approx(ours.max(), rel=1e-4)
+    with pytest.raises(ValueError, match="uint8/float32, got INT8"):
+        classify(path_of(tflite(exported, "int8")), pixels[0].astype(np.uint8))
+
+
+@pytest.mark.mediapipe
+@pytest.mark.shared
+@pytest.mark.parametrize("kind", KINDS)
+def test_mediapipe_on_sample_photographs(imported, sample_photographs, classify, kind):
+    """Real weights. Cropped by us MediaPipe gives our probabilities; whole photographs it squashes to a square.
+
+    That moves the decision on 72 of all 500 (ours moves as much when we squash), and makes it right as often: 430
+    times, ours 431.
+    """
+    from PIL import Image
+
+    from mnext_tf.evaluation.images import images_in_folder, preprocessed
+    from mnext_tf.evaluation.networks import open_network
+
+    file = path_of(app.probabilities(imported, kind))
+    network = open_network("tflite", file)
+    folder = sample_photographs[0].parent
+    images = images_in_folder(folder, network.class_names)
+    every_tenth = Images(images.name, 50, True, lambda: itertools.islice(images.items(), 0, None, 10))
+    ours_right = theirs_right = count = 0
+    for batch in preprocessed(every_tenth, [network.preprocess], 10, progress=False):
+        pixels = np.rint(batch.pixels[network.preprocess])
+        for name, image, given, label in zip(batch.names, pixels, network.logits(pixels), batch.labels, strict=True):
+            first, score = classify(file, np.ascontiguousarray(image.astype(np.uint8)))[0]
+            assert first == network.class_names[given.argmax()]
+            assert score == pytest.approx(given.max(), abs=1e-3)
+            whole = np.asarray(Image.open(folder / name).convert("RGB"))
+            theirs_right += classify(file, whole)[0][0] == network.class_names[label]
+            ours_right += given.argmax() == label
+            count += 1
+    assert count == 50
+    assert abs(theirs_right - ours_right) <= 4
