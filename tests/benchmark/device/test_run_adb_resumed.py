@@ -1,0 +1,237 @@
+"""benchmarks/run_adb.sh against the genuine adbd: runs that fail, hang or are broken off, and how they go on."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.device
+
+
+def is_running(name: str) -> bool:
+    """A benchmark_model of the session in the folder `name` is alive."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+        except OSError:
+            continue
+        if any(word.endswith(b"benchmark_model.sh") for word in words) and any(name.encode() in word for word in words):
+            return True
+    return False
+
+
+def test_failing_and_resumed(world, phone, quick, tmp_path, read_session, read_runs):
+    (phone.folder / "benchmark").write_text("mnext_1.0_224_float32 gpu fail\nmobilenet_v2_1.0_224_float32 cpu crash\n")
+    result = world.run(*quick, "--rounds=3")
+    assert result.code == 1
+    out = tmp_path / "out"
+    assert "FAILED (exit 1): " in result.output
+    assert "Failed to allocate tensors!" in result.output
+    assert "FAILED (exit 139)" in result.output
+    rows = read_runs(out)
+    assert [row["exit"] for row in rows if row["outcome"] == "failed"] == ["139", "1", "1", "139"]
+    assert len(rows) == 10  # the third round leaves out what failed twice
+    session = read_session(out / "session.txt")
+    assert session["status"] == "failed"
+    assert session["reason"].startswith("6 of 12 runs failed or were left out: latency mnext_1.0_224_float32 gpu 1;")
+    assert phone.lines("mode") == ["true", "false"]
+
+    (phone.folder / "benchmark").unlink()
+    result = world.run("--resume", out)
+    assert result.code == 0, result.output
+    rows = read_runs(out)
+    assert len(rows) == 16
+    assert len({(r["kind"], r["round"], r["model"], r["backend"]) for r in rows if r["outcome"] == "done"}) == 12
+    assert rows[-1]["id"].startswith("016_")
+    assert read_session(out / "session.txt")["status"] == "complete"
+    assert "finished_utc" in read_session(out / "session.txt")
+    assert "The report:" in world.run("--resume", out).output
+    assert len(read_runs(out)) == 16
+    assert phone.left_behind == []
+
+
+def test_without_times_and_partly_on_the_gpu(world, phone, quick, tmp_path, read_runs):
+    lines = "mobilenet_v2_1.0_224_float32 gpu partial\nmnext_1.0_224_float32 gpu refused\n* cpu silent\n"
+    (phone.folder / "benchmark").write_text(lines)
+    result = world.run(*quick)
+    assert result.code == 1
+    assert "FAILED (exit 0): the tool printed no times" in result.output
+    assert "12.34 ms, partly on the CPU, thermal 0" in result.output
+    assert "12.34 ms, NOT on the delegate (see the log), thermal 0" in result.output
+    assert [row["outcome"] for row in read_runs(tmp_path / "out")] == ["failed", "failed", "done", "done"]
+
+
+def test_a_hung_run(world, phone, quick, tmp_path, read_session, read_runs):
+    (phone.folder / "benchmark").write_text("mnext_1.0_224_float32 gpu hang\n")
+    result = world.run(*quick, "--rounds=3", "--time_limit=1")
+    assert result.code == 1
+    assert "stopped after 1 s (--time_limit)" in result.output
+    rows = read_runs(tmp_path / "out")
+    outcomes = [row["outcome"] for row in rows if (row["model"], row["backend"]) == ("mnext_1.0_224_float32", "gpu")]
+    assert outcomes == ["timeout", "timeout"]
+    assert [row["outcome"] for row in rows].count("done") == 9
+    hung = next(row for row in rows if row["outcome"] == "timeout")
+    assert "Loaded model" in (tmp_path / "out" / hung["log"]).read_text()
+    assert not is_running(read_session(tmp_path / "out" / "session.txt")["device_folder"])
+    assert phone.left_behind == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_interrupted(world, phone, quick, tmp_path, read_session, read_runs, number, code, wait_for):
+    (phone.folder / "benchmark").write_text("* gpu hang\n")
+    process = world.session(*quick)
+    wait_for(lambda: len(phone.lines("calls")) == 3)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    output = process.communicate(timeout=20)[0]
+    assert process.returncode == code, output
+    session = read_session(tmp_path / "out" / "session.txt")
+    assert session["status"] == "stopped"
+    assert session["reason"].startswith("interrupted (")
+    assert session["left_on_phone"] == ""
+    assert "finished_utc" not in session
+    assert [row["outcome"] for row in read_runs(tmp_path / "out")] == ["done", "done", "interrupted"]
+    assert phone.lines("mode") == ["true", "false"]
+    assert phone.left_behind == []
+    assert not is_running(session["device_folder"])
+    assert f"--resume={tmp_path / 'out'}" in output
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_killed_and_resumed(world, phone, quick, tmp_path, read_session, read_runs, wait_for):
+    (phone.folder / "benchmark").write_text("* gpu hang\n")
+    process = world.session(*quick)
+    wait_for(lambda: len(phone.lines("calls")) == 3)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    folder = read_session(tmp_path / "out" / "session.txt")["device_folder"]
+    assert is_running(folder)
+    (phone.folder / "benchmark").unlink()
+    result = world.run("--resume", tmp_path / "out")
+    assert result.code == 0, result.output
+    assert [row["outcome"] for row in read_runs(tmp_path / "out")] == ["done"] * 4
+    assert not is_running(folder)
+    assert phone.lines("mode") == ["true", "false", "true", "false"]
+    assert phone.left_behind == []
+
+
+def test_unplugged_and_resumed(world, phone, quick, tmp_path, read_session, read_runs, wait_for):
+    out = tmp_path / "out"
+    (phone.folder / "benchmark").write_text("* gpu hang\n")
+    process = world.session(*quick)
+    wait_for(lambda: len(phone.lines("calls")) == 3)
+    phone.unplug()
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 1
+    assert "the phone was unplugged, or its connection broke" in output
+    session = read_session(out / "session.txt")
+    folder = session["device_folder"]
+    assert session["status"] == "stopped"
+    assert session["left_on_phone"].split() == ["folder", "fixed_performance_mode"]
+    assert f"adb -s {phone.serial} shell rm -rf {folder}" in output
+    assert "shell cmd power set-fixed-performance-mode-enabled false" in output
+    assert [row["outcome"] for row in read_runs(out)] == ["done", "done", "unplugged"]
+    assert phone.lines("mode") == ["true"]
+    assert phone.left_behind == [folder.rsplit("/", 1)[1]]
+
+    result = world.run("--resume", out)
+    assert result.code == 1  # still unplugged
+    assert read_session(out / "session.txt") == session
+
+    (phone.folder / "benchmark").unlink()
+    phone.plug_in()
+    before = (out / "runs.csv").read_text()
+    (out / "runs.csv").write_text(before + "004_latency_r1_mn")  # as a power cut leaves it
+    result = world.run("--resume", out)
+    assert result.code == 0, result.output
+    assert "2 runs: 2 models" in result.output
+    assert (out / "runs.csv").read_text().startswith(before)
+    rows = read_runs(out)
+    assert [row["outcome"] for row in rows] == ["done", "done", "unplugged", "done", "done"]
+    assert [row["id"][:4] for row in rows] == ["001_", "002_", "003_", "004_", "005_"]
+    assert {row["log"] for row in rows} == {f"logs/{path.name}" for path in (out / "logs").iterdir()}
+    assert read_session(out / "session.txt")["status"] == "complete"
+    assert phone.lines("mode") == ["true", "false", "true", "false"]
+    assert phone.left_behind == []
+    assert not is_running(folder)
+
+
+def test_resume_refuses_another(world, phone, quick, models, tmp_path, read_session, read_runs):
+    out = tmp_path / "out"
+    (phone.folder / "benchmark").write_text("* gpu fail\n")
+    assert world.run(*quick).code == 1
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+    def refused(*flags):
+        result = world.run(f"--resume={out}", *flags)
+        assert result.code == 1
+        assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+        return result.output
+
+    original = models[0].read_bytes()
+    models[0].write_bytes(original + b"x")
+    assert "changed since this session began: mnext_1.0_224_float32." in refused()
+    models[0].write_bytes(original)
+
+    other = tmp_path / "other_tool"
+    other.write_bytes(world.tool.read_bytes() + b"x")
+    assert "is not the tool that this session began with" in refused("--benchmark_model", other)
+
+    second = world.start(tmp_path / "second", 7002)
+    assert "this session is of the device 127.0.0.1:7001, not of 127.0.0.1:7002" in refused("--serial", second.serial)
+
+    props = phone.folder / "props"
+    props.write_text(props.read_text().replace("TP1A", "TQ3A"))
+    assert "the phone was updated since this session began" in refused()
+    props.write_text(props.read_text().replace("TQ3A", "TP1A"))
+
+    (out / ".lock").mkdir()
+    (out / ".lock" / "pid").write_text(str(os.getpid()))
+    assert "another run_adb.sh" in refused()
+    (out / ".lock" / "pid").write_text("999999999")  # of a program that is no more
+
+    (phone.folder / "benchmark").unlink()
+    result = world.run(f"--resume={out}")
+    assert result.code == 0, result.output
+
+
+def test_a_full_disk_here(world, phone, flags, tmp_path):
+    """The phone is put back even where nothing can be written any more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=36k,nr_inodes=100", "none", disk], check=True)
+    try:
+        result = world.run(*flags, "--out", disk / "out")
+        with open(disk / "out" / "runs.csv", newline="") as f:
+            rows = list(csv.DictReader(f))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert result.code == 1
+    assert "cannot be written (is the disk full?)" in result.output
+    assert 0 < len(rows) < 24
+    assert phone.lines("mode") == ["true", "false"]
+    assert phone.left_behind == []
+
+
+def test_unconsumed_flags(world, phone, quick, tmp_path, read_session, read_runs):
+    (phone.folder / "unknown_flag").write_text("gpu_precision_loss_allowed")
+    result = world.run(*quick)
+    assert result.code == 1
+    assert "FAILED (exit 0): the tool does not know all flags: --gpu_precision_loss_allowed=true" in result.output
+    assert [(row["backend"], row["exit"], row["outcome"]) for row in read_runs(tmp_path / "out")] == [
+        ("cpu", "0", "done"),
+        ("cpu", "0", "done"),
+        ("gpu", "0", "failed"),
+        ("gpu", "0", "failed"),
+    ]
+    session = read_session(tmp_path / "out" / "session.txt")
+    assert session["status"] == "failed"
+    assert session["reason"].startswith("2 of 4 runs failed or were left out")
