@@ -1,0 +1,37 @@
+package org.tensorflow.lite;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** As in LiteRT 1.4, the part that the app uses. */
+public interface InterpreterApi extends AutoCloseable {
+    class Options {
+        int numThreads = -1;
+        boolean useXNNPACK = true;
+        final List<Delegate> delegates = new ArrayList<>();
+
+        public Options setNumThreads(int numThreads) {
+            this.numThreads = numThreads;
+            return this;
+        }
+
+        public Options setUseXNNPACK(boolean useXNNPACK) {
+            this.useXNNPACK = useXNNPACK;
+            return this;
+        }
+
+        public Options addDelegate(Delegate delegate) {
+            delegates.add(delegate);
+            return this;
+        }
+    }
+
+    void run(Object input, Object output);
+
+    Tensor getInputTensor(int inputIndex);
+
+    Tensor getOutputTensor(int outputIndex);
+
+    @Override
+    void close();
+}

@@ -1,0 +1,148 @@
+"""The app's preprocessing, on a desktop JVM, against Python's pixels."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+
+from mnext_tf.data.preprocess import INTERPOLATIONS, Preprocess, eval_image
+
+pytestmark = pytest.mark.android
+
+# width, height, EXIF orientation, chroma subsampling of the JPEG (0 none, 2 halves both directions)
+PHOTOGRAPHS = (
+    (641, 427, 1, 2),
+    (37, 501, 2, 2),
+    (224, 224, 3, 0),
+    (225, 223, 4, 2),
+    (1000, 333, 5, 2),
+    (3000, 2001, 6, 2),
+    (427, 640, 7, 1),
+    (333, 77, 8, 0),
+    (1, 1, 1, 0),
+    (1501, 31, 6, 2),
+)
+SIZES = (32, 192, 224)
+LARGE = 4_000_000  # pixels; of larger ones only the last size, for they take seconds each
+MOST = 1  # of 255, after rounding
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    """`photograph(width, height)`: part of a sample image of scikit-learn, resized."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    images = [Image.fromarray(image) for image in load_sample_images().images]
+
+    def photograph(width: int, height: int):
+        return images[(width + height) % 2].resize((width, height), Image.Resampling.BICUBIC)
+
+    return photograph
+
+
+@pytest.fixture(scope="module")
+def prepared(jvm, tmp_path_factory):
+    """`prepared(preprocess, "jpeg", path)`: the pixels that the app would give a network."""
+    out = tmp_path_factory.mktemp("prepared") / "out.f32"
+
+    def prepared(preprocess: Preprocess, *source) -> np.ndarray:
+        p = preprocess
+        ok, said = jvm(*source, p.input_size, p.crop_fraction, p.interpolation, out)
+        assert ok, said
+        return np.fromfile(out, "<f4").reshape(p.input_size, p.input_size, 3)
+
+    return prepared
+
+
+def encoded(image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def combinations(width: int, height: int):
+    """(input size, interpolation) to try."""
+    return itertools.product(SIZES[-1:] if width * height > LARGE else SIZES, INTERPOLATIONS)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest, after rounding to whole levels."""
+    assert a.shape == b.shape
+    return float(np.abs(np.rint(a) - np.rint(b)).max())
+
+
+@pytest.mark.parametrize(("width", "height"), [p[:2] for p in PHOTOGRAPHS] + [(9000, 7), (3, 8000)])
+def test_the_same_pixels_are_resized_and_cropped_as_by_tensorflow(
+    photograph, prepared, tmp_path, record_property, width, height
+):
+    image = photograph(width, height)
+    png = encoded(image, "PNG", compress_level=1)
+    (tmp_path / "pixels.rgb").write_bytes(image.tobytes())
+
+    largest = 0.0
+    for size, interpolation in combinations(width, height):
+        preprocess = Preprocess(size, 0.875, interpolation)
+        expected = eval_image(png, preprocess).numpy()
+        received = prepared(preprocess, "raw", tmp_path / "pixels.rgb", width, height)
+        assert difference(received, expected) <= MOST, (size, interpolation)
+        largest = max(largest, float(np.abs(received - expected).max()))
+    record_property("largest_difference", largest)
+    assert largest < 1e-3  # float rounding; where the machine's kernels add in the same order it is 0
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.8, 0.87, 0.9, 1.0])
+def test_sizes_and_offsets_are_rounded_as_in_python(photograph, prepared, tmp_path, fraction):
+    for width, height, size in ((101, 75, 33), (75, 102, 31), (64, 64, 35), (90, 61, 34)):  # odd, even and exact halves
+        image = photograph(width, height)
+        (tmp_path / "pixels.rgb").write_bytes(image.tobytes())
+        preprocess = Preprocess(size, fraction, "bilinear")
+        expected = eval_image(encoded(image, "PNG"), preprocess).numpy()
+        received = prepared(preprocess, "raw", tmp_path / "pixels.rgb", width, height)
+        assert np.abs(received - expected).max() < 1e-3, (width, height, size)
+
+
+@pytest.mark.parametrize(("width", "height", "orientation", "subsampling"), PHOTOGRAPHS)
+def test_a_jpeg_with_exif_gives_pythons_pixels(
+    photograph, prepared, tmp_path, record_property, width, height, orientation, subsampling
+):
+    from PIL import Image, ImageOps
+
+    from mnext_tf.data.preprocess import decode
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg = encoded(photograph(width, height), "JPEG", quality=92, subsampling=subsampling, exif=exif)
+    (tmp_path / "photo.jpg").write_bytes(jpeg)
+    stored = Image.fromarray(decode(jpeg).numpy())
+    stored.getexif()[0x0112] = orientation
+    upright = encoded(ImageOps.exif_transpose(stored), "PNG", compress_level=1)
+
+    largest = 0.0
+    for size, interpolation in combinations(width, height):
+        preprocess = Preprocess(size, 0.875, interpolation)
+        expected = eval_image(jpeg if orientation == 1 else upright, preprocess).numpy()
+        received = prepared(preprocess, "jpeg", tmp_path / "photo.jpg")
+        assert difference(received, expected) <= MOST, (size, interpolation)
+        largest = max(largest, float(np.abs(received - expected).max()))
+    record_property("largest_difference", largest)
+
+
+def test_a_turned_photograph_is_what_predict_sees_but_for_its_compression(photograph, prepared, tmp_path):
+    from PIL import Image
+
+    from mnext_tf.data.folder import read_photograph
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph(641, 427).save(tmp_path / "photo.jpg", quality=92, exif=exif)
+    preprocess = Preprocess(224, 0.875, "bicubic")
+
+    example = read_photograph(tmp_path / "photo.jpg", "", 0, "photo.jpg")
+    expected = eval_image(example.encoded, preprocess).numpy()
+    received = prepared(preprocess, "jpeg", tmp_path / "photo.jpg")
+    assert example.remark == "converted: rotated by EXIF"  # into a JPEG of quality 95, which loses a little
+    assert np.abs(received - expected).mean() < 2
