@@ -19,18 +19,21 @@ _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 _NAMED = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
 
 
-def read_photograph(path: Path, class_name: str, label: int, filename: str) -> tfrecord.Example:
+def read_photograph(
+    path: Path, class_name: str, label: int, filename: str, *, lossless: bool = False
+) -> tfrecord.Example:
     """Read one file, converting it where needed. Raises DataError with the reason when it is damaged.
 
     A failure of the disk, the network or the memory is no damage: it stays an OSError or MemoryError.
     Sound JPEG and PNG files are kept byte for byte, whatever their extension says. What TensorFlow
     cannot decode or would show turned is converted: EXIF-rotated JPEGs to JPEG of quality 95, CMYK,
-    16-bit PNG and other formats to PNG; `remark` of the Example says so.
+    16-bit PNG and other formats to PNG; `remark` of the Example says so. `lossless` makes it PNG always, for what is
+    looked at once and not kept.
     """
-    return _photograph(_read_file(path), class_name, label, filename)
+    return _photograph(_read_file(path), class_name, label, filename, lossless)
 
 
-def read_listed(listing: ImageListing, image: ListedImage) -> tfrecord.Example:
+def read_listed(listing: ImageListing, image: ListedImage, *, lossless: bool = False) -> tfrecord.Example:
     """`read_photograph` of a listed image, also of one inside an archive; the label is 0 where there is none.
 
     Raises OSError for whatever is wrong with an archive: it was sound when it was listed.
@@ -43,7 +46,7 @@ def read_listed(listing: ImageListing, image: ListedImage) -> tfrecord.Example:
             raise OSError(errno.ESTALE, "it is shorter than when it was listed", image.member.archive)
     else:
         data = _read_file(listing.root / image.name)
-    return _photograph(data, listing.class_name(image), image.label or 0, folder_text(image.name))
+    return _photograph(data, listing.class_name(image), image.label or 0, folder_text(image.name), lossless)
 
 
 def _read_file(path: Path) -> bytes:
@@ -63,7 +66,7 @@ def _read_file(path: Path) -> bytes:
         raise DataError(_reason(error)) from error
 
 
-def _photograph(data: bytes, class_name: str, label: int, filename: str) -> tfrecord.Example:
+def _photograph(data: bytes, class_name: str, label: int, filename: str, lossless: bool) -> tfrecord.Example:
     from PIL import Image
 
     try:
@@ -76,7 +79,7 @@ def _photograph(data: bytes, class_name: str, label: int, filename: str) -> tfre
             plain = (image.format == "PNG" and not deep) or (jpeg and image.mode in ("RGB", "L"))
             if not (plain and not rotated and _tensorflow_decodes(data)):
                 remark = _why_converted(image, jpeg=jpeg, rotated=rotated, deep=deep)
-                data = _reencode(image, as_jpeg=jpeg and rotated)
+                data = _reencode(image, as_jpeg=jpeg and rotated and not lossless)
             else:
                 suffix = os.path.splitext(filename)[1].lower()
                 kind = "JPEG" if jpeg else "PNG"

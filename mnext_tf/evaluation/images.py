@@ -132,7 +132,7 @@ def images_of_listing(listing) -> Images:
 
     def items():
         for image in listing.images:
-            read = lambda image=image: read_listed(listing, image).encoded
+            read = lambda image=image: read_listed(listing, image, lossless=True).encoded
             yield Item(folder_text(image.name), image.label or 0, read)
 
     return Images(listing.name, len(listing.images), listing.labelled, items, unreadable=list(listing.skipped))
@@ -165,7 +165,9 @@ def images_of_paths(paths: Sequence[Path]) -> Images:
 
     def items():
         for path in files:
-            yield Item(folder_text(path), 0, lambda path=path: read_photograph(path, "", 0, folder_text(path)).encoded)
+            name = folder_text(path)
+            read = lambda path=path, name=name: read_photograph(path, "", 0, name, lossless=True).encoded
+            yield Item(name, 0, read)
 
     return Images("images", len(files), False, items)
 

@@ -52,6 +52,21 @@ def test_sound_files_are_stored_byte_for_byte(photographs, tmp_path, encode):
     assert sorted(labels.numpy()) == [0, 1]
 
 
+def test_a_turned_jpeg_that_is_only_looked_at_loses_nothing(tmp_path):
+    from PIL import Image, ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 23, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", quality=80, exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "x.jpg")))
+    for lossless, largest in ((True, 0), (False, 255)):
+        encoded = read_photograph(tmp_path / "x.jpg", "cat", 0, "x.jpg", lossless=lossless).encoded
+        difference = np.abs(decode(encoded).numpy().astype(int) - upright).max()
+        assert difference <= largest
+        assert lossless or difference > 0
+
+
 def test_cmyk_jpeg_is_converted(tmp_path, encode):
     data = encode("JPEG", mode="CMYK", quality=95)
     example = read(tmp_path, data)
