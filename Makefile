@@ -26,8 +26,9 @@ format: install
 extras: install
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 mediapipe==1.2.2
 
-# And tools that are not Python packages: adb with its device daemon, what builds the Android app, ARM64 under qemu.
-environments: environment-adb environment-android environment-arm64
+# And tools that are not Python packages: adb with its device daemon, what builds the Android app, ARM64 under qemu,
+# a software Vulkan for the GPU accelerator.
+environments: environment-adb environment-android environment-arm64 environment-vulkan
 
 environment-%:
 	sh environments/$*.sh .environments/$*

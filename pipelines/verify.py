@@ -1,7 +1,12 @@
 """Compare everything a run has exported with its Keras network, from the files as they are now.
 
 python -m pipelines.verify --run=runs/... --max_accuracy_drop=0.5
+python -m pipelines.verify --arm64=.environments/arm64
 """
+
+from __future__ import annotations
+
+from pathlib import Path
 
 from absl import flags
 
@@ -13,16 +18,35 @@ flags.adopt_module_key_flags(_runs)
 MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
 MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
 MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Validation images, at most. Without it: as at the export.")
+ARM64 = flags.DEFINE_string(
+    "arm64",
+    None,
+    "Folder made by `sh environments/arm64.sh`: TFLite files are also computed by a phone's kernels, under emulation.",
+)
+ARM64_IMAGES = flags.DEFINE_integer(
+    "arm64_images", None, "Validation images for --arm64, at most. Without it: as many as take a minute or so."
+)
 
 
 def main() -> int | None:
     if MAX_IMAGES.value is not None and MAX_IMAGES.value < 1:
         raise ConfigError(f"--max_images must be at least 1; received {MAX_IMAGES.value}.")
+    if ARM64_IMAGES.value is not None and ARM64.value is None:
+        raise ConfigError("--arm64_images belongs to --arm64=FOLDER; `sh environments/arm64.sh` makes the folder.")
+    if ARM64_IMAGES.value is not None and ARM64_IMAGES.value < 1:
+        raise ConfigError(f"--arm64_images must be at least 1; received {ARM64_IMAGES.value}.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     run = _runs.select_run()
     from mnext_tf.export.verify_run import verify_run
 
-    verified = verify_run(run, tolerance, max_images=MAX_IMAGES.value, log=_cli.log)
+    verified = verify_run(
+        run,
+        tolerance,
+        max_images=MAX_IMAGES.value,
+        arm64=Path(ARM64.value) if ARM64.value is not None else None,
+        arm64_images=ARM64_IMAGES.value,
+        log=_cli.log,
+    )
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
     print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")
     for name, m in verified["networks"].items():
@@ -31,10 +55,29 @@ def main() -> int | None:
             f"{name:28}{accuracy:>10}{m['top1_agreement']:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
         )
+    _print_arm64(verified.get("arm64", {}))
     for name, text in verified["failures"].items():
         print(f"FAILED {name}: {text}")
     print(f"{'passed' if verified['passed'] else 'FAILED'}: {run.folder / 'verify.json'}")
     return 0 if verified["passed"] else 1
+
+
+def _print_arm64(files: dict) -> None:
+    if not files:
+        return
+    about = next(iter(files.values()))["about"]
+    print(f"by LiteRT {about['litert']}'s ARM64 kernels (under qemu), compared with this machine's results")
+    print(f"{'file':28}{'images':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}  allowed")
+    for name, m in files.items():
+        allowed = (
+            f"{m['allowed']:.0e} relative" if m["allowed"] else f"{m['allowed_steps']} steps, found {m['steps']:g}"
+        )
+        print(
+            f"{name:28}{m['images']:>10}{m['top1_agreement']:>12.2%}"
+            f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}  {allowed}"
+        )
+        if m["first_difference"]:
+            print(f"  it differs {m['first_difference']}")
 
 
 if __name__ == "__main__":

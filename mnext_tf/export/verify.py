@@ -14,8 +14,9 @@ from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.operators import layer_of, open_interpreter, operators
 from mnext_tf.export.tflite import dequantize_array, quantize_array
 
-# Largest difference of logits over largest logit. float16 weights carry 11 bits.
-FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 2e-2}
+# Largest difference of logits over largest logit. float16 weights carry 11 bits, which costs a MobileNetV2 with real
+# weights 2.3e-2 on its worst of 80 photographs; its decisions are checked as those of a quantized network are.
+FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 5e-2}
 
 NOISE_OF_SOUND_NETWORKS = 3e-5  # see `rounding_noise`; found 5e-6 after one epoch on digits
 
@@ -51,13 +52,12 @@ def failures(kind: str, measured: dict, reference: dict, tolerance: Tolerance, *
                 f"its logits differ by {measured['max_relative_difference']:.2e} of the largest logit, "
                 f"allowed {FLOAT_TOLERANCE[kind]:.0e}"
             )
-        return found
-    if not trained:
-        if measured["max_relative_difference"] > tolerance.max_untrained_difference:
-            found.append(
-                f"its logits differ by {measured['max_relative_difference']:.2f} of the largest logit, "
-                f"allowed {tolerance.max_untrained_difference} untrained"
-            )
+    elif not trained and measured["max_relative_difference"] > tolerance.max_untrained_difference:
+        found.append(
+            f"its logits differ by {measured['max_relative_difference']:.2f} of the largest logit, "
+            f"allowed {tolerance.max_untrained_difference} untrained"
+        )
+    if not trained or kind in ("saved_model", "frozen", "float32"):
         return found
     labelled = reference["accuracy"] is not None
     drop = 100 * (reference["accuracy"] - measured["accuracy"]) if labelled else 0.0

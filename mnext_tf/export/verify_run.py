@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from mnext_tf.errors import ConfigError, MnextError
+from mnext_tf.errors import ConfigError, ExportError, MnextError
 from mnext_tf.export.frozen import load_frozen
 from mnext_tf.export.kinds import Tolerance
 from mnext_tf.export.saved_model import load_saved_model
@@ -18,18 +20,32 @@ from mnext_tf.run_folder import Run, load_network
 
 
 def verify_run(
-    run: Run, tolerance: Tolerance, *, max_images: int | None = None, log: Callable[[str], None] | None = None
+    run: Run,
+    tolerance: Tolerance,
+    *,
+    max_images: int | None = None,
+    arm64: Path | None = None,
+    arm64_images: int | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> dict:
     """Run Keras, SavedModel, frozen graph and every TFLite file of `run` on the same validation images.
 
     Reads the files as they are now, and writes `verify.json` into the run's folder. A graph or file that
     fails is renamed to `<name>.failed`, so that nothing wrong keeps its final name.
 
-    Returns:
-      {images, passed, networks: {name: numbers of `compare`}, failures: {name: what is wrong}}.
+    With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed is also computed by ARM64
+    kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine.
 
-    Raises ConfigError where nothing has been exported yet.
+    Returns:
+      {images, passed, networks: {name: numbers of `compare`}, failures: {name: what is wrong}}, and with `arm64`
+      {arm64: {name: numbers of `compare_arm64`}}.
+
+    Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
+    if arm64 is not None:
+        from mnext_tf.export.arm64 import check_root
+
+        arm64 = check_root(arm64)
     exported, files = {}, {}  # name -> (kind, function that opens it); name -> file
     for name, path in exports_of(run):
         if name == "saved_model":
@@ -52,19 +68,58 @@ def verify_run(
     networks, failed = {"keras": compare(expected, expected, labels)}, {}
     for name, (kind, open_network) in exported.items():
         try:
-            logits = run_network(open_network(), images)
+            network = open_network()
+            outputs = run_network(network, images)
         except (OSError, ValueError, RuntimeError, MnextError, tf.errors.OpError) as e:
             failed[name] = f"it cannot be read ({str(e)[:300]}). Exporting again makes it again"
             continue
-        networks[name] = compare(logits, expected, labels)
+        networks[name] = compare(outputs, expected, labels, gives=getattr(network, "gives", "logits"))
         found = failures(kind, networks[name], networks["keras"], tolerance, trained=run.trained)
         if found:
             failed[name] = "; ".join(found)
             if name.startswith("tflite"):
                 failed[name] += f". By layers, {worst_layer(layer_differences(model, files[name], images[:8]))}"
             if name in files:
-                files[name].rename(files[name].with_name(files[name].name + ".failed"))
-                failed[name] += f". Renamed to {files[name].name}.failed"
-    verified = {"images": len(images), "passed": not failed, "networks": networks, "failures": failed}
+                failed[name] += _put_aside(files[name])
+    verified = {"images": len(images), "networks": networks, "failures": failed}
+    if arm64:
+        whole = {n: (exported[n][0], p) for n, p in files.items() if n.startswith("tflite") and n not in failed}
+        verified["arm64"], wrong = _on_arm64(run, model, whole, arm64, images, expected, arm64_images, log)
+        failed |= wrong
+    verified["passed"] = not failed
     write_json(run.folder / "verify.json", verified)
     return verified
+
+
+def _put_aside(path: Path) -> str:
+    path.rename(path.with_name(path.name + ".failed"))
+    return f". Renamed to {path.name}.failed"
+
+
+def _on_arm64(run: Run, model, files: dict, root: Path, images, expected, count: int | None, log) -> tuple[dict, dict]:
+    """({name: numbers}, {name: what is wrong}) of TFLite files, name -> (kind, path), by ARM64 kernels."""
+    from mnext_tf.export.arm64_verify import compare_arm64, default_images
+    from mnext_tf.models.summary import count_multiply_adds
+
+    counts = default_images([kind for kind, _ in files.values()], count_multiply_adds(model))
+    measured, wrong = {}, {}
+    for (name, (kind, path)), default in zip(files.items(), counts, strict=True):
+        few = np.unique(np.linspace(0, len(images) - 1, count or default).round().astype(int))
+        try:
+            measured[name], found = compare_arm64(
+                path,
+                kind,
+                root,
+                images[few],
+                expected[few],
+                trained=run.trained,
+                layers=[layer.name for layer in model.layers],
+                progress=log is not None,
+            )
+        except ExportError as e:
+            wrong[f"{name} on ARM64"] = str(e)
+            continue
+        if found:
+            text = f"{'; '.join(found)}. It differs {measured[name]['first_difference']}"
+            wrong[f"{name} on ARM64"] = text + _put_aside(path)
+    return measured, wrong

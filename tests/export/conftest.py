@@ -1,10 +1,12 @@
-"""A small network with random weights on the embedded digits, exported once for all tests here."""
+"""Networks with random weights on the embedded digits, each exported once for all tests here."""
 
 from pathlib import Path
 
 import pytest
 
 from mnext_tf.export import create_random_run
+
+FEW_STAGES = ((2, 96, 1, 2), (6, 192, 2, 2), (6, 288, 1, 2))  # expansion, channels, blocks, stride of the first
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +35,23 @@ def exported(make_run):
     run = make_run()
     tflite(run, "float32")
     tflite(run, "int8")
+    return run
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """mnext has 4 blocks in place of 20, of every kind: tracing its layers takes most of an export's time."""
+    monkeypatch.setattr("mnext_tf.models.mnext.STAGES", FEW_STAGES)
+
+
+@pytest.fixture(scope="session")
+def few_blocks_exported(make_run):
+    """As `exported`, of `few_blocks`."""
+    from mnext_tf.export.stages import tflite
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnext_tf.models.mnext.STAGES", FEW_STAGES)
+        run = make_run()
+        tflite(run, "float32")
+        tflite(run, "int8")
     return run

@@ -73,6 +73,10 @@ def measured(accuracy=0.98, agreement=1.0, relative=0.0, largest=0.0):
     [
         ("float32", measured(relative=9e-5), True, None),
         ("float32", measured(relative=2e-4), True, "differ by 2.00e-04"),
+        ("float16", measured(relative=0.04), True, None),
+        ("float16", measured(relative=0.06), False, "differ by 6.00e-02"),
+        ("float16", measured(0.96, relative=0.01), True, "2.00 points below"),
+        ("float16", measured(0.5, 0.1, 0.01), False, None),
         ("int8", measured(0.9701), True, None),
         ("int8", measured(0.9699), True, r"1.01 points below 98.00 %, allowed 1 \(--max_accuracy_drop\)"),
         ("int8", measured(agreement=0.89), True, r"agrees on 89.0 % .* 90 % is asked \(--min_agreement\)"),

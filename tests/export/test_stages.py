@@ -82,7 +82,7 @@ def test_mobilenet_v2_is_verified_too(make_run):
     assert result["nodes_delegated"] == result["nodes_total"]
 
 
-def test_identity_multiplier_costs_no_wide_operator(make_run):
+def test_identity_multiplier_costs_no_wide_operator(make_run, few_blocks):
     """The exported form neither masks, slices nor concatenates, and is still the same network."""
     run = make_run(identity_tensor_multiplier=0.5)
     result = stages.tflite(run, "float32").result
@@ -96,8 +96,8 @@ def test_identity_multiplier_costs_no_wide_operator(make_run):
 
 
 @pytest.fixture
-def copy_of_exported(exported, tmp_path):
-    shutil.copytree(exported.folder, tmp_path / "run")
+def copy_of_exported(few_blocks_exported, few_blocks, tmp_path):
+    shutil.copytree(few_blocks_exported.folder, tmp_path / "run")
     return open_run(tmp_path / "run")
 
 
@@ -111,14 +111,14 @@ def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypat
     def perturbed_at_first(run):
         model = load(run)
         if not calls:
-            kernel = model.get_layer("block05_expand").weights[0]
+            kernel = model.get_layer("block02_expand").weights[0]
             kernel.assign(kernel * 1.5)
         calls.append(run)
         return model
 
     monkeypatch.setattr(stages, "load_network", perturbed_at_first)
     with pytest.raises(
-        VerificationError, match=r"saved_model is not the network .*1e-04.*goes wrong at layer block05_expand"
+        VerificationError, match=r"saved_model is not the network .*1e-04.*goes wrong at layer block02_expand"
     ):
         stages.saved_model(run, force=True)
     assert not run.stage("saved_model").exists()
@@ -130,14 +130,14 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
 
     run = copy_of_exported
     model = stages.load_network(run)
-    kernel = model.get_layer("block05_expand").weights[0]
+    kernel = model.get_layer("block02_expand").weights[0]
     kernel.assign(kernel * 1.5)
     wrong = run.folder / "wrong"
     saved_model.write_saved_model(model, ["a"] * 10, wrong)
     frozen.write_frozen(wrong, wrong / "frozen.pb")
     convert = tflite.convert
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
-    with pytest.raises(VerificationError, match=r"differ by .* allowed 1e-04.*goes wrong at layer block05_expand"):
+    with pytest.raises(VerificationError, match=r"differ by .* allowed 1e-04.*goes wrong at layer block02_expand"):
         stages.tflite(run, "float32", force=True)
     assert not run.stage("tflite_float32").exists()
     assert not list(run.folder.glob(".*partial*"))
