@@ -11,8 +11,9 @@ demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
 	@echo "Look at runs/demo/report/report.md and the pictures beside it."
 
+# Files of tests side by side, so that what a file prepares is prepared once.
 test: install
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -132,19 +132,7 @@ done
 
 [ -z "$resume" ] || [ -z "$not_with_resume" ] ||
     refuse "--resume goes on with the session's own settings: leave out$not_with_resume."
-check_list --backends "$backends" cpu gpu nnapi
-for count in $(words "$threads"); do check_count "--threads $threads:" "$count" 1; done
-check_twice --threads "$threads"
-case $core_choice in big | all) ;; *) refuse "--cores takes big or all; received '$core_choice'." ;; esac
-case $memory in yes | no) ;; *) refuse "--memory takes yes or no; received '$memory'." ;; esac
-case $profile in yes | no) ;; *) refuse "--profile takes yes or no; received '$profile'." ;; esac
-check_count --rounds "$rounds" 1
-check_count --num_runs "$num_runs" 1
-check_count --warmup_runs "$warmup_runs" 0
-check_count --cooldown "$cooldown" 0
-check_count --thermal_wait "$thermal_wait" 0
-check_count --time_limit "$time_limit" 1
-case $min_secs in *[!0-9.]* | *.*.* | .) refuse "--min_secs takes seconds such as 1 or 0.5; received '$min_secs'." ;; esac
+check_settings
 for library in $(words "$libraries"); do [ -f "$library" ] || refuse "--libraries: there is no file $library."; done
 if [ -z "$resume" ] && [ -n "$out" ] && [ -e "$out" ] && { [ ! -d "$out" ] || [ -n "$(ls -A "$out")" ]; }; then
     refuse "--out $out exists and is not empty. Name a new folder; --resume=$out goes on with a session."
@@ -159,7 +147,7 @@ work=${TMPDIR:-/tmp}/mnext_tf_adb.$$
 # leave: whatever ends the program ends here.
 leave() {
     exit_status=$?
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     trap - EXIT
     [ -z "$child" ] || kill -9 "$child" 2>/dev/null
     end_watchdog
@@ -182,6 +170,7 @@ trap leave EXIT
 trap 'reason="interrupted (Ctrl-C)"; exit 130' INT
 trap 'reason="interrupted (terminal closed)"; exit 129' HUP
 trap 'reason="interrupted (terminated)"; exit 143' TERM
+trap 'reason="interrupted (nobody reads what it prints)"; exit 141' PIPE # as of `run_adb.sh | head`
 
 if [ -n "$resume" ]; then
     open_session
@@ -216,6 +205,7 @@ if [ -n "$resume" ]; then
     tidy_phone
 fi
 if [ -s "$work/pending" ]; then
+    finished_utc=
     [ -z "$libraries" ] || library_path="env LD_LIBRARY_PATH=$folder "
     push_all
     know_tool
@@ -226,7 +216,7 @@ if [ -s "$work/pending" ]; then
     measure_all
 fi
 still_to_do
-finished_utc=$(now)
+[ -n "$finished_utc" ] || finished_utc=$(now)
 missing=$(wc -l <"$work/pending" | tr -d ' ')
 if [ "$missing" -eq 0 ]; then
     status=complete reason=

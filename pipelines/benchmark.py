@@ -1,4 +1,4 @@
-"""Time networks side by side on this host through LiteRT and XNNPACK; write benchmark.csv and .json.
+"""Time networks side by side on this host through LiteRT, on CPU (XNNPACK) or GPU; write benchmark.csv and .json.
 
 Exports what is missing. Untrained networks are as fast as trained ones, so no training is needed.
 """
@@ -11,7 +11,7 @@ from absl import flags
 
 from mnext_tf.benchmark.results import format_table, read_results
 from mnext_tf.benchmark.rivals import RIVALS
-from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.benchmark.suite import DELEGATES, Settings, run_benchmark
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import QUANTIZE
 from mnext_tf.models import list_models
@@ -31,7 +31,13 @@ _IDENTITY = flags.DEFINE_float(
 )
 _INPUT_SIZE = flags.DEFINE_list("input_size", list(_D.input_sizes), "Sides of the input in pixels, such as 192,224.")
 _QUANTIZE = flags.DEFINE_list("quantize", list(_D.quantize), f"Precisions, of {', '.join(QUANTIZE)}.")
-_THREADS = flags.DEFINE_list("threads", list(_D.threads), "Numbers of threads, such as 1,2.")
+_DELEGATE = flags.DEFINE_list(
+    "delegate",
+    list(_D.delegates),
+    f"What computes, of {', '.join(DELEGATES)}, such as cpu,gpu. The GPU is LiteRT's accelerator, in half precision "
+    "where the adapter has it.",
+)
+_THREADS = flags.DEFINE_list("threads", list(_D.threads), "Numbers of threads on the CPU, such as 1,2.")
 _ROUNDS = flags.DEFINE_integer("rounds", _D.rounds, "Rounds; in each, every network has a turn.")
 _RUNS_PER_ROUND = flags.DEFINE_integer("runs_per_round", _D.runs_per_round, "Measured inferences in a turn.")
 _OUT = flags.DEFINE_string("out", "runs/benchmark", "Folder for the results and for what is exported.")
@@ -52,6 +58,7 @@ def main() -> None:
         identity_tensor_multiplier=_IDENTITY.value,
         input_sizes=_cli.whole_numbers("input_size", _INPUT_SIZE.value),
         quantize=tuple(_QUANTIZE.value),
+        delegates=tuple(_DELEGATE.value),
         threads=_cli.whole_numbers("threads", _THREADS.value),
         rounds=_ROUNDS.value,
         runs_per_round=_RUNS_PER_ROUND.value,

@@ -52,6 +52,8 @@ def main() -> None:
     run = _runs.select_run()
     from mnext_tf.export import app, stages
 
+    if ANDROID.value:
+        app.require_project(Path(ASSETS.value))  # before the minutes that exporting takes
     options = {"calibration_count": CALIBRATION.value, "tolerance": tolerance}
     options |= {"author": AUTHOR.value, "license": LICENSE.value, "force": _runs.FORCE.value, "log": _cli.log}
     if for_apps:

@@ -1,4 +1,4 @@
-"""Write a page with pictures on runs and benchmarks: accuracy, latency, size, and how to get each again."""
+"""Write a page with pictures on runs, benchmarks and phones: accuracy, latency, size, and how to get each again."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ from pathlib import Path
 
 from absl import flags
 
+from mnext_tf.benchmark.device import find_sessions
 from mnext_tf.errors import DataError
 from mnext_tf.run_folder import list_runs, open_run
 from pipelines import _cli
 
+SESSIONS = "benchmarks/results"
 _RUN = flags.DEFINE_list("run", [], "Run folders; without it every run under --runs_root.")
 _RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder that is searched for runs and benchmarks.")
 _BENCHMARK = flags.DEFINE_list(
     "benchmark", [], "Benchmark folders; without it every folder under --runs_root with a benchmark.csv."
+)
+_DEVICE = flags.DEFINE_list(
+    "device", [], f"Folders that benchmarks/run_adb.sh wrote; without it every one in {SESSIONS}."
 )
 _OUT = flags.DEFINE_string("out", "runs/report", "Folder for report.md and its pictures.")
 
 
 def main() -> None:
     root = Path(_RUNS_ROOT.value)
-    if not root.is_dir() and not (_RUN.value and _BENCHMARK.value):
+    sessions = [Path(folder) for folder in _DEVICE.value] or find_sessions(Path(SESSIONS))
+    if not root.is_dir() and not sessions and not (_RUN.value and _BENCHMARK.value):
         raise DataError(
             f"{root} does not exist. `python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a "
-            "benchmark; --runs_root names another folder to search."
+            "benchmark, benchmarks/run_adb.sh one on a phone; --runs_root names another folder to search."
         )
     runs = [open_run(Path(folder)) for folder in _RUN.value] or list_runs(root)
     benchmarks = [Path(folder) for folder in _BENCHMARK.value]
@@ -31,7 +37,7 @@ def main() -> None:
 
     from mnext_tf.benchmark.report import write_report  # imports matplotlib
 
-    page = write_report(Path(_OUT.value), runs, benchmarks)
+    page = write_report(Path(_OUT.value), runs, benchmarks, sessions)
     print(page.read_text(encoding="utf-8").split("\n\n")[1])  # the summary
     print(f"\n{page}")
 

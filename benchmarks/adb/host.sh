@@ -113,5 +113,23 @@ check_count() {
     [ "$2" -ge "$3" ] || refuse "$1 takes a whole number of at least $3; received '$2'."
 }
 
+# check_settings: what the flags or a session's folder say makes sense.
+check_settings() {
+    check_list --backends "$backends" cpu gpu nnapi
+    [ -n "$threads" ] || refuse "--threads needs a list, such as 1,4."
+    for count in $(words "$threads"); do check_count "--threads $threads:" "$count" 1; done
+    check_twice --threads "$threads"
+    case $core_choice in big | all) ;; *) refuse "--cores takes big or all; received '$core_choice'." ;; esac
+    case $memory in yes | no) ;; *) refuse "--memory takes yes or no; received '$memory'." ;; esac
+    case $profile in yes | no) ;; *) refuse "--profile takes yes or no; received '$profile'." ;; esac
+    check_count --rounds "$rounds" 1
+    check_count --num_runs "$num_runs" 1
+    check_count --warmup_runs "$warmup_runs" 0
+    check_count --cooldown "$cooldown" 0
+    check_count --thermal_wait "$thermal_wait" 0
+    check_count --time_limit "$time_limit" 1
+    case $min_secs in '' | *[!0-9.]* | *.*.* | .) refuse "--min_secs takes seconds such as 1 or 0.5; received '$min_secs'." ;; esac
+}
+
 # one_line FILE: the last three lines that say something, for a message.
 one_line() { tr -d '\r' <"$1" | sed '/^[[:space:]]*$/d' | tail -n 3 | tr '\n' ' ' | sed 's/ *$//'; }

@@ -5,6 +5,7 @@
 # 255: the connection broke. The status comes as text, because adb and Android before 7 do not pass it on.
 answer_file=answer
 on_phone() {
+    phone_code=''
     bounded "$1" "$work/$answer_file" "$adb" -s "$serial" shell "exec 2>&1; ( $2
 ); code=\$?; echo; echo MNEXT_RC=\$code"
     [ $? -ne 124 ] || {
@@ -197,7 +198,8 @@ set_fixed_performance() {
     *[Uu]nknown\ command* | *"can't find"* | *"not found"*) fixed_mode=unavailable ;;
     *[Ff]ailed* | *[Ee]xception* | *[Ee]rror*) fixed_mode=refused ;;
     esac
-    [ "$fixed_mode" = set ] || left_on_phone=${left_on_phone% fixed_performance_mode}
+    # Without an answer it may have been switched on all the same.
+    [ "$fixed_mode" = set ] || [ -z "$phone_code" ] || left_on_phone=${left_on_phone% fixed_performance_mode}
 }
 
 unset_fixed_performance='cmd power set-fixed-performance-mode-enabled false'

@@ -30,8 +30,10 @@ read_models() {
         case $model in '' | -* | *[!A-Za-z0-9._+\ -]*) fail "--models: rename $path; its name may hold letters, digits, \
 spaces and . _ + -" ;; esac
         [ "$(bytes_at "$path" 4 4)" = 54464c33 ] || fail "--models: $path is no TFLite file."
-        ! cut -f 1 "$work/models" | grep -q -x -F -e "$model" || fail "--models: two files are named $model.tflite; \
-the report could not tell them apart. Rename one."
+        # On the phone a space in a name is a _.
+        ! cut -f 1 "$work/models" | tr ' ' '_' | grep -q -x -F -e "$(printf '%s' "$model" | tr ' ' '_')" ||
+            fail "--models: two files are named $model.tflite, or differ in spaces alone; they could not be told apart. \
+Rename one."
         printf '%s\t%s\t%s\t%s\n' "$model" "$(absolute "$path")" "$(bytes_of "$path")" "$(host_hash "$path")" >>"$work/models"
     done <"$work/named"
     models=$(cut -f 2 "$work/models" | tr '\n' ',' | sed 's/,$//')
@@ -123,19 +125,27 @@ open_session() {
         [ -n "$out" ] || refuse "--resume: no unfinished session in $here/results. --resume=DIR names one elsewhere."
     fi
     [ -f "$out/session.txt" ] || refuse "--resume: $out is no session's folder (it has no session.txt)."
+    for file in device.txt models.csv runs.csv; do
+        [ -s "$out/$file" ] || fail "$out/$file is missing or empty, so this session cannot go on. Start another."
+    done
     out=$(absolute "$out")
     lock_session
     say "Going on with $out"
-    for key in started_utc command backends threads rounds memory profile libraries num_runs warmup_runs min_secs \
+    for key in started_utc finished_utc command tool_kind backends threads rounds memory profile libraries num_runs warmup_runs min_secs \
         require_full_delegation models; do
         eval "$key=\$(saved $key)"
     done
     core_choice=$(saved cores) cooldown=$(saved cooldown_s) folder=$(saved device_folder) threads_given=yes
+    fixed_mode=$(saved fixed_performance_mode)
     [ -n "$benchmark_model" ] || benchmark_model=$(saved tool_path)
     [ -n "$time_limit_given" ] || time_limit=$(saved time_limit_s)
     [ -n "$thermal_wait_given" ] || thermal_wait=$(saved thermal_wait_s)
     [ -n "$serial" ] || serial=$(sed -n 's/^serial=//p' "$out/device.txt")
-    case $folder in /data/local/tmp/mnext_tf_*) ;; *) fail "$out/session.txt is damaged: its device_folder is '$folder'." ;; esac
+    # It goes into rm -rf on the phone.
+    case ${folder#/data/local/tmp/mnext_tf_} in
+    "$folder" | '' | *[!A-Za-z0-9_]*) fail "$out/session.txt is damaged: its device_folder is '$folder'." ;;
+    esac
+    (check_settings) || fail "$out/session.txt is damaged. Put the setting named above right in it, or start another session."
     # What a power cut left of a last line is no run.
     if [ -n "$(tail -c 1 "$out/runs.csv")" ]; then
         sed '$d' "$out/runs.csv" >"$out/runs.csv.new" && mv "$out/runs.csv.new" "$out/runs.csv"

@@ -6,25 +6,24 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnext_tf.benchmark.names import Network, network_of
 from mnext_tf.errors import DataError
+from mnext_tf.export.kinds import network_title
 from mnext_tf.files import read_json
 from mnext_tf.run_folder import Run, is_current
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-_NAMES = {
-    "mnext": "MobileNeXt",
-    "mnext_s": "MobileNeXt S",
-    "mnext_l": "MobileNeXt L",
-    "mobilenet_v1": "MobileNetV1",
-    "mobilenet_v2": "MobileNetV2",
-    "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
-    "keras_mobilenet_v2": "Keras MobileNetV2",
-}
 
 
-def title(model: str, width: float) -> str:
-    """A network's name as papers write it, and its width multiplier."""
-    return f"{_NAMES.get(model, model)} {float(width)}"
+def network_in(row: dict) -> Network:
+    """Of a benchmark's row. Its columns do not hold the shortcuts' share; the name of its file does."""
+    named = network_of(Path(row["file"]).stem)
+    share = named.share if named and named.model == row["model"] else 1.0
+    return Network(row["model"], row["width"], share, row["input_size"], row["quantize"], "")
+
+
+def row_title(row: dict) -> str:
+    return network_in(row).title
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class RunFacts:
     @property
     def title(self) -> str:
         model = self.run.config["model"]
-        return title(model["name"], model["width"])
+        return network_title(model["name"], model["width"], model.get("identity_tensor_multiplier", 1.0))
 
     @property
     def measures_accuracy(self) -> bool:

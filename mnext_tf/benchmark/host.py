@@ -34,11 +34,12 @@ class Case:
     quantize: str
     threads: int
     file: Path
+    delegate: str = "cpu"  # or "gpu"
 
     @property
     def group(self) -> tuple:
         """Cases of one group are compared with each other."""
-        return self.input_size, self.quantize, self.threads
+        return self.input_size, self.quantize, self.delegate, self.threads
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Ratio:
 @dataclass(frozen=True)
 class CaseResult:
     case: Case
-    init_ms: float  # construction and allocation, median of `INIT_REPEATS` fresh interpreters
+    # Construction and allocation, median of `INIT_REPEATS` fresh interpreters; on a GPU a driver may put off
+    # compiling its shaders to the first inference, which is not measured.
+    init_ms: float
     run_ms: tuple[tuple[float, ...], ...]  # every measured inference, by round
     ratio: Ratio
     peak_memory_mb: float | None
@@ -94,9 +97,10 @@ def benchmark(
       runs_per_round: measured inferences of a case in each round.
       warmup: unmeasured inferences before them; they fill the caches after the previous case.
       seed: of the random pixels.
-      make_runner: (file, threads) -> object with `fill(seed)` and `invoke()`; LiteRT by default.
+      make_runner: case -> object with `fill(seed)` and `invoke()`; LiteRT by default. On the CPU an inference
+        begins and ends with the pixels and logits in the interpreter's tensors, on the GPU in the host's memory.
       clock: seconds.
-      memory: (file, threads) -> (peak memory in units of 1e6 bytes or None, reason).
+      memory: (file, threads) -> (peak memory in units of 1e6 bytes or None, reason); of cases on the CPU.
 
     Raises:
       ConfigError: no case, or two that cannot be told apart. ExportError: a file cannot be run.
@@ -104,7 +108,7 @@ def benchmark(
     from tqdm import tqdm
 
     if make_runner is None:
-        from mnext_tf.benchmark.interpreter import LiteRTRunner as make_runner
+        from mnext_tf.benchmark.interpreter import make_runner
     _check(cases)
     runners, init_ms = [], []
     for case in cases:
@@ -112,7 +116,7 @@ def benchmark(
         for _ in range(INIT_REPEATS):
             runner = None  # its end must not fall into the next one's beginning
             start = clock()
-            runner = make_runner(case.file, case.threads)
+            runner = make_runner(case)
             times.append((clock() - start) * 1e3)
         runner.fill(seed)
         runners.append(runner)
@@ -125,7 +129,10 @@ def benchmark(
             run_ms[index].append(_time_turn(runners[index], warmup, runs_per_round, clock))
             bar.update()
 
-    peaks = [memory(case.file, case.threads) for case in tqdm(cases, "memory", disable=None if progress else True)]
+    peaks = [
+        memory(case.file, case.threads) if case.delegate == "cpu" else (None, "a GPU's memory is not the process's")
+        for case in tqdm(cases, "memory", disable=None if progress else True)
+    ]
     firsts = {}
     for index, case in enumerate(cases):
         firsts.setdefault(case.group, index)
@@ -182,7 +189,8 @@ def _check(cases: Sequence[Case]) -> None:
         key = (case.model, case.width, case.group)
         if key in seen:
             raise ConfigError(
-                f"{case.model} (width {case.width:g}, {case.input_size} px, {case.quantize}, {case.threads} threads) "
+                f"{case.model} (width {case.width:g}, {case.input_size} px, {case.quantize}, {case.delegate}, "
+                f"{case.threads} threads) "
                 "is there twice; the rows could not be told apart. Time the second in a benchmark of its own."
             )
         seen.add(key)

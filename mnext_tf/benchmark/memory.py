@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,29 +21,46 @@ def peak_memory_mb(file: Path, threads: int) -> tuple[float | None, str | None]:
     """Growth of the resident memory of a fresh process from before the interpreter is built to its
     peak over three inferences, in units of 1e6 bytes; or None and the reason. It counts the
     pages of the `.tflite` file and of the runtime's own library that were touched."""
-    root = Path(__file__).resolve().parents[2]
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "mnext_tf.benchmark.memory", str(file), "--threads", str(threads)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIME_LIMIT_S, env={**os.environ, "PYTHONPATH": path}
-        )
+        done = run_module("mnext_tf.benchmark.memory", str(file), "--threads", str(threads), timeout=TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
         return None, f"no answer within {TIME_LIMIT_S} s"
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return None, f"the measuring process left with {done.returncode}: {last}"
+        return None, f"the measuring process {how_it_ended(done)}"
     answer = json.loads(done.stdout.splitlines()[-1])
     return answer["peak_memory_mb"], answer["reason"]
 
 
+def run_module(
+    module: str, *arguments: str, timeout: float | None = None, capture: bool = True
+) -> subprocess.CompletedProcess:
+    """`python -m MODULE`, one of this package's, its output captured as text. Raises subprocess.TimeoutExpired."""
+    path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=capture,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def how_it_ended(done: subprocess.CompletedProcess) -> str:
+    """The signal that ended it, or its exit status and the last line of what it said, for a sentence."""
+    if done.returncode < 0:
+        return f"was ended by {signal.Signals(-done.returncode).name}"
+    last = ((done.stderr or "").strip().splitlines() or ["no message"])[-1]
+    return f"left with {done.returncode}: {last}"
+
+
 def measure_here(file: Path, threads: int) -> dict:
     """{"peak_memory_mb", "reason"} of this process, which should have done nothing else before."""
-    from mnext_tf.benchmark.interpreter import LiteRTRunner
+    from mnext_tf.benchmark.interpreter import CpuRunner
 
     reset = _reset_peak()
     before, peak_before = _resident_and_peak()
-    runner = LiteRTRunner(file, threads)
+    runner = CpuRunner(file, threads)
     runner.fill(seed=0)
     for _ in range(INVOCATIONS):
         runner.invoke()

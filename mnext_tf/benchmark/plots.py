@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mnext_tf.benchmark.gather import RunFacts, title
+from mnext_tf.benchmark.gather import RunFacts, row_title
+from mnext_tf.benchmark.markdown import threads
 from mnext_tf.benchmark.results import Results
 from mnext_tf.files import write_beside
 
@@ -61,22 +62,22 @@ def overview(path: Path, panels: Sequence[Panel]) -> None:
         axis.set_title(panel.heading, fontsize=12, fontweight="bold", loc="left", pad=20)
         axis.text(0, 1.0, panel.subtitle, transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
         axis.set_xlim(0, largest * 1.25)
-        _plain(axis)
+        plain(axis)
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_visible(False)
         axis.spines["bottom"].set_visible(False)
     axes[0].set_yticks(positions, [f"{network}  {kind}" for network, kind in rows], fontsize=10)
     axes[0].invert_yaxis()
-    _save(figure, path)
+    save(figure, path)
 
 
 def latency(path: Path, results: Results) -> None:
     """Bars grouped by type and threads, a row of them for each input size; error bars are the
     quartiles of the rounds' medians."""
     rows = results.rows
-    networks = list(dict.fromkeys(title(r["model"], r["width"]) for r in rows))
-    groups = list(dict.fromkeys((r["quantize"], r["threads"]) for r in rows))
+    networks = list(dict.fromkeys(row_title(r) for r in rows))
+    groups = list(dict.fromkeys((r["quantize"], _runner(r)) for r in rows))
     sizes = list(dict.fromkeys(r["input_size"] for r in rows))
     breadth = max(7.0, 1.6 + 0.75 * len(networks) * len(groups))
     figure = Figure(figsize=(breadth, 0.9 + 3.5 * len(sizes)), layout="constrained")
@@ -85,25 +86,29 @@ def latency(path: Path, results: Results) -> None:
         axis.set_title(f"{short(rows[0]['host_cpu'])}, {size} × {size} pixels", fontsize=11, loc="left", color="0.3")
     handles = [_patch(color_of(network, networks), network) for network in networks]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(networks)), frameon=False, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: Sequence[tuple]) -> None:
     width = 0.8 / len(networks)
     tallest = max(max(r["median_ms"], round_quartiles(r)[1]) for r in rows)
     for row in rows:
-        index = networks.index(title(row["model"], row["width"]))
-        x = groups.index((row["quantize"], row["threads"])) + (index - (len(networks) - 1) / 2) * width
+        index = networks.index(row_title(row))
+        x = groups.index((row["quantize"], _runner(row))) + (index - (len(networks) - 1) / 2) * width
         median = row["median_ms"]
         p25, p75 = round_quartiles(row)
         axis.bar(x, median, width * 0.94, color=color_of(networks[index], networks))
         axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
         note = f"{median:.3g}" if row["ratio"] == 1 else f"{median:.3g}\n×{row['ratio']:.2f}"
         axis.text(x, max(median, p75) + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
-    axis.set_xticks(range(len(groups)), [f"{q}\n{t} thread{'s' if t > 1 else ''}" for q, t in groups])
+    axis.set_xticks(range(len(groups)), [f"{quantize}\n{runner}" for quantize, runner in groups])
     axis.set_ylabel("ms per image")
     axis.set_ylim(0, tallest * 1.18)
-    _plain(axis)
+    plain(axis)
+
+
+def _runner(row: dict) -> str:
+    return {"gpu": "GPU", "software_gpu": "software GPU"}.get(row["delegate"], threads(row["threads"]))
 
 
 def training(path: Path, runs: Sequence[RunFacts]) -> None:
@@ -123,12 +128,12 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(axis="y", color="0.9")
-        _plain(axis)
+        plain(axis)
     axes[0].set_ylim(bottom=0)
     handles = [_line(color_of(name, names), "-", name) for name in names]
     handles += [_line("0.3", "-", "validation"), _line("0.3", ":", "training, augmented images")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
-    _save(figure, path)
+    save(figure, path)
 
 
 def short(cpu: str) -> str:
@@ -154,11 +159,11 @@ def _line(color: str, style: str, label: str):
     return Line2D([], [], color=color, linestyle=style, linewidth=2, label=label)
 
 
-def _plain(axis) -> None:
+def plain(axis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with write_beside(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, facecolor="white")

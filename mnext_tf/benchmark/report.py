@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnext_tf import run_folder
-from mnext_tf.benchmark import plots, tables
-from mnext_tf.benchmark.gather import RunFacts, read_run, title
+from mnext_tf.benchmark import device_report, device_tables, plots, tables
+from mnext_tf.benchmark.device import Device, read_device
+from mnext_tf.benchmark.device_rows import DeviceRow
+from mnext_tf.benchmark.gather import RunFacts, read_run, row_title
 from mnext_tf.benchmark.results import Results, read_results
 from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
@@ -16,12 +18,13 @@ from mnext_tf.run_folder import Run
 OVERVIEW_TYPES = ("float32", "int8")
 
 
-def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path]) -> Path:
+def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], sessions: Sequence[Path] = ()) -> Path:
     """Write `out`/report.md and the pictures that it shows; other files in `out` stay.
 
     Args:
       runs: run folders; what a run has not got (training, exports) is left out.
       benchmarks: folders that `run_benchmark` wrote.
+      sessions: folders that benchmarks/run_adb.sh wrote; device.csv and device.json then appear in `out`, too.
 
     Returns:
       The page.
@@ -32,34 +35,43 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path]) -> 
     out = Path(out)
     facts = [read_run(run) for run in runs]
     timed = sorted((read_results(folder) for folder in benchmarks), key=lambda results: results.date)
-    if not timed and not any(f.exports or f.history for f in facts):
+    devices = [read_device(folder) for folder in sessions]
+    rows = device_report.rows_of(devices)
+    if not timed and not devices and not any(f.exports or f.history for f in facts):
         raise DataError(
             "There is nothing to report on: no trained or exported run and no benchmark was given. "
-            "`python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a benchmark."
+            "`python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a benchmark on this host, "
+            "benchmarks/run_adb.sh one on a phone."
         )
     facts = [f for f in facts if f.exports or f.history]
     headline = headline_rows(timed)
     sections = [
         "# Report",
-        summary(facts, headline),
+        summary(facts, headline, rows if devices else None),
         _overview(out, facts, headline),
-        _latency(out, timed),
+        _latency(out, timed, rows, devices),
+        device_report.accuracy_latency(out, rows, timed),
         _accuracy(facts),
         _sizes(facts, timed),
         _training(out, facts),
         tables.reproduce(facts, timed),
+        *(device_tables.reproduce(device, [row for row in rows if row.device is device]) for device in devices),
         _foot(),
     ]
+    if devices:
+        device_report.write_data(out, rows, devices, facts)
     page = out / "report.md"
     write_text(page, "\n\n".join(section for section in sections if section) + "\n")
     return page
 
 
 def headline_rows(timed: Sequence[Results]) -> list[dict]:
-    """Rows of the newest benchmark with its largest input and its fewest threads."""
+    """The CPU's rows of the newest benchmark, with its largest input and its fewest threads."""
     if not timed:
         return []
-    rows = timed[-1].rows
+    rows = [r for r in timed[-1].rows if r["delegate"] == "xnnpack"]
+    if not rows:
+        return []
     size, threads = max(r["input_size"] for r in rows), min(r["threads"] for r in rows)
     return [r for r in rows if (r["input_size"], r["threads"]) == (size, threads)]
 
@@ -69,9 +81,11 @@ def latest_trained(facts: Sequence[RunFacts]) -> dict[str, RunFacts]:
     return {f.title: f for f in facts if f.measures_accuracy}
 
 
-def summary(facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:
-    """Three lines in words: accuracy, speed, and whether the files are what they should be."""
-    return "\n".join(f"- {line}" for line in (_accuracy_line(facts), _speed_line(headline), _files_line(facts)))
+def summary(facts: Sequence[RunFacts], headline: Sequence[dict], rows: Sequence[DeviceRow] | None = None) -> str:
+    """Lines in words: accuracy, speed, whether the files are what they should be; and the phone, where there is one."""
+    lines = [_accuracy_line(facts), _speed_line(headline), _files_line(facts)]
+    lines += [] if rows is None else [device_report.summary_line(rows)]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _accuracy_line(facts: Sequence[RunFacts]) -> str:
@@ -93,9 +107,9 @@ def _speed_line(headline: Sequence[dict]) -> str:
     parts = []
     for kind in dict.fromkeys(r["quantize"] for r in headline):
         rows = [r for r in headline if r["quantize"] == kind]
-        words = [f"{title(rows[0]['model'], rows[0]['width'])} {rows[0]['median_ms']:.3g} ms"]
+        words = [f"{row_title(rows[0])} {rows[0]['median_ms']:.3g} ms"]
         words += [
-            f"{title(r['model'], r['width'])} {r['median_ms']:.3g} ms ({r['ratio']:.2f} of the first one's time, "
+            f"{row_title(r)} {r['median_ms']:.3g} ms ({r['ratio']:.2f} of the first one's time, "
             f"quartiles {r['ratio_p25']:.2f} to {r['ratio_p75']:.2f})"
             for r in rows[1:]
         ]
@@ -122,7 +136,7 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
 
 def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:
     trained = latest_trained(facts)
-    timed = {(title(r["model"], r["width"]), r["quantize"]): r for r in headline if r["quantize"] in OVERVIEW_TYPES}
+    timed = {(row_title(r), r["quantize"]): r for r in headline if r["quantize"] in OVERVIEW_TYPES}
     exported = {(name, kind): run.export(kind) for name, run in trained.items() for kind in OVERVIEW_TYPES}
     checked = {key: export for key, export in exported.items() if export and export.checks}
     panels = []
@@ -147,8 +161,10 @@ def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) ->
     return "![Accuracy, time and size at a glance](overview.png)"
 
 
-def _latency(out: Path, timed: Sequence[Results]) -> str:
+def _latency(out: Path, timed: Sequence[Results], rows: Sequence[DeviceRow], devices: Sequence[Device]) -> str:
     parts = ["## Latency"]
+    if devices:
+        parts.append(device_report.latency(out, rows, devices))
     for index, results in enumerate(timed):
         picture = "latency.png" if index == 0 else f"latency_{index + 1}.png"
         plots.latency(out / picture, results)
@@ -157,9 +173,10 @@ def _latency(out: Path, timed: Sequence[Results]) -> str:
             tables.measured_latency(results),
             f"![Time per image]({picture})",
         ]
-    if not timed:
+    if not timed and not devices:
         parts.append("Nothing was timed yet: `python -m pipelines.benchmark` does that.")
-    parts.append(tables.published_latency())
+    if not devices:  # else these rows stand in the phone's table
+        parts.append(tables.published_latency())
     return "\n\n".join(parts)
 
 

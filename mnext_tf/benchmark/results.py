@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf import run_folder
+from mnext_tf.benchmark.gpu import Adapter
 from mnext_tf.benchmark.host import CaseResult
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json, sha256, write_csv, write_json
@@ -21,6 +22,7 @@ COLUMNS = (
     "input_size",
     "quantize",
     "delegate",
+    "adapter",
     "threads",
     "runs",
     "rounds",
@@ -46,13 +48,15 @@ COLUMNS = (
     "mnext_tf_version",
     "date",
 )
-JSON_ONLY = ("round_medians_ms", "peak_memory_reason")
+JSON_ONLY = ("round_medians_ms", "peak_memory_reason", "gpu_difference")
 
 
 @dataclass(frozen=True)
 class Results:
     """Of one benchmark folder. `rows` hold `COLUMNS` and `JSON_ONLY`; times in ms, sizes in 1e6 bytes,
-    `file` relative to `folder`, `not_delegated` a list of operator names."""
+    `file` relative to `folder`, `not_delegated` a list of operator names. `delegate` is xnnpack, gpu, or
+    software_gpu where the `adapter` (None with xnnpack) computes on the CPU; `gpu_difference` is what
+    `gpu.check_on_gpu` found."""
 
     folder: Path
     command: str  # that makes these results again
@@ -87,16 +91,45 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def make_rows(results: Sequence[CaseResult], delegations: dict[Path, object], host: dict, folder: Path) -> list[dict]:
-    """Rows for `write_results`. `delegations` has an `export.operators.Delegation` for each file."""
+def make_rows(
+    results: Sequence[CaseResult],
+    delegations: dict[Path, object],
+    host: dict,
+    folder: Path,
+    *,
+    adapter: Adapter | None = None,
+    gpu_differences: dict[Path, float] | None = None,
+) -> list[dict]:
+    """Rows for `write_results`. `delegations` has an `export.operators.Delegation` for each file; `adapter`
+    and `gpu_differences` are those of the cases on the GPU, which takes a file as a whole or not at all."""
     versions, date = run_folder.versions(), run_folder.now()
+
+    def on(r: CaseResult) -> dict:
+        nodes = delegations[r.case.file]
+        if r.case.delegate == "cpu":
+            return {
+                "delegate": "xnnpack",
+                "adapter": None,
+                "gpu_difference": None,
+                "nodes_delegated": nodes.nodes_delegated,
+                "nodes_total": nodes.nodes_total,
+                "not_delegated": list(nodes.left),
+            }
+        return {
+            "delegate": "software_gpu" if adapter.software else "gpu",
+            "adapter": str(adapter),
+            "gpu_difference": gpu_differences[r.case.file],
+            "nodes_delegated": nodes.nodes_total,
+            "nodes_total": nodes.nodes_total,
+            "not_delegated": [],
+        }
+
     return [
         {
             "model": r.case.model,
             "width": r.case.width,
             "input_size": r.case.input_size,
             "quantize": r.case.quantize,
-            "delegate": "xnnpack",
             "threads": r.case.threads,
             "runs": sum(map(len, r.run_ms)),
             "rounds": len(r.run_ms),
@@ -109,9 +142,6 @@ def make_rows(results: Sequence[CaseResult], delegations: dict[Path, object], ho
             "file": Path(os.path.relpath(r.case.file, folder)).as_posix(),
             "file_mb": r.case.file.stat().st_size / 1e6,
             "sha256": sha256(r.case.file),
-            "nodes_delegated": delegations[r.case.file].nodes_delegated,
-            "nodes_total": delegations[r.case.file].nodes_total,
-            "not_delegated": list(delegations[r.case.file].left),
             "host_cpu": f"{host['cpu']}, {host['cores']} cores",
             "litert_version": versions.get("ai-edge-litert"),
             "tensorflow_version": versions.get("tensorflow"),
@@ -119,6 +149,7 @@ def make_rows(results: Sequence[CaseResult], delegations: dict[Path, object], ho
             "date": date,
             "round_medians_ms": r.round_medians_ms,
             "peak_memory_reason": r.peak_memory_reason,
+            **on(r),
         }
         for r in results
     ]
@@ -151,6 +182,8 @@ def read_results(folder: Path) -> Results:
         content = read_json(folder / "benchmark.json")
         results = Results(folder, **{f.name: content[f.name] for f in dataclasses.fields(Results)[1:]})
         for row in results.rows:
+            row.setdefault("adapter", None)  # results from before there were any on a GPU
+            row.setdefault("gpu_difference", None)
             missing = [column for column in [*COLUMNS, *JSON_ONLY] if column not in row]
             if missing:
                 raise KeyError(", ".join(missing))
@@ -170,12 +203,13 @@ def ratio_text(row: dict) -> str:
 
 
 def format_table(rows: Sequence[dict]) -> str:
-    """The rows for a terminal: one line each."""
+    """The rows for a terminal: one line each, and the GPU's name below."""
     header = (
         "model",
         "width",
         "pixels",
         "type",
+        "on",
         "threads",
         "median ms",
         "min .. p95",
@@ -183,7 +217,7 @@ def format_table(rows: Sequence[dict]) -> str:
         "MB",
         "MB peak",
     )
-    lines = [(*header, "delegated to XNNPACK")]
+    lines = [(*header, "operators delegated")]
     for row in rows:
         left = f" (left: {', '.join(row['not_delegated'])})" if row["not_delegated"] else ""
         peak = row["peak_memory_mb"]
@@ -193,6 +227,7 @@ def format_table(rows: Sequence[dict]) -> str:
                 f"{row['width']:g}",
                 str(row["input_size"]),
                 row["quantize"],
+                row["delegate"],
                 str(row["threads"]),
                 f"{row['median_ms']:.2f}",
                 f"{row['min_ms']:.2f} .. {row['p95_ms']:.2f}",
@@ -203,10 +238,17 @@ def format_table(rows: Sequence[dict]) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = (0, 3, 10)  # aligned to the left
-    return "\n".join(
+    words = (0, 3, 4, 11)  # aligned to the left
+    table = [
         "  ".join(
             c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    )
+    ]
+    adapters = dict.fromkeys((row["delegate"], row["adapter"]) for row in rows if row["adapter"])
+    return "\n".join([*table, *(f"{delegate}: {adapter}{_caution(delegate)}" for delegate, adapter in adapters)])
+
+
+def _caution(delegate: str) -> str:
+    software = "\n  It computes on the CPU: these times show that the files run, and say nothing about a GPU."
+    return software if delegate == "software_gpu" else ""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf import run_folder
+from mnext_tf.benchmark.apart import benchmark_apart
+from mnext_tf.benchmark.gpu import check_on_gpu, find_gpu
 from mnext_tf.benchmark.host import Case, benchmark
 from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_results, write_results
 from mnext_tf.benchmark.rivals import RIVALS, check_rival, export_keras_mobilenet_v2
@@ -21,6 +23,8 @@ from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplie
 from mnext_tf.models.registry import identity_divisor
 from mnext_tf.run_folder import Run, open_run
 
+DELEGATES = ("cpu", "gpu")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -31,7 +35,8 @@ class Settings:
     identity_tensor_multiplier: float = 1.0  # of those networks that have one
     input_sizes: tuple[int, ...] = (224,)
     quantize: tuple[str, ...] = ("float32", "int8")
-    threads: tuple[int, ...] = (1, 2)
+    delegates: tuple[str, ...] = ("cpu",)
+    threads: tuple[int, ...] = (1, 2)  # on the CPU; the GPU is driven by one
     rounds: int = 20
     runs_per_round: int = 10
     warmup: int = 2
@@ -44,12 +49,14 @@ class Settings:
             if not values and not self.runs:
                 raise ConfigError(f"{name} names nothing to time.")
             _distinct(name, values)
-        for name, values in (("quantize", self.quantize), ("threads", self.threads)):
+        for name, values in (("quantize", self.quantize), ("delegate", self.delegates), ("threads", self.threads)):
             if not values:
                 raise ConfigError(f"{name} names nothing to time.")
             _distinct(name, values)
         for quantize in self.quantize:
             one_of("quantize", quantize, QUANTIZE)
+        for delegate in self.delegates:
+            one_of("delegate", delegate, DELEGATES)
         for threads in self.threads:
             _whole("threads", threads, 1, 256)
         _whole("rounds", self.rounds, 1, 10_000)
@@ -84,6 +91,7 @@ class Settings:
         flags = {
             **what,
             "quantize": self.quantize,
+            "delegate": self.delegates,
             "threads": self.threads,
             "rounds": (self.rounds,),
             "runs_per_round": (self.runs_per_round,),
@@ -117,11 +125,13 @@ def run_benchmark(
       `out`.
 
     Raises:
-      ConfigError: see `Settings.check`. ExportError: a network cannot be exported.
+      ConfigError: see `Settings.check`; and for the GPU where there is none, before anything is exported.
+      ExportError: a network cannot be exported, or not run on the GPU.
     """
     log = log or (lambda text: None)
     out = Path(out)
     settings.check()
+    adapter = find_gpu() if "gpu" in settings.delegates else None
     cases = make_cases(out, settings, cache_dir=cache_dir, force=force, log=log)
     host = describe_host()
     made_of = sha256_of(
@@ -130,6 +140,7 @@ def run_benchmark(
             "files": [sha256(case.file) for case in cases],
             "versions": run_folder.versions(),
             "cpu": [host["cpu"], host["cores"]],
+            "adapter": adapter,
         }
     )
     if reuse and not force and _made_of(out) == made_of:
@@ -137,7 +148,11 @@ def run_benchmark(
         return out
 
     delegations = {file: delegation(file) for file in dict.fromkeys(case.file for case in cases)}
-    timed = benchmark(
+    gpu_differences = {}
+    for file in dict.fromkeys(case.file for case in cases if case.delegate == "gpu"):
+        log(f"benchmark: comparing {file.name} on {adapter} with the CPU")
+        gpu_differences[file] = check_on_gpu(file)
+    timed = (benchmark_apart if adapter else benchmark)(
         cases,
         rounds=settings.rounds,
         runs_per_round=settings.runs_per_round,
@@ -145,7 +160,7 @@ def run_benchmark(
         seed=settings.seed,
         progress=progress,
     )
-    rows = make_rows(timed, delegations, host, out)
+    rows = make_rows(timed, delegations, host, out, adapter=adapter, gpu_differences=gpu_differences)
     write_results(Results(out, settings.command(out), dataclasses.asdict(settings), made_of, host, rows))
     return out
 
@@ -158,7 +173,9 @@ def make_cases(
     for name, width, input_size, export in _sources(out, settings, cache_dir, force, log):
         for quantize in settings.quantize:
             file = export(quantize)
-            cases += [Case(name, width, input_size, quantize, threads, file) for threads in settings.threads]
+            for delegate in settings.delegates:
+                threads = settings.threads if delegate == "cpu" else (1,)
+                cases += [Case(name, width, input_size, quantize, n, file, delegate) for n in threads]
     return cases
 
 

@@ -5,20 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from mnext_tf.benchmark.gather import RunFacts, title
+from mnext_tf.benchmark import published
+from mnext_tf.benchmark.gather import RunFacts, row_title
+from mnext_tf.benchmark.markdown import markdown, threads
 from mnext_tf.benchmark.results import Results, ratio_text
-
-# (network, CPU ms, GPU ms) on a Pixel 4 with TF Lite
-PUBLISHED = (("MobileNetV2", "44-47", "15-17"), ("MobileNeXt", "48-51", "16-17"))
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def round_range(row: dict) -> tuple[float, float]:
@@ -26,18 +16,25 @@ def round_range(row: dict) -> tuple[float, float]:
     return min(row["round_medians_ms"]), max(row["round_medians_ms"])
 
 
+def _range(row: dict) -> str:
+    return "{:.3g}-{:.3g}".format(*round_range(row))
+
+
 def measured_latency(results: Results) -> str:
-    order = {"mobilenet_v2": 0, "mnext": 2}  # as the published table has them; variants between
     rows = sorted(
-        results.rows, key=lambda r: (-r["input_size"], _index(r["quantize"]), r["threads"], order.get(r["model"], 1))
+        results.rows,
+        key=lambda r: (
+            *(-r["input_size"], _index(r["quantize"]), r["delegate"] != "xnnpack", r["threads"]),
+            published.ORDER.get(r["model"], 1),
+        ),
     )
-    header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|init, ms|peak memory, MB|on XNNPACK"
+    header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|init, ms|peak memory, MB|nodes delegated"
     body = [
         (
-            title(r["model"], r["width"]) + (" (ours)" if r["model"] == "mnext" else ""),
-            "{:.3g}-{:.3g}".format(*round_range(r)) + f" ({threads(r['threads'])})",
-            "-",
-            f"TF Lite, {results.host['cpu']}",
+            row_title(r) + (" (ours)" if r["model"] == published.OURS else ""),
+            f"{_range(r)} ({threads(r['threads'])})" if r["delegate"] == "xnnpack" else "-",
+            {"gpu": _range(r), "software_gpu": f"no GPU: {_range(r)} in software"}.get(r["delegate"], "-"),
+            f"TF Lite, {r['adapter'] or results.host['cpu']}",
             r["input_size"],
             r["quantize"],
             ratio_text(r),
@@ -47,20 +44,21 @@ def measured_latency(results: Results) -> str:
         )
         for r in rows
     ]
-    first = title(results.rows[0]["model"], results.rows[0]["width"])
+    first = row_title(results.rows[0])
+    measures_gpu = any(r["delegate"] != "xnnpack" for r in results.rows)
+    gpu = "" if measures_gpu else " GPU: not measured on this host."
     untrained = "" if results.settings["runs"] else " The networks have random weights and 1000 classes."
     note = (
         f"CPU: the medians of {results.rows[0]['rounds']} rounds, fastest to slowest; networks took turns within each "
         f"round. Ratio: time over that of {first} of the same type, size and threads, taken within each round, "
         "which on a busy host says more than the quotient of the medians. "
-        "Init: the interpreter built and its tensors allocated. "
-        f"GPU: not measured on this host.{untrained}"
+        f"Init: the interpreter built and its tensors allocated.{gpu}{untrained}"
     )
     return f"{note}\n\n{markdown(header.split('|'), body)}"
 
 
 def published_latency() -> str:
-    rows = [(name, cpu, gpu, "Google Pixel 4, TF Lite (published)") for name, cpu, gpu in PUBLISHED]
+    rows = [(name, cpu, gpu, "Google Pixel 4, TF Lite (published)") for name, cpu, gpu in published.LATENCY]
     return (
         "### Published by the MobileNeXt authors, not measured here\n\n"
         "From the table in the authors' repository. A phone and a runtime of 2020: compare within this table only.\n\n"
@@ -122,7 +120,7 @@ def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
             if row["sha256"] not in known:
                 known.add(row["sha256"])
                 source = f"`{row['file']}` in {results.folder.name}"
-                name = title(row["model"], row["width"])
+                name = row_title(row)
                 classes = "-" if results.settings["runs"] else 1000
                 body.append((name, row["quantize"], f"{row['file_mb']:.2f}", classes, row["input_size"], source))
     return markdown(("network", "type", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
@@ -190,7 +188,8 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
         parts.append("```\n" + "\n".join(commands(f)) + "\n```")
         if rows:
             parts.append(markdown(("type", "sha256", "made, UTC", "versions", "on XNNPACK"), rows))
-    parts.append("Hashes are cut to 16 digits here; benchmark.csv and each manifest.json hold them whole.")
+    if timed or any(f.exports for f in facts):
+        parts.append("Hashes are cut to 16 digits above; benchmark.csv and each manifest.json hold them whole.")
     return "\n\n".join(parts)
 
 
@@ -210,8 +209,9 @@ def commands(facts: RunFacts) -> list[str]:
         given |= {**config["model"].get("options", {}), **config["recipe"]}
         lines.append(_command_line("train", given))
     for export in facts.exports:
-        quantize, _, io_type = export.label.partition("_")
-        given = {"run": facts.run.folder, "quantize": quantize} | ({"io_type": io_type} if io_type else {})
+        quantize, _, rest = export.label.partition("_")
+        more = {"output": rest} if rest == "probabilities" else {"io_type": rest} if rest else {}
+        given = {"run": facts.run.folder, "quantize": quantize} | more
         lines.append(_command_line("export_tflite", given))
     return lines
 

@@ -74,7 +74,7 @@ def open_network(
     function, size, classes = _open(format, path)
     folder = path if path.is_dir() else path.parent
     about = getattr(function, "metadata", None) or Metadata()
-    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json", about.preprocess)
+    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json", path, about.preprocess)
     preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
     if not (given or kept):
         log(
@@ -153,14 +153,18 @@ def _fed(about: Metadata) -> str:
     return f"(RGB - {', '.join(f'{m:g}' for m in about.mean)}) / {', '.join(f'{s:g}' for s in about.std)}"
 
 
-def _read_preprocess(path: Path, inside: dict | None) -> Preprocess | None:
+def _read_preprocess(beside: Path, network: Path, inside: dict | None) -> Preprocess | None:
     """What lies beside a network, or else was found inside it."""
-    if not (path.is_file() or inside):
+    if beside.is_file():
+        where, mend = str(beside), ", or delete it to take the usual centre crop"
+    elif inside:
+        where, mend = f"preprocess.json inside {network}", ""
+    else:
         return None
     try:
-        return Preprocess.from_dict(read_json(path) if path.is_file() else inside)
-    except (json.JSONDecodeError, TypeError, AttributeError) as e:
-        raise ConfigError(f"{path} is damaged ({e}). Export again, or delete it to take the usual centre crop.") from e
+        return Preprocess.from_dict(read_json(beside) if beside.is_file() else inside)
+    except (json.JSONDecodeError, TypeError, AttributeError, ConfigError) as e:
+        raise ConfigError(f"{where} is damaged ({e}). Export again{mend}.") from e
 
 
 def _read_labels(paths: list[Path]) -> tuple[str, ...] | None:

@@ -136,7 +136,7 @@ def read_metadata(path: Path) -> Metadata | None:
     data = Path(path).read_bytes()
     try:
         return _read(data)
-    except (ValueError, KeyError) as e:  # of text and JSON too
+    except (ValueError, KeyError, TypeError, IndexError, struct.error) as e:  # of text, JSON and offsets to nowhere
         raise ExportError(f"The metadata inside {path} cannot be read: {e}.") from e
 
 

@@ -51,6 +51,7 @@ def make_row(model="mnext", **changes) -> dict:
         "input_size": 224,
         "quantize": "float32",
         "delegate": "xnnpack",
+        "adapter": None,
         "threads": 1,
         "runs": 4,
         "rounds": 2,
@@ -77,6 +78,7 @@ def make_row(model="mnext", **changes) -> dict:
         "date": "2026-01-02T03:04:05+00:00",
         "round_medians_ms": [6.4, 7.1],
         "peak_memory_reason": None,
+        "gpu_difference": None,
         **changes,
     }
     assert [k for k in values if k in COLUMNS] == list(COLUMNS)

@@ -8,8 +8,8 @@ from mnext_tf.benchmark.host import Case, benchmark, round_ratio, schedule
 from mnext_tf.errors import ConfigError, ExportError
 
 
-def case(model, file="a.tflite", *, threads=1, quantize="float32", width=1.0):
-    return Case(model, width, 32, quantize, threads, Path(file))
+def case(model, file="a.tflite", *, threads=1, quantize="float32", width=1.0, delegate="cpu"):
+    return Case(model, width, 32, quantize, threads, Path(file), delegate)
 
 
 class FakeRunners:
@@ -21,7 +21,7 @@ class FakeRunners:
     def clock(self):
         return self.now
 
-    def make(self, file, threads):
+    def make(self, case):
         outer = self
         outer.now += 1.0
 
@@ -30,8 +30,8 @@ class FakeRunners:
                 outer.now += 5.0  # filling the input is no part of the initialisation
 
             def invoke(self):
-                outer.calls.append(file.name)
-                outer.now += outer.milliseconds[file.name] / 1e3
+                outer.calls.append(case.file.name)
+                outer.now += outer.milliseconds[case.file.name] / 1e3
 
         return Runner()
 
@@ -83,6 +83,15 @@ def test_ratio_is_to_the_first_model_of_the_same_group():
     fake = FakeRunners({"a1": 2.0, "a2": 1.0, "b2": 4.0})
     results = fake.run([case("a", "a1"), case("a", "a2", threads=2), case("b", "b2", threads=2)], rounds=2)
     assert [r.ratio.median for r in results] == [1.0, 1.0, pytest.approx(4.0)]
+
+
+def test_delegates_are_not_compared_and_only_the_cpus_memory_is_measured():
+    fake = FakeRunners({"a": 2.0, "b": 3.0, "a on the GPU": 1.0, "b on the GPU": 4.0})
+    on_gpu = [case(name, f"{name} on the GPU", delegate="gpu") for name in "ab"]
+    results = fake.run([case("a", "a"), case("b", "b"), *on_gpu], rounds=2)
+    assert [r.ratio.median for r in results] == pytest.approx([1.0, 1.5, 1.0, 4.0])
+    assert [r.peak_memory_mb for r in results] == [1.5, 1.5, None, None]
+    assert "GPU" in results[2].peak_memory_reason
 
 
 def test_ratio_within_rounds_ignores_a_slow_spell_of_the_host():

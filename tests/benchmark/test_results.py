@@ -11,7 +11,7 @@ from mnext_tf.benchmark.results import Results, describe_host, format_table, mak
 from mnext_tf.errors import DataError
 
 HEADER = (
-    "model,width,input_size,quantize,delegate,threads,runs,rounds,init_ms,min_ms,median_ms,p95_ms,mean_ms,std_ms,"
+    "model,width,input_size,quantize,delegate,adapter,threads,runs,rounds,init_ms,min_ms,median_ms,p95_ms,mean_ms,std_ms,"
     "ratio,ratio_p25,ratio_p75,peak_memory_mb,file,file_mb,sha256,nodes_delegated,nodes_total,not_delegated,"
     "host_cpu,litert_version,tensorflow_version,mnext_tf_version,date"
 )

@@ -81,6 +81,9 @@ def test_names_that_would_be_mixed_up(script, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.tflite").write_bytes(b"\x1c\0\0\0TFL3")
+    for name in ("a b", "a_b"):  # on the phone both would be a_b.tflite
+        (tmp_path / f"{name}.tflite").write_bytes(b"\x1c\0\0\0TFL3")
+    assert "differ in spaces alone" in script("--models", f"{tmp_path}/a b.tflite,{tmp_path}/a_b.tflite").stderr
     (tmp_path / "quo'te.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     assert (
         "two files are named same.tflite"

@@ -21,6 +21,8 @@ QUICK = {"width": 0.25, "input_sizes": (32,), "rounds": 2, "runs_per_round": 2, 
         ({"models": ()}, "models names nothing"),
         ({"models": ("mnext", "mnext")}, "mnext twice"),
         ({"quantize": ("int4",)}, "quantize must be one of float32"),
+        ({"delegates": ("npu",)}, "delegate must be one of cpu, gpu"),
+        ({"delegates": ()}, "delegate names nothing"),
         ({"threads": (0,)}, "threads must be a whole number from 1"),
         ({"rounds": 0}, "rounds must be"),
         ({"width": 0.0}, "width must be above 0"),
@@ -80,6 +82,7 @@ def test_results_are_kept_only_where_asked_and_nothing_changed(tmp_path, exports
 def test_command_gives_the_same_settings():
     command = Settings(**QUICK).command(Path("my out"))
     assert "--models=mnext,mobilenet_v2 --width=0.25 --identity_tensor_multiplier=1.0 --input_size=32" in command
+    assert "--delegate=cpu,gpu" in Settings(delegates=("cpu", "gpu")).command(Path("out"))
     assert "'--out=my out'" in command
 
 

@@ -108,8 +108,19 @@ def test_publish_puts_all_that_an_app_needs_into_the_assets(exported, apps, tmp_
     assert (assets / record["labels"]).read_text().splitlines() == exported.config["class_names"]
     pixels = np.frombuffer((assets / record["golden"]["input"]).read_bytes(), np.uint8).reshape(1, 32, 32, 3)
     assert pixels.std() > 20  # a photograph
+    assert record["golden"]["tolerance"] == pytest.approx(0.02 * max(record["golden"]["output"]))  # random weights
+    assert np.abs(np.array(record["golden"]["output"]) - 0.1).max() > record["golden"]["tolerance"]  # of 10 classes
     given = TFLiteNetwork(assets / record["file"])(pixels.astype(np.float32))
     np.testing.assert_allclose(given[0], record["golden"]["output"], atol=1e-6)
+
+
+def test_a_publication_that_fails_leaves_no_description_of_other_files(exported, apps, tmp_path, monkeypatch):
+    assets = tmp_path / "assets"
+    app.publish(exported, apps["int8"], assets)
+    monkeypatch.setattr(app, "write_beside", lambda path: (_ for _ in ()).throw(OSError("the disk is full")))
+    with pytest.raises(OSError, match="full"):
+        app.publish(exported, apps["int8"], assets)
+    assert not list(assets.glob("*.json"))
 
 
 @pytest.fixture(scope="module")

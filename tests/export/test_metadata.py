@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnext_tf.errors import ExportError
+from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.export import flat
 from mnext_tf.export.metadata import Metadata, add_metadata, describe, read_metadata
 from mnext_tf.export.tflite import TFLiteNetwork
@@ -123,6 +123,14 @@ def test_damaged_metadata_is_refused_whatever_the_damage(file, tmp_path):
     assert len(set(refused)) == 2
 
 
+def test_a_file_that_is_cut_off_is_refused(file, tmp_path):
+    data, path = file.read_bytes(), tmp_path / "cut.tflite"
+    for length in (8, 40, 5000, len(data) // 2):
+        path.write_bytes(data[:length])
+        with pytest.raises(ExportError, match="cannot be read"):
+            read_metadata(path)
+
+
 def test_other_files_are_no_models(tmp_path):
     path = tmp_path / "x.tflite"
     path.write_bytes(b"PK\x03\x04 no model")
@@ -148,6 +156,15 @@ def test_network_of_others_by_its_metadata(file, tmp_path):
     network = open_network("tflite", path, log=said.append)
     assert network.class_names[0] == "class 0"
     assert "(RGB - 1, 2, 3) / 0.5, 4, 8" in said[0]
+
+
+def test_wrong_preprocessing_inside_is_named_as_such(file, tmp_path):
+    from mnext_tf.evaluation.networks import open_network
+
+    path = tmp_path / "x.tflite"
+    path.write_bytes(add_metadata(file.read_bytes(), replace(ABOUT, preprocess={"input_size": 32}), output="logits"))
+    with pytest.raises(ConfigError, match=r"preprocess.json inside .*x.tflite is damaged.*Export again\.$"):
+        open_network("tflite", path)
 
 
 def test_archive_of_others_may_be_compressed(file, tmp_path):

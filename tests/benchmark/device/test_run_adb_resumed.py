@@ -6,8 +6,11 @@ import csv
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.device
 
@@ -50,8 +53,10 @@ def test_failing_and_resumed(world, phone, quick, tmp_path, read_session, read_r
     assert rows[-1]["id"].startswith("016_")
     assert read_session(out / "session.txt")["status"] == "complete"
     assert "finished_utc" in read_session(out / "session.txt")
+    before = read_session(out / "session.txt")
     assert "The report:" in world.run("--resume", out).output
     assert len(read_runs(out)) == 16
+    assert read_session(out / "session.txt") == before  # nothing was left to do
     assert phone.left_behind == []
 
 
@@ -103,6 +108,40 @@ def test_interrupted(world, phone, quick, tmp_path, read_session, read_runs, num
     assert not is_running(session["device_folder"])
     assert f"--resume={tmp_path / 'out'}" in output
     assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_nobody_reads_what_it_prints(world, phone, quick, tmp_path, read_session):
+    command = world.beside("sh", "-c", 'sh "$@" | head -n 5', "sh", ROOT / "benchmarks" / "run_adb.sh", *quick)
+    subprocess.run(command, cwd=world.home, env=world.environment, capture_output=True, timeout=60)
+    assert phone.lines("mode") == ["true", "false"]
+    assert phone.left_behind == []
+    session = read_session(tmp_path / "out" / "session.txt")
+    assert (session["status"], session["left_on_phone"]) == ("stopped", "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        ("rounds=1", "rounds=", "--rounds takes a whole number of at least 1; received ''"),
+        ("min_secs=1", "min_secs=1;reboot", "received '1;reboot'"),
+        ("mnext_tf_", "mnext_tf_/../../x", "its device_folder is '/data/local/tmp/mnext_tf_/../../x"),
+        ("mnext_tf_", "mnext_tf_ /sdcard ", "session.txt is damaged"),
+        ("/data/local/tmp/", "/sdcard/", "its device_folder is '/sdcard/mnext_tf_"),
+    ],
+)
+def test_a_damaged_session_is_not_gone_on_with(world, phone, quick, tmp_path, right, wrong, says):
+    file = tmp_path / "out" / "session.txt"
+    (phone.folder / "benchmark").write_text("* gpu fail\n")
+    assert world.run(*quick).code == 1
+    calls = phone.lines("calls")
+    damaged = file.read_text().replace(right, wrong)
+    file.write_text(damaged)
+    result = world.run("--resume", tmp_path / "out")
+    assert result.code == 1
+    assert says in result.output
+    assert "session.txt is damaged" in result.output
+    assert file.read_text() == damaged
+    assert phone.lines("calls") == calls
 
 
 def test_killed_and_resumed(world, phone, quick, tmp_path, read_session, read_runs, wait_for):

@@ -7,6 +7,8 @@ import android.widget.TextView
 
 /** Shows what [SelfCheck] finds, as it finds it. */
 class CheckActivity : Activity() {
+    private val update = ::show
+
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.activity_check)
@@ -16,12 +18,12 @@ class CheckActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        SelfCheck.listener = ::show
+        SelfCheck.listener = update
         show()
     }
 
     override fun onStop() {
-        SelfCheck.listener = null
+        if (SelfCheck.listener == update) SelfCheck.listener = null // else the next such screen has started already
         super.onStop()
     }
 

@@ -24,7 +24,7 @@ class MainActivity : Activity() {
     private lateinit var results: TextView
     private lateinit var times: TextView
     private lateinit var busy: View
-    private var asked = 0 // answers to older questions are not shown
+    @Volatile private var asked = 0 // older questions are not worked on any more, nor their answers shown
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
@@ -72,20 +72,19 @@ class MainActivity : Activity() {
             !photo.exists() -> getString(R.string.no_picture)
             else -> getString(R.string.working)
         }
-        if (!photo.exists()) return
-        busy.visibility = View.VISIBLE
+        busy.visibility = if (photo.exists()) View.VISIBLE else View.GONE
         val context = applicationContext
-        Worker.run({ photo.preview() }) {
-            if (question == asked) {
-                show(it.getOrNull())
-                if (model.isEmpty()) busy.visibility = View.GONE
-            }
+        // A photo may be on its way still, asked for by the screen before this one: the worker does that first.
+        Worker.run({ if (question == asked && photo.exists()) photo.preview() else null }) {
+            if (question == asked) show(it.getOrNull())
         }
-        if (model.isEmpty()) return
-        Worker.run({ Session.answer(context, photo, model, gpu, threads) }) { result ->
-            if (question == asked && !isDestroyed) {
+        Worker.run({
+            val wanted = question == asked && model.isNotEmpty() && photo.exists()
+            if (wanted) Session.answer(context, photo, model, gpu, threads) else null
+        }) { result ->
+            if (question == asked) {
                 busy.visibility = View.GONE
-                result.fold(::show) { status.text = getString(R.string.failed, it.text(this)) }
+                result.fold({ if (it != null) show(it) }) { status.text = getString(R.string.failed, it.text(this)) }
             }
         }
     }

@@ -1,0 +1,222 @@
+"""What a report says about sessions on phones, in Markdown and as plain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mnext_tf.benchmark import published
+from mnext_tf.benchmark.device import Device
+from mnext_tf.benchmark.device_rows import DeviceRow, processor
+from mnext_tf.benchmark.gather import RunFacts
+from mnext_tf.benchmark.markdown import markdown, threads
+
+
+def ordered(rows: Sequence[DeviceRow]) -> list[DeviceRow]:
+    """By phone, type, and network as the published table has them."""
+
+    def key(row: DeviceRow) -> tuple:
+        n, where = row.network, str(row.device.folder)
+        if n is None:
+            return where, True, row.model
+        return where, False, n.kind, -n.input_size, published.ORDER.get(n.model, 1), -n.width, n.share
+
+    return sorted(rows, key=lambda row: (*key(row), row.backend, row.threads))
+
+
+def published_table(rows: Sequence[DeviceRow]) -> str:
+    """The measured rows above the published ones, in one table that says of each which it is."""
+    groups: dict[tuple, list[DeviceRow]] = {}
+    for row in ordered(rows):
+        groups.setdefault((str(row.device.folder), row.model), []).append(row)
+    body = []
+    for group in groups.values():
+        first = group[0]
+        ours = " (ours)" if first.network and first.network.model == published.OURS else ""
+        kind = f", {first.kind}, {first.network.input_size} px" if first.network else ""
+        platform = f"{first.device.title}, {first.device.tool}{kind}: **measured here**"
+        body.append((first.title + ours, _cell(group, "cpu"), _cell(group, "gpu"), platform))
+    body += [
+        (name, cpu, gpu, "Google Pixel 4, TF Lite: published by the MobileNeXt authors, not measured here")
+        for name, cpu, gpu in published.LATENCY
+    ]
+    return markdown(("network", "CPU, ms", "GPU, ms", "platform"), body)
+
+
+def _cell(rows: Sequence[DeviceRow], backend: str) -> str:
+    """Ranges over the rounds that `backend` ran whole; words for what was asked of it and ran elsewhere."""
+    parts = []
+    mine = [row for row in rows if row.backend == backend]
+    for row in mine:
+        if row.as_asked:
+            text = ms_range(row.round_ms)
+        elif not row.round_ms:
+            text = "failed"
+        elif row.ran_on == "cpu" and row.delegated == "not said":
+            text = f"nothing shows that it ran on {processor(backend)}"
+        elif row.ran_on.endswith("_partial"):
+            text = f"partly: {row.delegated} nodes"
+        else:
+            text = f"ran on {processor(row.ran_on)}"
+        alone = backend == "gpu" and len({other.threads for other in mine}) == 1
+        mark = " †" if row.is_doubtful else ""
+        parts.append(text + mark if alone else f"{text}{mark} ({threads(row.threads)})")
+    return "; ".join(dict.fromkeys(parts)) or "-"
+
+
+def ms_range(values: Sequence[float]) -> str:
+    """Fastest to slowest."""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low}-{high}"
+
+
+def details(rows: Sequence[DeviceRow]) -> str:
+    """A line for each row: what ran it, every number, and what speaks against it."""
+    header = (
+        "network|type|asked for|threads|ran on|nodes delegated|rounds|median of rounds, ms|range, ms|spread"
+        "|first, ms|init, ms|memory, MB|peak, MB|battery, °C|doubts"
+    )
+    body = [
+        (
+            row.title,
+            row.kind,
+            row.backend,
+            row.threads,
+            processor(row.ran_on) if row.ran_on else "nothing",
+            f"{row.delegated} ({row.delegate})" if row.delegate else row.delegated or "-",
+            len(row.rounds),
+            "-" if row.median_ms is None else f"{row.median_ms:.3g} ({row.statistic}s)",
+            ms_range(row.round_ms) if row.round_ms else "-",
+            "-" if row.spread is None else f"{row.spread:.0%}",
+            *(_number(value) for value in (row.first_ms, row.init_ms, row.memory_overall_mb, row.memory_peak_mb)),
+            "-" if row.battery_celsius is None else "{:.1f}-{:.1f}".format(*row.battery_celsius),
+            "; ".join([*row.doubts, *row.failures]) or "none",
+        )
+        for row in ordered(rows)
+    ]
+    return markdown(header.split("|"), body)
+
+
+def operators(rows: Sequence[DeviceRow]) -> str:
+    """The slowest operators of the runs that were profiled; "" where none was."""
+    body = [
+        (row.title, row.kind, row.backend, op.node_type, op.name[:60], f"{op.avg_ms:.3g}", _number(op.percent))
+        for row in ordered(rows)
+        for op in row.operators
+    ]
+    header = ("network", "type", "asked for", "operator", "node", "ms", "% of the time")
+    return markdown(header, body) if body else ""
+
+
+def accuracy_of(row: DeviceRow, facts: Sequence[RunFacts]) -> float | None:
+    """Measured top-1 (0..1) of the very file that was timed, by its hash; None where no run knows it."""
+    known = row.device.models.get(row.model)
+    for run in facts:
+        for export in run.exports:
+            tflite = export.checks.get("tflite")
+            if known and known.sha256 == export.sha256 and tflite and run.run.trained:
+                return tflite.accuracy
+    return None
+
+
+def reproduce(device: Device, rows: Sequence[DeviceRow]) -> str:
+    """Phone, tool, files, and the exact command of every row."""
+    session, phone = device.session, device.device
+    facts = [
+        ("phone", f"{device.title} ({phone.get('product') or '?'}, {phone.get('device') or '?'})"),
+        ("SoC", f"{device.soc}; cores' highest clocks {phone.get('cpu_max_khz') or 'unknown'} kHz"),
+        ("system", f"{device.android}, ABI {phone.get('abi') or 'unknown'}"),
+        ("build", f"`{phone.get('build_fingerprint') or 'unknown'}`"),
+        ("tool", f"{session.get('tool') or 'unknown'} ({device.tool}, {session.get('tool_abi') or 'unknown ABI'})"),
+        ("tool's sha256", f"`{session.get('tool_sha256') or 'unknown'}`"),
+        ("fixed performance mode", session.get("fixed_performance_mode") or "unknown"),
+        ("pinned to", f"mask {session.get('mask') or 'none'}, cores {session.get('big_cores') or 'unknown'}"),
+        ("measured", f"{session.get('started_utc') or '?'} to {session.get('finished_utc') or '(unfinished)'} UTC"),
+    ]
+    files = [
+        (name, model.bytes or "-", f"`{model.sha256 or 'unknown'}`", _on_phone(model))
+        for name, model in device.models.items()
+    ]
+    commands = [
+        (row.title, row.kind, row.threads, row.inferences or "-", f"`{command}`")
+        for row in ordered(rows)
+        for command in row.commands
+    ]
+    parts = [
+        f"Session `{device.folder.name}`:",
+        f"```\n{session.get('command') or 'benchmarks/run_adb.sh'}\n```",
+        markdown(("what", "value"), facts),
+        markdown(("file", "bytes", "sha256 on the host", "on the phone"), files) if files else "",
+        markdown(("network", "type", "threads", "inferences", "command on the phone"), commands) if commands else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _on_phone(model) -> str:
+    return {True: "the same", False: "**another file**", None: "unknown"}[model.arrived]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def plain_row(row: DeviceRow, facts: Sequence[RunFacts]) -> dict:
+    """For device.csv and device.json: everything that is needed to believe and to repeat the row."""
+    device, network, known = row.device, row.network, row.device.models.get(row.model)
+    return {
+        "model": network.model if network else None,
+        "width": network.width if network else None,
+        "identity_tensor_multiplier": network.share if network else None,
+        "input_size": network.input_size if network else None,
+        "type": network.kind if network else None,
+        "file": row.model,
+        "backend": row.backend,
+        "threads": row.threads,
+        "ran_on": row.ran_on or None,
+        "as_asked": row.as_asked,
+        "delegate": row.delegate,
+        "nodes_delegated": row.delegated or None,
+        "rounds": len(row.rounds),
+        "inferences": row.inferences,
+        "statistic": row.statistic,
+        "median_ms": row.median_ms,
+        "min_ms": min(row.round_ms, default=None),
+        "max_ms": max(row.round_ms, default=None),
+        "spread": row.spread,
+        "first_ms": row.first_ms,
+        "init_ms": row.init_ms,
+        "memory_overall_mb": row.memory_overall_mb,
+        "memory_peak_mb": row.memory_peak_mb,
+        "accuracy": accuracy_of(row, facts),
+        "doubts": row.flags,
+        "failures": row.failures,
+        "tool_warnings": row.remarks,
+        "battery_celsius": row.battery_celsius,
+        "round_numbers": row.rounds,
+        "round_ms": row.round_ms,
+        "mask": row.masks,
+        "commands": row.commands,
+        "sha256": known.sha256 if known else None,
+        "sha256_device": known.sha256_device if known else None,
+        "tool_kind": device.session.get("tool_kind"),
+        "tool_sha256": device.session.get("tool_sha256"),
+        "phone": device.title,
+        "soc": device.soc,
+        "android_release": device.device.get("android_release"),
+        "build_fingerprint": device.device.get("build_fingerprint"),
+        "abi": device.device.get("abi"),
+        "session": device.folder.name,
+        "started_utc": device.session.get("started_utc"),
+        "session_status": device.session.get("status"),
+    }
+
+
+def csv_row(plain: dict) -> dict:
+    """Lists as text."""
+    return {
+        key: "; ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in value)
+        if isinstance(value, tuple)
+        else f"{value:.6g}"
+        if isinstance(value, float)
+        else value
+        for key, value in plain.items()
+    }

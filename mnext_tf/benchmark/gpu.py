@@ -1,0 +1,168 @@
+"""The host's GPU through LiteRT's accelerator: whether there is one, and whether a file really runs on it.
+
+Both are tried in a process of its own, `python -m mnext_tf.benchmark.gpu FILE`: drivers are native code that
+can take a process down, and only their log says which adapter was chosen.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.benchmark.memory import how_it_ended, run_module
+from mnext_tf.errors import ConfigError, ExportError, MnextError
+
+# Root mean square of the difference to the CPU's logits over their standard deviation. Half precision gave
+# 0.036 and int8 0.107 with random weights at 224 pixels; logits of another network give about 1.4.
+TOLERANCE = 0.2
+TIME_LIMIT_S = 600  # a driver may compile its shaders for half a minute
+
+_ADAPTER = re.compile(r"Selected adapter: (.*), arch=(.*), vendor=.*, backend=(.*), adapterType=(.*)")
+_DRIVER = (
+    "Install the Vulkan driver of your GPU (Debian and Ubuntu: `apt install libvulkan1 mesa-vulkan-drivers` for AMD "
+    "and Intel; for NVIDIA its own driver, and NVIDIA_DRIVER_CAPABILITIES=all for a container)"
+)
+_MISSING = (  # the first whose words stand in the log
+    ("Couldn't load Vulkan", "this system has no Vulkan loader (libvulkan.so.1)", _DRIVER),
+    (
+        "Found no drivers|INCOMPATIBLE_DRIVER",
+        "the Vulkan loader is there, but finds no driver of a GPU",
+        f"{_DRIVER}; `vulkaninfo --summary` lists what is found",
+    ),
+    (
+        "No adapters found|No supported adapters",
+        "no adapter of this host can do what LiteRT asks of it",
+        "A newer driver may; `vulkaninfo --summary` lists what is found",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What WebGPU computes on. `kind` is its word for a discrete or integrated GPU, or for software."""
+
+    name: str
+    backend: str
+    kind: str
+    software: bool  # computes on the CPU: no GPU, whatever it is called
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.backend}, {self.kind}"
+
+
+def find_gpu() -> Adapter:
+    """The adapter that LiteRT chooses, tried with a network of one operator. Raises ConfigError for what is missing."""
+    package = importlib.util.find_spec("ai_edge_litert").submodule_search_locations[0]
+    if not [*Path(package).glob("*Accelerator.*")]:
+        version = importlib.metadata.version("ai-edge-litert")
+        raise ConfigError(
+            f"No GPU can be used: ai-edge-litert {version} for {platform.system()} {platform.machine()} comes without "
+            "a GPU accelerator (lib*Accelerator). The wheels for x86-64 Linux have one. delegate=cpu needs none."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "relu.tflite"
+        file.write_bytes(_one_operator())
+        answer, log = _try(file)
+    if "error" in answer:
+        raise ConfigError(f"No GPU can be used: {_what_is_missing(answer['error'], log)} delegate=cpu needs none.")
+    return _adapter(log)
+
+
+def check_on_gpu(file: Path) -> float:
+    """Run the file on GPU and CPU; the difference of their logits, as `TOLERANCE` has it.
+
+    Raises:
+      ExportError: it does not run on the GPU as a whole, or gives something else there.
+    """
+    answer, log = _try(file)
+    if "error" in answer:
+        operators = re.findall(r"^([A-Z0-9_]+): .*not support.*$", log, re.MULTILINE)
+        which = f" It cannot do {', '.join(dict.fromkeys(operators))}." if operators else ""
+        raise ExportError(f"{answer['error']}{which} Time this file with delegate=cpu.")
+    if not answer["difference"] <= TOLERANCE:  # which is also so for NaN
+        raise ExportError(
+            f"{file} gives other logits on {_adapter(log)} than on the CPU: they differ by {answer['difference']:.3g} "
+            f"of their standard deviation, {TOLERANCE:g} is allowed. Its time would say nothing; leave this kind of "
+            "file out, or time it with delegate=cpu."
+        )
+    return answer["difference"]
+
+
+def _try(file: Path) -> tuple[dict, str]:
+    """What `try_here` says in a process of its own, {"error": text} where it says nothing; and its log."""
+    try:
+        done = run_module("mnext_tf.benchmark.gpu", str(file), timeout=TIME_LIMIT_S)
+    except subprocess.TimeoutExpired as e:
+        return {"error": f"{file} gave no answer on the GPU within {TIME_LIMIT_S} s."}, str(e.stderr or "")
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines and lines[-1].startswith("{"):
+        return json.loads(lines[-1]), done.stderr
+    return {"error": f"{file} does not run on the GPU: the process that tried it {how_it_ended(done)}."}, done.stderr
+
+
+def _what_is_missing(error: str, log: str) -> str:
+    warnings = re.findall(r"^Warning: (?!Couldn't load Vulkan)(?!.*artificially reduced)(.*)$", log, re.MULTILINE)
+    said = f" ({'; '.join(dict.fromkeys(warnings))})" if warnings else ""
+    for words, what, how in _MISSING:
+        if re.search(words, log):
+            return f"{what}{said}. {how}."
+    return f"LiteRT's accelerator failed on a network of one operator{said}: {error}"
+
+
+def _adapter(log: str) -> Adapter:
+    found = _ADAPTER.search(log)
+    if not found:  # accelerators other than WebGPU do not name it
+        return Adapter("adapter not named by LiteRT", "backend unknown", "kind unknown", software=False)
+    name, arch, backend, kind = (text.strip() for text in found.groups())
+    return Adapter(name, backend, kind, software=arch == "software" or "CPU" in kind)
+
+
+def _one_operator() -> bytes:
+    """A .tflite file of one RELU over (1, 4, 4, 4) float32."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from mnext_tf.export.flat import write_model
+
+    def tensor(name):
+        made = schema.TensorT()
+        made.name, made.shape, made.type = name, [1, 4, 4, 4], schema.TensorType.FLOAT32
+        return made
+
+    code, operator, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    code.version = 1
+    operator.inputs, operator.outputs = [0], [1]
+    graph.tensors, graph.operators = [tensor("input"), tensor("output")], [operator]
+    graph.inputs, graph.outputs = [0], [1]
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
+    return write_model(model)
+
+
+def try_here(file: Path) -> dict:
+    """{"difference"} of one inference on the GPU to one on the CPU, or {"error"}."""
+    from mnext_tf.benchmark.interpreter import CpuRunner, GpuRunner
+
+    try:
+        logits = []
+        for runner in (GpuRunner(file), CpuRunner(file, threads=1)):
+            runner.fill(seed=0)
+            runner.invoke()
+            logits.append(runner.output().astype(np.float64))
+    except MnextError as e:
+        return {"error": str(e)}
+    gpu, cpu = logits
+    return {"difference": float(np.sqrt(np.mean((gpu - cpu) ** 2)) / cpu.std())}
+
+
+if __name__ == "__main__":
+    print(json.dumps(try_here(Path(sys.argv[1]))), flush=True)
