@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 def android_tools(repository) -> Path:
     """What `environments/android.sh` makes; without it the test is skipped."""
     folder = repository / ".environments" / "android"
-    if not (folder / "made-by").is_file():
+    if not (folder / "made_by").is_file():
         pytest.skip(f"{folder} is not there: make environment-android")
     for program in ("java", "javac", "keytool"):
         if shutil.which(program) is None:

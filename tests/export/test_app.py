@@ -150,9 +150,9 @@ def test_mediapipe_gives_our_probabilities(exported, apps, classify, pixels, kin
     for image in pixels:
         names, scores = zip(*classify(path_of(apps[kind]), image.astype(np.uint8)), strict=True)
         ours = network(image[None])[0]
-        best = np.argsort(-ours, kind="stable")[:3]
-        assert names == tuple(labels[i] for i in best)
-        np.testing.assert_allclose(scores, ours[best], atol=1e-5)
+        np.testing.assert_allclose(scores, np.sort(ours)[:-4:-1], atol=1e-5)
+        np.testing.assert_allclose(scores, [ours[labels.index(name)] for name in names], atol=1e-5)  # some are equal
+        assert len(set(names)) == 3
 
 
 @pytest.mark.mediapipe

@@ -42,6 +42,12 @@ class Result:
     output: str
 
 
+def as_from_a_terminal() -> None:
+    """A shell cannot trap what it was started to ignore, as under nohup or in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass
 class World:
     """A network and mount namespace with an adb server; /data and the list of cores are the phone's."""
@@ -101,6 +107,7 @@ class World:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=as_from_a_terminal,
         )
 
     def run(self, *flags, **options) -> Result:
