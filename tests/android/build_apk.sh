@@ -48,7 +48,7 @@ while [ $# -gt 0 ]; do
     *) die "unknown option $1; see --help" ;;
     esac
 done
-[ -f "$tools/made-by" ] || die "$tools is not there; make it with: sh environments/android.sh $tools"
+[ -f "$tools/made_by" ] || die "$tools is not there; make it with: sh environments/android.sh $tools"
 [ -d "$assets" ] || die "$assets is not a folder"
 command -v javac >/dev/null || die "javac is missing; install openjdk-17-jdk-headless"
 
