@@ -136,7 +136,7 @@ def latest_run(root: Path) -> Run:
         make = "python -m pipelines.train --model=mnext"
         raise ConfigError(
             f"No trained run under {root}/. `{make}` makes one, `python -m pipelines.import_checkpoint` brings one in; "
-            "`--run=PATH` names one elsewhere; `--init=random` exports an untrained network."
+            "`--run=PATH` names one elsewhere or an untrained one; `--init=random` exports an untrained network."
         )
     return next((run for run in reversed(runs) if run.manifest(run.weights.parent.name)), runs[-1])
 

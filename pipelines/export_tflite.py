@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
+from mnext_tf.export import app
 from mnext_tf.export.kinds import IO_TYPES, OUTPUTS, QUANTIZE, Tolerance
 from pipelines import _cli, _runs
 
@@ -49,11 +50,11 @@ def main() -> None:
     if flags.FLAGS["assets"].present and not ANDROID.value:
         raise ConfigError("--assets names the folder of --android; give both.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
-    run = _runs.select_run()
-    from mnext_tf.export import app, stages
-
     if ANDROID.value:
         app.require_project(Path(ASSETS.value))  # before the minutes that exporting takes
+    run = _runs.select_run()
+    from mnext_tf.export import stages
+
     options = {"calibration_count": CALIBRATION.value, "tolerance": tolerance}
     options |= {"author": AUTHOR.value, "license": LICENSE.value, "force": _runs.FORCE.value, "log": _cli.log}
     if for_apps:

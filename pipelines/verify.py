@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
+from mnext_tf.export.arm64_root import check_root
 from mnext_tf.export.kinds import Tolerance
 from pipelines import _cli, _runs
 
@@ -36,6 +37,7 @@ def main() -> int | None:
     if ARM64_IMAGES.value is not None and ARM64_IMAGES.value < 1:
         raise ConfigError(f"--arm64_images must be at least 1; received {ARM64_IMAGES.value}.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
+    root = check_root(Path(ARM64.value)) if ARM64.value is not None else None
     run = _runs.select_run()
     from mnext_tf.export.verify_run import verify_run
 
@@ -43,18 +45,20 @@ def main() -> int | None:
         run,
         tolerance,
         max_images=MAX_IMAGES.value,
-        arm64=Path(ARM64.value) if ARM64.value is not None else None,
+        arm64=root,
         arm64_images=ARM64_IMAGES.value,
         log=_cli.log,
     )
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
     print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")
     for name, m in verified["networks"].items():
-        accuracy = "-" if m["accuracy"] is None else f"{m['accuracy']:.2%}"
+        accuracy = "-" if m["accuracy"] is None or not run.trained else f"{m['accuracy']:.2%}"
         print(
             f"{name:28}{accuracy:>10}{m['top1_agreement']:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
         )
+    if not run.trained:
+        print("untrained: of quantized files only the largest difference is judged")
     _print_arm64(verified.get("arm64", {}))
     for name, text in verified["failures"].items():
         print(f"FAILED {name}: {text}")

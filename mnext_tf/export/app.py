@@ -9,7 +9,6 @@ import numpy as np
 from mnext_tf.data.photographs import sample_pixels
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
-from mnext_tf.export import stages
 from mnext_tf.export.kinds import Tolerance, stage_name
 from mnext_tf.files import sha256, write_beside, write_json
 from mnext_tf.run_folder import Run, StageResult
@@ -24,6 +23,8 @@ def probabilities(run: Run, quantize: str = "float32", *, force: bool = False, l
 
     int8 files take uint8 pixels here, as MediaPipe and apps have them; the output is float32.
     """
+    from mnext_tf.export import stages
+
     source = stages.tflite(run, quantize, force=force, log=log, **options)
     before = source.folder / source.result["file"]
     name = stage_name(quantize, output="probabilities")

@@ -21,32 +21,11 @@ import numpy as np
 
 from mnext_tf.errors import ExportError
 from mnext_tf.export import arm64_worker
+from mnext_tf.export.arm64_root import MAKE, QEMU, check_root
 from mnext_tf.export.tflite import TFLiteNetwork, dequantize_array, quantize_array
 
 CPU = "cortex-a76"  # a big core of 2019's phones, as its /proc/cpuinfo in the root says too
-MAKE = "`sh environments/arm64.sh FOLDER` makes one (`make environment-arm64`: .environments/arm64)"
 XNNPACK_TOOK = "Created TensorFlow Lite XNNPACK delegate"
-
-_QEMU = "qemu-aarch64-static"
-_NEEDED = (
-    _QEMU,
-    "usr/bin/python3",
-    "site/numpy",
-    "site/ai_edge_litert",
-    "proc/cpuinfo",  # without these two XNNPACK is not used, or crashes
-    "sys/devices/system/cpu/possible",
-    "made_by",
-)
-
-
-def check_root(root: Path) -> Path:
-    """The absolute path of a root made by environments/arm64.sh. Raises ExportError for anything else."""
-    root = Path(root).absolute()
-    if not root.is_dir():
-        raise ExportError(f"{root} does not exist: no ARM64 root. {MAKE}.")
-    if missing := [name for name in _NEEDED if not (root / name).exists()]:
-        raise ExportError(f"{root} is no whole ARM64 root: it lacks {', '.join(missing)}. Delete it; {MAKE}.")
-    return root
 
 
 class Arm64Network(TFLiteNetwork):
@@ -116,7 +95,7 @@ def run_arm64(
     sizes = [int(np.prod(s)) * np.dtype(d["dtype"]).itemsize for s, d in zip(shapes, tensors, strict=True)]
     workers = max(1, min(workers, len(inputs)))
     command = [
-        *(root / _QEMU, "-cpu", CPU, "-L", root),
+        *(root / QEMU, "-cpu", CPU, "-L", root),
         *(root / "usr/bin/python3", "-I", "-S", "-B", "-X", "utf8", arm64_worker.__file__),
         *(root / "site", path, *(d["index"] for d in tensors)),
     ]

@@ -43,7 +43,7 @@ def verify_run(
     Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
     if arm64 is not None:
-        from mnext_tf.export.arm64 import check_root
+        from mnext_tf.export.arm64_root import check_root
 
         arm64 = check_root(arm64)
     exported, files = {}, {}  # name -> (kind, function that opens it); name -> file
@@ -104,6 +104,8 @@ def _on_arm64(run: Run, model, files: dict, root: Path, images, expected, count:
     counts = default_images([kind for kind, _ in files.values()], count_multiply_adds(model))
     measured, wrong = {}, {}
     for (name, (kind, path)), default in zip(files.items(), counts, strict=True):
+        if log:
+            log(f"{name}: {min(count or default, len(images))} images by ARM64 kernels ...")
         few = np.unique(np.linspace(0, len(images) - 1, count or default).round().astype(int))
         try:
             measured[name], found = compare_arm64(

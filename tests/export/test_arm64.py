@@ -67,7 +67,7 @@ def test_a_root_that_is_none_names_what_makes_one(tmp_path, make_root):
     root = make_root("exit 0")
     assert check_root(root) == root
     (root / "proc/cpuinfo").unlink()
-    with pytest.raises(ExportError, match=r"lacks proc/cpuinfo\. Delete it; `sh environments/arm64.sh FOLDER`"):
+    with pytest.raises(ExportError, match=r"lacks proc/cpuinfo\. Name one that is; `sh environments/arm64.sh FOLDER`"):
         check_root(root)
 
 

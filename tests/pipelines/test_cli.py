@@ -136,9 +136,12 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("export_tflite", "--init=random --identity_tensor_multiplier=0.3", "must be 1/k"),
         ("export_tflite", "--runs_root=/nowhere", "No trained run under /nowhere/. `python -m pipelines.train"),
         ("verify", "--max_accuracy_drop=-1", "max_accuracy_drop must be 0 to 100"),
+        ("verify", "--arm64=/nowhere/arm64", "/nowhere/arm64 does not exist: no ARM64 root"),
+        ("export_tflite", "--android --assets=/nowhere/assets", "/nowhere does not exist, so /nowhere/assets is no"),
         ("verify", "--run=/nowhere/run", "/nowhere/run does not exist"),
         ("freeze", "--runs_root=/nowhere", "No trained run under /nowhere/"),
         ("report", "--runs_root=/nowhere", "/nowhere does not exist"),
+        ("report", "--device=/nowhere", "/nowhere does not exist. `benchmarks/run_adb.sh` measures on a phone"),
     ],
 )
 def test_a_contradiction_is_one_line_before_anything_is_opened(name, flags, text, command):
