@@ -22,17 +22,19 @@ usage() {
 Usage: benchmarks/run_adb.sh [FLAGS]
 
 Times TFLite models on an Android phone with its publishers' benchmark_model. Without flags: the newest exported
-models, the one connected device, CPU and GPU, 1 and 4 threads, 5 rounds. --flag value and --flag=value are the same.
+models, the one connected device, CPU with 1 and 4 threads, GPU, 5 rounds. --flag value and --flag=value are the same.
 
 What to measure
   --models A,B          .tflite files. Default: for each network, width and kind among float32 and int8, the newest
-                        export under --runs_root of the input size of the newest one.
+                        export under --runs_root of the input size of the newest one. What is left out (other input
+                        sizes, other kinds, files with probabilities, which are for apps) is counted at the start.
   --runs_root DIR       where those are looked for. Default: runs.
   --backends LIST       of cpu, gpu, nnapi. Default: cpu,gpu. cpu is XNNPACK; gpu the GPU delegate in half precision.
                         int8 files run on the GPU too: its delegate computes them in floating point. NNAPI is
                         deprecated since Android 15. What a run really ran on is read from its log by the report.
   --threads LIST        Default: 1,4, less where the phone has fewer big cores. More than the cores that the threads
-                        are pinned to is refused. On gpu and nnapi they serve the operators left to the CPU.
+                        are pinned to is refused. On gpu and nnapi they serve the operators left to the CPU
+                        only: without this flag those run with the first number alone; given, LIST is for all.
   --cores big|all       pins threads to the big cores (all that are faster than the slowest kind; default), or to all.
   --rounds N            Default: 5. Every round runs each model on each backend once, models next to each other;
                         every second round goes backwards.
@@ -58,7 +60,7 @@ How
   --resume[=DIR]        goes on with the session in DIR (default: the newest unfinished one), with its own settings;
                         of the flags above only --serial, --benchmark_model, --thermal_wait and --time_limit go with it.
   --adb PATH            Default: adb.
-  --dry_run             says what would be run, and changes nothing on the phone.
+  --dry_run             says what would be run and about how long it takes, and changes nothing on the phone.
   --help                this.
 
 Where benchmark_model comes from (for arm64-v8a; others are listed when needed)
@@ -70,6 +72,7 @@ thermal status and battery before and after each run. However it ends (Ctrl-C, a
 what still runs there, switches the mode off and removes the folder; where the phone is unplugged, it says what is left.
 
 The results (session.txt, device.txt, models.csv, runs.csv, logs/) are read by python -m pipelines.report --device DIR.
+Where the tool fails alike in 6 runs in a row, the session stops. A run that failed twice is left out until --resume.
 Exit status: 0 every run succeeded, 1 something failed (the results so far are kept), 2 wrong flags, 130 interrupted.
 END
 }
@@ -80,7 +83,7 @@ flags="--models --runs_root --backends --threads --cores --rounds --memory --pro
 models='' runs_root=runs backends=cpu,gpu threads=1,4 rounds=5 memory=yes profile=yes require_full_delegation=no
 serial=${ANDROID_SERIAL-} benchmark_model='' libraries='' num_runs=50 warmup_runs=1 min_secs=1 cooldown=5
 thermal_wait=600 time_limit=180 out='' adb=adb
-core_choice=big threads_given='' thermal_wait_given='' time_limit_given='' resume='' dry_run='' not_with_resume=''
+core_choice=big threads_given='' delegate_threads='' thermal_wait_given='' time_limit_given='' resume='' dry_run='' not_with_resume=''
 command="run_adb.sh $*"
 
 while [ $# -gt 0 ]; do
@@ -186,6 +189,7 @@ find_tool
 choose_cores
 [ -z "$mask" ] || say "Pinned to the cores $big_cores (mask $mask)."
 choose_threads
+choose_delegate_threads
 make_plan
 if [ -n "$resume" ]; then
     same_as_before
@@ -195,7 +199,8 @@ else
     cp "$work/plan" "$work/pending"
 fi
 say "$(wc -l <"$work/pending" | tr -d ' ') runs: $(wc -l <"$work/models" | tr -d ' ') models, backends $backends, \
-threads $threads, $rounds rounds."
+threads $threads$threads_note, $rounds rounds."
+estimate
 if [ -n "$dry_run" ]; then
     tr '|' '\t' <"$work/pending"
     exit 0
@@ -222,8 +227,7 @@ if [ "$missing" -eq 0 ]; then
     status=complete reason=
 else
     status=failed
-    reason="$missing of $(wc -l <"$work/plan" | tr -d ' ') runs failed or were left out: \
-$(cut -d '|' -f 1,3- "$work/pending" | sort -u | tr '|\n' ' ;')"
+    reason="$missing of $(wc -l <"$work/plan" | tr -d ' ') runs failed or were left out$(first_pending)"
     say "$reason" "--resume=$out tries them again."
 fi
 say "Results: $out"

@@ -131,5 +131,13 @@ check_settings() {
     case $min_secs in '' | *[!0-9.]* | *.*.* | .) refuse "--min_secs takes seconds such as 1 or 0.5; received '$min_secs'." ;; esac
 }
 
+# error_line FILE: the first line that says what went wrong, whole; without one the last that says anything.
+error_line() {
+    tr -d '\r' <"$1" | awk '/^[ \t]*$/ { next } { last = $0 } /Benchmarking failed/ { next }
+        !error && /ERROR|FATAL|CANNOT|ABORT/ { error = $0 }
+        !hint && /[Ff]ailed|[Ee]rror|[Cc]ould not|[Cc]an ?not|[Dd]enied|Segmentation fault|Aborted|Killed/ { hint = $0 }
+        END { print error ? error : hint ? hint : last ? last : "the tool printed nothing" }'
+}
+
 # one_line FILE: the last three lines that say something, for a message.
 one_line() { tr -d '\r' <"$1" | sed '/^[[:space:]]*$/d' | tail -n 3 | tr '\n' ' ' | sed 's/ *$//'; }

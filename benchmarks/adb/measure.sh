@@ -50,12 +50,22 @@ or give fewer --models." ;;
 Try again, with another cable or port."
 }
 
+# estimate: how long the pending runs take, waits for a cool phone aside. A warm-up takes half a second at least;
+# 4 s for loading the model and for reading thermal status and battery before and after is a guess.
+estimate() {
+    awk -v runs="$(wc -l <"$work/pending")" -v least="$min_secs" -v pause="$cooldown" 'BEGIN {
+        least += 0.5; if (runs < 1) exit
+        minutes = int((runs * (least + 4) + (runs - 1) * pause + 59) / 60)
+        printf "About %d minute%s: ", minutes, minutes == 1 ? "" : "s"
+        printf "%d runs of at least %g s with %d s between.\n", runs, least, pause }'
+}
+
 # measure_all: every pending run. A combination that failed twice is left out; --resume tries it again.
 measure_all() {
     total=$(wc -l <"$work/plan" | tr -d ' ')
     pending=$(wc -l <"$work/pending" | tr -d ' ')
     number=$((total - pending))
-    tried=0 spent=0
+    tried=0 spent=0 alike=0 alike_code=''
     next_id=$(($(wc -l <"$out/runs.csv")))
     : >"$work/failures"
     while IFS='|' read -r kind round model backend count <&3; do
@@ -66,8 +76,21 @@ measure_all() {
         clock=$(date +%s)
         measure
         tried=$((tried + 1))
-        spent=$((spent + $(date +%s) - clock + cooldown))
+        spent=$((spent + $(date +%s) - clock))
+        stop_if_all_fail
     done 3<"$work/pending"
+}
+
+# stop_if_all_fail: after 6 failures in a row with one exit code. Those of a delegate count only where nothing else is
+# measured: a phone without a usable GPU must not keep the CPU from being measured.
+stop_if_all_fail() {
+    case $outcome in 'done') alike=0 ;; esac
+    [ "$outcome" = failed ] || return 0
+    case $backend,$backends in cpu,* | "$backends,$backend") ;; *) return 0 ;; esac
+    [ "$exit_code" = "$alike_code" ] || alike=0
+    alike=$((alike + 1)) alike_code=$exit_code
+    [ "$alike" -lt 6 ] || fail "6 runs in a row failed alike (exit $exit_code): $failure. The tool, or how it is called, does \
+not fit this phone or these models."
 }
 
 # measure: one run of $kind $round $model $backend $count; its line in runs.csv, its log, a line for the eye.
@@ -127,16 +150,17 @@ END
 }
 
 show_run() {
+    failure=${why:-$(error_line "$out/$log")}
     case $outcome in
     'done') note="$average$(remark "$out/$log")" ;;
-    failed) note="FAILED${exit_code:+ (exit $exit_code)}: ${why:-$(one_line "$out/$log" | cut -c 1-160)}" ;;
+    failed) note="FAILED${exit_code:+ (exit $exit_code)}: $failure (log: $out/$log)" ;;
     timeout) note="stopped after $time_limit s (--time_limit)" ;;
     *) note=$outcome ;;
     esac
     [ -z "$thermal" ] || note="$note, thermal $thermal"
     left=''
     if [ "$number" -lt "$total" ]; then
-        seconds=$(((spent + $(date +%s) - clock) * (total - number) / (tried + 1)))
+        seconds=$(((spent + $(date +%s) - clock) * (total - number) / (tried + 1) + cooldown * (total - number)))
         left="; about $((seconds / 60)) min $((seconds % 60)) s left"
     fi
     say "$note$left"

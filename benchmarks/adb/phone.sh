@@ -153,6 +153,18 @@ more threads than cores measure the scheduler. Take at most $most${mask:+, or --
     threads=$kept
 }
 
+# choose_delegate_threads: those of gpu and nnapi, which have no use for more unless they are asked for.
+choose_delegate_threads() {
+    threads_note=''
+    if [ -z "$delegate_threads" ]; then
+        if [ -n "$threads_given" ]; then delegate_threads=$threads; else delegate_threads=${threads%%,*}; fi
+    fi
+    case $delegate_threads,$backends in
+    "$threads",* | *,cpu) ;;
+    *) threads_note=" on the CPU, $delegate_threads on gpu and nnapi" ;;
+    esac
+}
+
 # look_at_phone: sets thermal, level, heat (tenths of a degree) and charging, each empty where the phone does not say.
 look_at_phone() {
     thermal='' level='' heat='' charging=''
@@ -193,7 +205,8 @@ set_fixed_performance() {
     fi
     left_on_phone="$left_on_phone fixed_performance_mode"
     write_session # so that --resume puts it back, whatever ends this program
-    if on_phone 20 'cmd power set-fixed-performance-mode-enabled true'; then fixed_mode='set'; else fixed_mode=refused; fi
+    on_phone 20 'cmd power set-fixed-performance-mode-enabled true' || [ -n "$phone_code" ] || phone_is_there || unplugged
+    if [ "$phone_code" = 0 ]; then fixed_mode='set'; else fixed_mode=refused; fi
     case $answer in
     *[Uu]nknown\ command* | *"can't find"* | *"not found"*) fixed_mode=unavailable ;;
     *[Ff]ailed* | *[Ee]xception* | *[Ee]rror*) fixed_mode=refused ;;

@@ -4,20 +4,30 @@
 # find_models: the newest exported files, as a list with commas in $models.
 find_models() {
     [ -d "$runs_root" ] || fail "there is no folder $runs_root with exported models. Name them (--models a.tflite,b.tflite), \
-or export some: python -m pipelines.export_tflite --quantize int8."
-    find "$runs_root" -type f -name '*.tflite' \( -path '*/tflite_float32/*' -o -path '*/tflite_int8/*' \) ! -path '*/.*/*' \
-        -exec ls -t {} + >"$work/exported" 2>/dev/null
-    # NAME_SIZE_KIND.tflite, the newest first; the newest one's size is taken. Networks of one kind run side by side.
-    awk -F/ '{ name = $NF; if (!match(name, /_[0-9]+_(float32|int8)\.tflite$/)) next
-        split(substr(name, RSTART + 1), part, "_"); network = substr(name, 1, RSTART - 1) " " part[2]
-        if (!size) size = part[1]
-        if (part[1] == size && !seen[network]++) print part[2] "\t" name "\t" $0 }' "$work/exported" |
-        sort | cut -f 3 >"$work/chosen"
+or export some: python -m pipelines.export_tflite --quantize int8 (without a training add --init=random)."
+    find "$runs_root" -type f -name '*.tflite' ! -path '*/.*/*' -exec ls -t {} + >"$work/exported" 2>/dev/null
+    # FOLDER/NAME_SIZE_KIND.tflite, the newest first; the newest one's size is taken. Networks of one kind run side by side.
+    : >"$work/left_out"
+    awk -F/ -v left_out="$work/left_out" '
+        { name = $NF; folder = $(NF - 1) }
+        name ~ /_probabilities\.tflite$/ { probabilities += !left[name]++; next }
+        folder !~ /^tflite_(float32|int8)$/ || !match(name, /_[0-9]+_(float32|int8)\.tflite$/) {
+          kinds += !left[name]++; next }
+        { split(substr(name, RSTART + 1), part, "_"); network = substr(name, 1, RSTART - 1) " " part[2]
+          if (!size) size = part[1]
+          if (part[1] != size) sizes += !left[name]++
+          else if (!seen[network]++) print part[2] "\t" name "\t" $0 }
+        END { if (sizes) list = ", " sizes " of other input sizes"
+              if (kinds) list = list ", " kinds " of other kinds"
+              if (probabilities) list = list ", " probabilities " with probabilities (for apps)"
+              print substr(list, 3) >left_out }' "$work/exported" | sort | cut -f 3 >"$work/chosen"
     models=$(tr '\n' ',' <"$work/chosen" | sed 's/,$//')
     [ -n "$models" ] || fail "no exported model (tflite_float32/*.tflite, tflite_int8/*.tflite) under $runs_root. Export one: \
-python -m pipelines.export_tflite --quantize int8; or name files: --models a.tflite,b.tflite."
+python -m pipelines.export_tflite --quantize int8 (without a training add --init=random); or name files: --models a.tflite,b.tflite."
     say "The newest exported models under $runs_root:"
     sed 's/^/  /' "$work/chosen"
+    left_out=$(cat "$work/left_out")
+    [ -z "$left_out" ] || say "Left out: $left_out; --models names files."
 }
 
 # read_models: checks the files of $models; $work/models gets a line each: name, path, bytes, sha256 (with tabs).
@@ -48,6 +58,7 @@ make_plan() {
     while [ "$round" -le "$rounds" ]; do
         for count in $(words "$threads"); do
             for backend in $(words "$backends"); do
+                case $backend,,$delegate_threads, in cpu,* | *",$count,"*) ;; *) continue ;; esac
                 cut -f 1 "$work/models" | sed "s/.*/latency|$round|&|$backend|$count/"
             done
         done >"$work/round"
@@ -72,6 +83,12 @@ still_to_do() {
     grep -v -x -F -f "$work/done" "$work/plan" >"$work/pending"
 }
 
+# first_pending: which runs of $work/pending, for a message; the rounds of one count once.
+first_pending() {
+    cut -d '|' -f 1,3- "$work/pending" | awk '!seen[$0]++ && ++n <= 3 { list = list (n > 1 ? "; " : "") $0 }
+        END { gsub(/[|]/, " ", list); print (n > 3 ? ", first: " : ": ") list (n > 3 ? ", and " n - 3 " more" : "") }'
+}
+
 # write_session: all of session.txt, whole or not at all.
 write_session() {
     {
@@ -86,6 +103,7 @@ host_os=$host_os
 adb_version=$adb_version
 backends=$backends
 threads=$threads
+delegate_threads=$delegate_threads
 rounds=$rounds
 memory=$memory
 profile=$profile
@@ -131,8 +149,8 @@ open_session() {
     out=$(absolute "$out")
     lock_session
     say "Going on with $out"
-    for key in started_utc finished_utc command tool_kind backends threads rounds memory profile libraries num_runs warmup_runs min_secs \
-        require_full_delegation models; do
+    for key in started_utc finished_utc command tool_kind backends threads delegate_threads rounds memory profile libraries \
+        num_runs warmup_runs min_secs require_full_delegation models; do
         eval "$key=\$(saved $key)"
     done
     core_choice=$(saved cores) cooldown=$(saved cooldown_s) folder=$(saved device_folder) threads_given=yes

@@ -97,9 +97,11 @@ tool_flags() {
     esac
 }
 
-# average_ms LOG: of the measured runs, with the unit, or nothing where the log has none.
+# average_ms LOG: of the measured runs, with the unit, or nothing where the log has none. The tables of a profile have
+# averages too ("Timings (microseconds): count=..."), which are not it.
 average_ms() {
     tr -d '\r' <"$1" | awk '
+        /Timings \(microseconds\)/ { next }
         /count=.*avg=/ || /count=.*curr=/ { n = split($0, part, /[ =]+/); for (i = 1; i < n; i++)
                                             if (part[i] == "avg" || (part[i] == "curr" && !/avg=/)) us = part[i + 1] }
         /Inference \(avg\): *[0-9]/ { value = $0; sub(/.*Inference \(avg\): */, "", value)

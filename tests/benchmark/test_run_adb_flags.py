@@ -95,7 +95,7 @@ def test_names_that_would_be_mixed_up(script, tmp_path):
 def test_no_exported_models(script, tmp_path):
     done = script("--runs_root", tmp_path)
     assert done.returncode == 1
-    assert "python -m pipelines.export_tflite" in done.stderr
+    assert "python -m pipelines.export_tflite --quantize int8 (without a training add --init=random)" in done.stderr
 
 
 def test_no_adb(script, tmp_path):

@@ -29,6 +29,7 @@ def test_a_whole_session(world, phone, models, flags, tmp_path, read_session, re
             "reason": "",
             "backends": "cpu,gpu",
             "threads": "1,4",
+            "delegate_threads": "1",
             "rounds": "2",
             "tool": "benchmark_model",
             "tool_sha256": hashlib.sha256(world.tool.read_bytes()).hexdigest(),
@@ -77,12 +78,13 @@ def test_a_whole_session(world, phone, models, flags, tmp_path, read_session, re
         assert row == {"model": file.stem, "file": str(file), "bytes": size, "sha256": digest, "sha256_device": digest}
 
     rows = read_runs(out)
-    assert Counter(row["kind"] for row in rows) == {"latency": 16, "memory": 4, "profile": 4}
+    assert Counter(row["kind"] for row in rows) == {"latency": 12, "memory": 4, "profile": 4}
     assert {row["outcome"] for row in rows} == {"done"}
     a, b = (file.stem for file in models)
     order = [(row["model"], row["backend"], row["threads"]) for row in rows if row["kind"] == "latency"]
     assert order[:4] == [(a, "cpu", "1"), (b, "cpu", "1"), (a, "gpu", "1"), (b, "gpu", "1")]
-    assert order[8:] == order[:8][::-1]
+    assert order[4:6] == [(a, "cpu", "4"), (b, "cpu", "4")]
+    assert order[6:] == order[:6][::-1]
     for row in rows:
         assert row["log"] == f"logs/{row['id']}.log"
         log = (out / row["log"]).read_text()
@@ -95,12 +97,14 @@ def test_a_whole_session(world, phone, models, flags, tmp_path, read_session, re
         assert ("--use_gpu=true" in row["command"]) == (row["backend"] == "gpu")
         assert ("--report_peak_memory_footprint=true" in row["command"]) == (row["kind"] == "memory")
         assert ("--enable_op_profiling=true" in row["command"]) == (row["kind"] == "profile")
-    assert len({row["id"] for row in rows}) == 24
+    assert len({row["id"] for row in rows}) == 20
 
     assert phone.lines("mode") == ["true", "false"]
     assert set(phone.lines("masks")) == {"f0"}
     assert phone.left_behind == []
-    assert "[24 of 24] profile" in result.output
+    assert "About 2 minutes: 20 runs of at least 1.5 s with 0 s between." in result.output
+    assert "[20 of 20] profile" in result.output
+    assert result.output.count("12.34 ms") == 20  # and no 99.00 ms, of the table of a profile
     assert result.output.splitlines()[-1] == f"The report: python -m pipelines.report --device {out}"
 
 
@@ -148,9 +152,11 @@ def test_defaults(world, phone, repository, tmp_path, read_runs):
         files = [row["file"] for row in csv.DictReader(f)]
     chosen = [newest_last[5], newest_last[6], newest_last[2]]
     assert files == [str(root / name) for name in chosen]
+    left_out = "1 of other input sizes, 1 of other kinds, 1 with probabilities (for apps)"
+    assert f"Left out: {left_out}; --models names files.\n" in result.output
     for name in chosen:
         assert f"  runs/{name}\n" in result.output
-    assert len(read_runs(out)) == 3 * 2 * 2
+    assert len(read_runs(out)) == 3 * (2 + 1)
 
 
 def test_litert_has_other_flags(world, phone, flags, tmp_path, read_session, read_runs):
@@ -188,13 +194,18 @@ def test_big_cores(world, phone, flags, set_cores, khz, mask, threads):
     result = world.run(*flags, "--dry_run")
     assert result.code == 0, result.output
     assert f"(mask {mask})" in result.output if mask else "threads are not pinned" in result.output
-    assert f"threads {threads}, 2 rounds" in result.output
+    assert f"threads {threads} on the CPU, 1 on gpu and nnapi, 2 rounds" in result.output
+    assert len([line for line in result.output.splitlines() if line.startswith("latency\t")]) == 12
+    assert "About 2 minutes: 20 runs of at least 1.5 s with 0 s between." in result.output
     assert phone.left_behind == []
     if mask == "3":
         refused = world.run(*flags, "--dry_run", "--threads=1,4")
         assert refused.code == 1
         assert "this phone has 2 big cores (0,1)" in refused.output
         assert world.run(*flags, "--dry_run", "--threads=1,4", "--cores=all").code == 0
+    elif threads == "1,4":
+        asked = world.run(*flags, "--dry_run", "--threads=1,4")
+        assert len([line for line in asked.output.splitlines() if line.startswith("latency\t")]) == 16
 
 
 def test_a_phone_without_taskset_fixed_mode_and_sha256sum(world, phone, quick, tmp_path, read_session, read_runs):

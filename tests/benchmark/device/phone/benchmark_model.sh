@@ -69,6 +69,7 @@ echo "INFO: count=81 first=12337 curr=12290 min=12212 max=12911 avg=12341.5 std=
 echo "INFO: Inference timings in us: Init: 23702, First inference: 14012, Warmup (avg): 12451.2, Inference (avg): 12341.5"
 echo "INFO: Memory footprint delta from the start of the tool (MB): init=11.2 overall=27.4"
 [ -z "$peak" ] || echo "INFO: Overall peak memory footprint (MB) via periodic monitoring: 31.6"
-[ -z "$profile" ] || printf '%s\n' "INFO: Operator-wise Profiling Info for Regular Benchmark Runs:" "CONV_2D 1.2 0.9 3.1%"
+[ -z "$profile" ] || printf '%s\n' "INFO: Operator-wise Profiling Info for Regular Benchmark Runs:" "CONV_2D 1.2 0.9 3.1%" \
+    "Timings (microseconds): count=81 first=99000 curr=99000 min=99000 max=99000 avg=99000 std=0" "Memory (bytes): count=0"
 [ "$kind" != litert ] || printf '%s\n' "INFO: [benchmark_litert_model.h:71] Model initialization: 23.7 ms" \
     "INFO: [benchmark_litert_model.h:79] Inference (avg): 12.34 ms (81 runs)" >&2
