@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.benchmark.device import find_sessions
+from mnext_tf.benchmark.device import check_session, find_sessions
 from mnext_tf.errors import DataError
 from mnext_tf.run_folder import list_runs, open_run
 from pipelines import _cli
@@ -26,6 +26,8 @@ _OUT = flags.DEFINE_string("out", "runs/report", "Folder for report.md and its p
 def main() -> None:
     root = Path(_RUNS_ROOT.value)
     sessions = [Path(folder) for folder in _DEVICE.value] or find_sessions(Path(SESSIONS))
+    for folder in sessions:
+        check_session(folder)
     if not root.is_dir() and not sessions and not (_RUN.value and _BENCHMARK.value):
         raise DataError(
             f"{root} does not exist. `python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a "
@@ -33,6 +35,9 @@ def main() -> None:
         )
     runs = [open_run(Path(folder)) for folder in _RUN.value] or list_runs(root)
     benchmarks = [Path(folder) for folder in _BENCHMARK.value]
+    for folder in benchmarks:
+        if not folder.is_dir():
+            raise DataError(f"{folder} does not exist. `python -m pipelines.benchmark --out={folder}` makes it.")
     benchmarks = benchmarks or sorted(path.parent for path in root.rglob("benchmark.csv"))
 
     from mnext_tf.benchmark.report import write_report  # imports matplotlib

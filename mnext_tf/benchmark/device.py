@@ -116,15 +116,20 @@ def find_sessions(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if is_session(path)) if root.is_dir() else []
 
 
-def read_device(folder: Path) -> Device:
-    """Raises DataError where `folder` is no session's, or of a later format; anything else is noted."""
-    folder = Path(folder)
+def check_session(folder: Path) -> None:
+    """Raises DataError where `folder` is no session's."""
     if not is_session(folder):
-        what = "holds no session (it has no session.txt)" if folder.is_dir() else "does not exist"
+        what = "holds no session (it has no session.txt)" if Path(folder).is_dir() else "does not exist"
         raise DataError(
             f"{folder} {what}. `benchmarks/run_adb.sh` measures on a phone and writes such a folder into "
             "benchmarks/results; give its path with --device."
         )
+
+
+def read_device(folder: Path) -> Device:
+    """Raises DataError where `folder` is no session's, or of a later format; anything else is noted."""
+    folder = Path(folder)
+    check_session(folder)
     session = _read_pairs(folder / "session.txt")
     if session.get("format", FORMAT) != FORMAT:
         raise DataError(
@@ -136,7 +141,8 @@ def read_device(folder: Path) -> Device:
         notes.append("session.txt is damaged: it names no format.")
     status = session.get("status", "unknown")
     if status != "complete":
-        because = f" ({session['reason']})" if session.get("reason") else ""
+        reason = session.get("reason", "").strip(" ;,.")
+        because = f" ({reason})" if reason else ""
         goes_on = f"`benchmarks/run_adb.sh --resume={folder}` goes on with it"
         notes.append(f"The session is not complete: {status}{because}; {goes_on}.")
     device = _read_pairs(folder / "device.txt")

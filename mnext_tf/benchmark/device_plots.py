@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mnext_tf.benchmark.device_rows import DeviceRow, processor
-from mnext_tf.benchmark.markdown import threads
+from mnext_tf.benchmark.markdown import decimals, number, threads
 from mnext_tf.benchmark.pareto import Comparison, headline
 from mnext_tf.benchmark.plots import COLORS, color_of, plain, save
 from mnext_tf.export.kinds import network_title
@@ -22,6 +22,7 @@ def rounds(path: Path, rows: Sequence[DeviceRow]) -> None:
     networks = [_family(row) for row in measured]
     figure = Figure(figsize=(9.5, 1.5 + 0.33 * len(measured)), layout="constrained")
     axis = figure.subplots()
+    places = decimals(row.median_ms for row in measured)
     for y, row in enumerate(measured):
         color = color_of(networks[y], networks)
         face = color if row.as_asked else "white"
@@ -29,7 +30,11 @@ def rounds(path: Path, rows: Sequence[DeviceRow]) -> None:
         style = {"color": color, "markerfacecolor": face, "markersize": 5, "alpha": 0.75}
         axis.plot(row.round_ms, [y] * len(row.round_ms), marker, **style)
         axis.plot([row.median_ms] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=1.4)
-        note = f"{row.median_ms:.3g}" + ("" if row.as_asked else f", {_ran(row)}") + (" †" if row.is_doubtful else "")
+        note = (
+            number(row.median_ms, places)
+            + ("" if row.as_asked else f", {words(row)}")
+            + (" †" if row.is_doubtful else "")
+        )
         place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
         axis.annotate(note, (max(row.round_ms), y), **place)
     axis.set_yticks(range(len(measured)), [_label(row) for row in measured], fontsize=9.5)
@@ -53,8 +58,9 @@ def _label(row: DeviceRow) -> str:
     return f"{row.title}  {row.kind}  {row.backend.upper()}, {threads(row.threads)}"
 
 
-def _ran(row: DeviceRow) -> str:
-    return f"only {processor(row.ran_on)}" if row.ran_on.endswith("_partial") else f"ran on {processor(row.ran_on)}"
+def words(row: DeviceRow) -> str:
+    """Beside a row that did not run as asked."""
+    return f"only {processor(row.ran_on)}" if row.ran_on.endswith("_partial") else row.verdict
 
 
 def accuracy_against_latency(path: Path, comparison: Comparison) -> None:

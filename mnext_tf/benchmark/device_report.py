@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnext_tf.benchmark import device_plots, device_tables, pareto
+from mnext_tf.benchmark import device_plots, device_tables, pareto, published
 from mnext_tf.benchmark.device import Device
 from mnext_tf.benchmark.device_rows import DeviceRow, device_rows
 from mnext_tf.benchmark.gather import RunFacts
+from mnext_tf.benchmark.markdown import decimals, span, threads
 from mnext_tf.benchmark.results import Results
 from mnext_tf.files import write_csv, write_json
 
@@ -49,9 +50,20 @@ def latency(out: Path, rows: Sequence[DeviceRow], devices: Sequence[Device]) -> 
             picture = "device.png" if index == 0 else f"device_{index + 1}.png"
             device_plots.rounds(out / picture, mine)
             parts.append(f"![Every round on {device.title}]({picture})")
+            parts += _not_drawn(mine)
         profile = device_tables.operators(mine)
         parts += [f"Slowest operators, from runs of their own:\n\n{profile}"] if profile else []
     return "\n\n".join(parts)
+
+
+def _not_drawn(rows: Sequence[DeviceRow]) -> list[str]:
+    """A note on the rows without a round, which the picture has no line for."""
+    missing = [
+        f"{row.title} {row.kind} {row.backend.upper()}, {threads(row.threads)}" for row in rows if not row.round_ms
+    ]
+    return (
+        [f"Not in the picture, for nothing was measured (the table says why): {'; '.join(missing)}."] if missing else []
+    )
 
 
 def accuracy_latency(out: Path, rows: Sequence[DeviceRow], timed: Sequence[Results]) -> str:
@@ -65,7 +77,8 @@ def accuracy_latency(out: Path, rows: Sequence[DeviceRow], timed: Sequence[Resul
         return ""
     note = (
         "The accuracies are those that the networks' authors published for their float weights at 224 pixels; "
-        "nothing here measured them. An int8 file may be some tenths of a point lower. "
+        f"nothing here measured them: MobileNeXt from {published.MNEXT_LINK}, MobileNetV1 and V2 from "
+        f"{published.SLIM_LINK}. An int8 file may be a point or so lower. "
         "Only files that ran whole where they were asked to run are drawn."
     )
     return "\n\n".join(["## Accuracy against latency", note, *parts])
@@ -73,6 +86,10 @@ def accuracy_latency(out: Path, rows: Sequence[DeviceRow], timed: Sequence[Resul
 
 def summary_line(rows: Sequence[DeviceRow]) -> str:
     measured = [row for row in rows if row.as_asked]
+    if not rows:
+        return "Phone: nothing was measured yet."
+    if not any(row.round_ms for row in rows):
+        return "Phone: nothing was measured: every run failed; see below."
     if not measured:
         return "Phone: no run there was what it was asked to be; see below."
     newest = measured[-1].device
@@ -80,6 +97,7 @@ def summary_line(rows: Sequence[DeviceRow]) -> str:
     first = mine[0]
     same = [row for row in mine if (row.kind, row.backend, row.threads) == (first.kind, first.backend, first.threads)]
     same = [row for row in same if row.network and (row.network.width, row.network.share) == (1, 1)] or same[:4]
-    words = ", ".join(f"{row.title} {device_tables.ms_range(row.round_ms)} ms" for row in same)
+    places = decimals(ms for row in same for ms in row.round_ms)
+    words = ", ".join(f"{row.title} {span(row.round_ms, places)} ms" for row in same)
     doubts = " with doubts that are listed below" if any(row.is_doubtful for row in same) else ""
     return f"Phone ({newest.title}, {first.kind}, {first.backend.upper()}, {first.threads} thr.): {words}{doubts}."

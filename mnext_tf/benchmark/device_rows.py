@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from mnext_tf.benchmark.tool_profile import Operator
 WARM_CELSIUS = 40.0
 TOP_OPERATORS = 5
 CHARGING = "charging"
+_NOT_THE_DELEGATE = re.compile(
+    r"model graph will not be|Failed to apply|failed to prepare|original execution plan|computes on the CPU", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,21 @@ class DeviceRow:
     def as_asked(self) -> bool:
         """Whether what was asked for ran all of it."""
         return bool(self.round_ms) and self.ran_on == self.backend
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether `ran_on` is the CPU only because the log shows no other; else the log itself says what ran it."""
+        said = self.delegate or self.delegated != "not said" or any(_NOT_THE_DELEGATE.search(r) for r in self.remarks)
+        return self.ran_on == "cpu" != self.backend and not said
+
+    @property
+    def verdict(self) -> str:
+        """What ran it, in words, for every table and picture."""
+        if not self.round_ms:
+            return "failed" if self.failures else "nothing ran"
+        if self.is_unsaid:
+            return f"nothing shows that it ran on {processor(self.backend)}"
+        return f"ran on {processor(self.ran_on)}"
 
     @property
     def title(self) -> str:

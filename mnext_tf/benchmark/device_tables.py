@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mnext_tf.benchmark import published
 from mnext_tf.benchmark.device import Device
-from mnext_tf.benchmark.device_rows import DeviceRow, processor
+from mnext_tf.benchmark.device_rows import DeviceRow
 from mnext_tf.benchmark.gather import RunFacts
-from mnext_tf.benchmark.markdown import markdown, threads
+from mnext_tf.benchmark.markdown import decimals, markdown, number, span, threads
 
 
 def ordered(rows: Sequence[DeviceRow]) -> list[DeviceRow]:
@@ -28,45 +28,37 @@ def published_table(rows: Sequence[DeviceRow]) -> str:
     groups: dict[tuple, list[DeviceRow]] = {}
     for row in ordered(rows):
         groups.setdefault((str(row.device.folder), row.model), []).append(row)
+    places = {
+        backend: decimals(ms for row in rows if row.backend == backend and row.as_asked for ms in row.round_ms)
+        for backend in ("cpu", "gpu")
+    }
     body = []
     for group in groups.values():
         first = group[0]
         ours = " (ours)" if first.network and first.network.model == published.OURS else ""
         kind = f", {first.kind}, {first.network.input_size} px" if first.network else ""
         platform = f"{first.device.title}, {first.device.tool}{kind}: **measured here**"
-        body.append((first.title + ours, _cell(group, "cpu"), _cell(group, "gpu"), platform))
-    body += [
-        (name, cpu, gpu, "Google Pixel 4, TF Lite: published by the MobileNeXt authors, not measured here")
-        for name, cpu, gpu in published.LATENCY
-    ]
+        body.append((first.title + ours, *(_cell(group, backend, places[backend]) for backend in places), platform))
+    where = f"Google Pixel 4, TF Lite: published by {published.MNEXT_LINK}, not measured here"
+    body += [(name, cpu, gpu, where) for name, cpu, gpu in published.LATENCY]
     return markdown(("network", "CPU, ms", "GPU, ms", "platform"), body)
 
 
-def _cell(rows: Sequence[DeviceRow], backend: str) -> str:
+def _cell(rows: Sequence[DeviceRow], backend: str, places: int) -> str:
     """Ranges over the rounds that `backend` ran whole; words for what was asked of it and ran elsewhere."""
     parts = []
     mine = [row for row in rows if row.backend == backend]
     for row in mine:
         if row.as_asked:
-            text = ms_range(row.round_ms)
-        elif not row.round_ms:
-            text = "failed"
-        elif row.ran_on == "cpu" and row.delegated == "not said":
-            text = f"nothing shows that it ran on {processor(backend)}"
+            text = span(row.round_ms, places)
         elif row.ran_on.endswith("_partial"):
             text = f"partly: {row.delegated} nodes"
         else:
-            text = f"ran on {processor(row.ran_on)}"
+            text = row.verdict
         alone = backend == "gpu" and len({other.threads for other in mine}) == 1
         mark = " †" if row.is_doubtful else ""
         parts.append(text + mark if alone else f"{text}{mark} ({threads(row.threads)})")
     return "; ".join(dict.fromkeys(parts)) or "-"
-
-
-def ms_range(values: Sequence[float]) -> str:
-    """Fastest to slowest."""
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low}-{high}"
 
 
 def details(rows: Sequence[DeviceRow]) -> str:
@@ -75,20 +67,23 @@ def details(rows: Sequence[DeviceRow]) -> str:
         "network|type|asked for|threads|ran on|nodes delegated|rounds|median of rounds, ms|range, ms|spread"
         "|first, ms|init, ms|memory, MB|peak, MB|battery, °C|doubts"
     )
+    places = decimals(ms for row in rows for ms in row.round_ms)
+    others = ("first_ms", "init_ms", "memory_overall_mb", "memory_peak_mb")
+    places_of = {name: decimals(getattr(row, name) for row in rows) for name in others}
     body = [
         (
             row.title,
             row.kind,
             row.backend,
             row.threads,
-            processor(row.ran_on) if row.ran_on else "nothing",
+            row.verdict.removeprefix("ran on ") if row.round_ms else "nothing",
             f"{row.delegated} ({row.delegate})" if row.delegate else row.delegated or "-",
             len(row.rounds),
-            "-" if row.median_ms is None else f"{row.median_ms:.3g} ({row.statistic}s)",
-            ms_range(row.round_ms) if row.round_ms else "-",
+            "-" if row.median_ms is None else f"{number(row.median_ms, places)} ({row.statistic}s)",
+            span(row.round_ms, places) if row.round_ms else "-",
             "-" if row.spread is None else f"{row.spread:.0%}",
-            *(_number(value) for value in (row.first_ms, row.init_ms, row.memory_overall_mb, row.memory_peak_mb)),
-            "-" if row.battery_celsius is None else "{:.1f}-{:.1f}".format(*row.battery_celsius),
+            *(number(getattr(row, name), places_of[name]) for name in others),
+            "-" if row.battery_celsius is None else span(row.battery_celsius, 1),
             "; ".join([*row.doubts, *row.failures]) or "none",
         )
         for row in ordered(rows)
@@ -98,8 +93,9 @@ def details(rows: Sequence[DeviceRow]) -> str:
 
 def operators(rows: Sequence[DeviceRow]) -> str:
     """The slowest operators of the runs that were profiled; "" where none was."""
+    places = decimals(op.avg_ms for row in rows for op in row.operators)
     body = [
-        (row.title, row.kind, row.backend, op.node_type, op.name[:60], f"{op.avg_ms:.3g}", _number(op.percent))
+        (row.title, row.kind, row.backend, op.node_type, op.name[:60], number(op.avg_ms, places), number(op.percent, 1))
         for row in ordered(rows)
         for op in row.operators
     ]
@@ -137,7 +133,7 @@ def reproduce(device: Device, rows: Sequence[DeviceRow]) -> str:
         for name, model in device.models.items()
     ]
     commands = [
-        (row.title, row.kind, row.threads, row.inferences or "-", f"`{command}`")
+        (row.title, row.kind, row.backend, row.threads, row.inferences or "-", f"`{command}`")
         for row in ordered(rows)
         for command in row.commands
     ]
@@ -146,17 +142,15 @@ def reproduce(device: Device, rows: Sequence[DeviceRow]) -> str:
         f"```\n{session.get('command') or 'benchmarks/run_adb.sh'}\n```",
         markdown(("what", "value"), facts),
         markdown(("file", "bytes", "sha256 on the host", "on the phone"), files) if files else "",
-        markdown(("network", "type", "threads", "inferences", "command on the phone"), commands) if commands else "",
+        markdown(("network", "type", "asked for", "threads", "inferences", "command on the phone"), commands)
+        if commands
+        else "",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def _on_phone(model) -> str:
     return {True: "the same", False: "**another file**", None: "unknown"}[model.arrived]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
 
 
 def plain_row(row: DeviceRow, facts: Sequence[RunFacts]) -> dict:

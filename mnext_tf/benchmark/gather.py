@@ -53,6 +53,10 @@ class Export:
     passed: bool | None
     checks: dict[str, Check]  # keras, saved_model, frozen, tflite
 
+    @property
+    def is_quantized(self) -> bool:
+        return self.label.partition("_")[0] in ("dynamic", "int8")
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -69,6 +73,10 @@ class RunFacts:
     def measures_accuracy(self) -> bool:
         """Whether its logits mean something and were checked on labelled images."""
         return self.run.trained and any(e.checks and e.checks["keras"].accuracy is not None for e in self.exports)
+
+    def compares_loosely(self, export: Export) -> bool:
+        """Whether its check asked no top-1 and a rough difference only: see `mnext_tf.export.kinds.Tolerance`."""
+        return export.is_quantized and not self.run.trained
 
     def export(self, label: str) -> Export | None:
         return next((e for e in self.exports if e.label == label), None)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnext_tf.benchmark.gather import RunFacts, row_title
-from mnext_tf.benchmark.markdown import threads
+from mnext_tf.benchmark.markdown import decimals, number, threads
 from mnext_tf.benchmark.results import Results
 from mnext_tf.files import write_beside
 
@@ -91,6 +91,7 @@ def latency(path: Path, results: Results) -> None:
 
 def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: Sequence[tuple]) -> None:
     width = 0.8 / len(networks)
+    places = decimals(r["median_ms"] for r in rows)
     tallest = max(max(r["median_ms"], round_quartiles(r)[1]) for r in rows)
     for row in rows:
         index = networks.index(row_title(row))
@@ -99,7 +100,7 @@ def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: S
         p25, p75 = round_quartiles(row)
         axis.bar(x, median, width * 0.94, color=color_of(networks[index], networks))
         axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
-        note = f"{median:.3g}" if row["ratio"] == 1 else f"{median:.3g}\n×{row['ratio']:.2f}"
+        note = number(median, places) + ("" if row["ratio"] == 1 else f"\n×{row['ratio']:.2f}")
         axis.text(x, max(median, p75) + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
     axis.set_xticks(range(len(groups)), [f"{quantize}\n{runner}" for quantize, runner in groups])
     axis.set_ylabel("ms per image")

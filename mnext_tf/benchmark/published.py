@@ -10,6 +10,8 @@ LATENCY = (("MobileNetV2", "44-47", "15-17"), ("MobileNeXt", "48-51", "16-17"))
 
 MNEXT_SOURCE = "the MobileNeXt authors' repository"
 SLIM_SOURCE = "TensorFlow's models repository, research/slim"
+MNEXT_LINK = f"[{MNEXT_SOURCE}](https://github.com/zhoudaquan/rethinking_bottleneck_design)"
+SLIM_LINK = f"[{SLIM_SOURCE}](https://github.com/tensorflow/models/tree/master/research/slim)"
 
 # ImageNet top-1 in percent of the float networks at 224 pixels: (model, width, share of the shortcuts) -> (%, source)
 TOP1 = {

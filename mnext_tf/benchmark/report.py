@@ -10,6 +10,7 @@ from mnext_tf.benchmark import device_report, device_tables, plots, tables
 from mnext_tf.benchmark.device import Device, read_device
 from mnext_tf.benchmark.device_rows import DeviceRow
 from mnext_tf.benchmark.gather import RunFacts, read_run, row_title
+from mnext_tf.benchmark.markdown import decimals, number
 from mnext_tf.benchmark.results import Results, read_results
 from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
@@ -104,12 +105,12 @@ def _accuracy_line(facts: Sequence[RunFacts]) -> str:
 def _speed_line(headline: Sequence[dict]) -> str:
     if not headline:
         return "Speed: nothing was timed yet; `python -m pipelines.benchmark` does that."
-    parts = []
+    parts, places = [], decimals(r["median_ms"] for r in headline)
     for kind in dict.fromkeys(r["quantize"] for r in headline):
         rows = [r for r in headline if r["quantize"] == kind]
-        words = [f"{row_title(rows[0])} {rows[0]['median_ms']:.3g} ms"]
+        words = [f"{row_title(rows[0])} {number(rows[0]['median_ms'], places)} ms"]
         words += [
-            f"{row_title(r)} {r['median_ms']:.3g} ms ({r['ratio']:.2f} of the first one's time, "
+            f"{row_title(r)} {number(r['median_ms'], places)} ms ({r['ratio']:.2f} of the first one's time, "
             f"quartiles {r['ratio_p25']:.2f} to {r['ratio_p75']:.2f})"
             for r in rows[1:]
         ]
@@ -128,10 +129,15 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
     left = sorted({name for e in checked for name in e.not_delegated})
     delegated = sum(e.nodes_delegated == e.nodes_total for e in checked)
     rest = f", the others all but {', '.join(left)}" if left else ""
-    return (
-        f"Files: {sum(e.passed for e in checked)} of {len(exports)} passed the check against their network{bound}; "
-        f"{delegated} run on XNNPACK with every node{rest}."
+    loose = [e for f, e in exports if f.compares_loosely(e)]
+    strict = [e for f, e in exports if not f.compares_loosely(e)]
+    counts = [f"{sum(bool(e.passed) for e in strict)} of {len(strict)} passed the check against their network{bound}"]
+    untrained = (
+        f"{sum(bool(e.passed) for e in loose)} of {len(loose)} quantized files of untrained networks passed a check of "
+        "their difference only, not of top-1"
     )
+    counts = (counts if strict else []) + ([untrained] if loose else [])
+    return f"Files: {'; '.join(counts)}; {delegated} run on XNNPACK with every node{rest}."
 
 
 def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:

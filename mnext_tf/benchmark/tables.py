@@ -6,18 +6,9 @@ import shlex
 from collections.abc import Sequence
 
 from mnext_tf.benchmark import published
-from mnext_tf.benchmark.gather import RunFacts, row_title
-from mnext_tf.benchmark.markdown import markdown, threads
+from mnext_tf.benchmark.gather import Export, RunFacts, row_title
+from mnext_tf.benchmark.markdown import decimals, markdown, number, span, threads
 from mnext_tf.benchmark.results import Results, ratio_text
-
-
-def round_range(row: dict) -> tuple[float, float]:
-    """The fastest and the slowest round's median, in ms."""
-    return min(row["round_medians_ms"]), max(row["round_medians_ms"])
-
-
-def _range(row: dict) -> str:
-    return "{:.3g}-{:.3g}".format(*round_range(row))
 
 
 def measured_latency(results: Results) -> str:
@@ -28,12 +19,22 @@ def measured_latency(results: Results) -> str:
             published.ORDER.get(r["model"], 1),
         ),
     )
+    places = {
+        on_cpu: decimals(ms for r in rows if (r["delegate"] == "xnnpack") is on_cpu for ms in r["round_medians_ms"])
+        for on_cpu in (True, False)
+    }
+
+    def fastest_to_slowest(row: dict) -> str:
+        return span(row["round_medians_ms"], places[row["delegate"] == "xnnpack"])
+
     header = "network|CPU, ms|GPU, ms|platform|pixels|type|ratio (quartiles)|init, ms|peak memory, MB|nodes delegated"
     body = [
         (
             row_title(r) + (" (ours)" if r["model"] == published.OURS else ""),
-            f"{_range(r)} ({threads(r['threads'])})" if r["delegate"] == "xnnpack" else "-",
-            {"gpu": _range(r), "software_gpu": f"no GPU: {_range(r)} in software"}.get(r["delegate"], "-"),
+            f"{fastest_to_slowest(r)} ({threads(r['threads'])})" if r["delegate"] == "xnnpack" else "-",
+            {"gpu": fastest_to_slowest(r), "software_gpu": f"no GPU: {fastest_to_slowest(r)} in software"}.get(
+                r["delegate"], "-"
+            ),
             f"TF Lite, {r['adapter'] or results.host['cpu']}",
             r["input_size"],
             r["quantize"],
@@ -61,7 +62,7 @@ def published_latency() -> str:
     rows = [(name, cpu, gpu, "Google Pixel 4, TF Lite (published)") for name, cpu, gpu in published.LATENCY]
     return (
         "### Published by the MobileNeXt authors, not measured here\n\n"
-        "From the table in the authors' repository. A phone and a runtime of 2020: compare within this table only.\n\n"
+        f"From the table in {published.MNEXT_LINK}. A phone and a runtime of 2020: compare within this table only.\n\n"
         + markdown(("network", "CPU, ms", "GPU, ms", "platform"), rows)
     )
 
@@ -90,7 +91,7 @@ def accuracy(facts: Sequence[RunFacts]) -> str:
                     f"{100 * tflite.top1_agreement:.2f}",
                     f"{tflite.max_relative_difference:.1e}",
                     export.images,
-                    {True: "passed", False: "FAILED", None: "-"}[export.passed],
+                    _check(facts_of_run, export),
                 )
             )
     if not body:
@@ -98,6 +99,12 @@ def accuracy(facts: Sequence[RunFacts]) -> str:
     without = any(e.checks for f in facts if not f.measures_accuracy for e in f.exports)
     note = "\n\nNo accuracy: the network was not trained, or its images have no labels." if without else ""
     return markdown(header.split("|"), body) + note
+
+
+def _check(facts: RunFacts, export: Export) -> str:
+    if export.passed and facts.compares_loosely(export):
+        return "passed (untrained: difference only)"
+    return {True: "passed", False: "FAILED", None: "-"}[export.passed]
 
 
 def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
@@ -146,6 +153,8 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
     parts = ["## How to get each number again"]
     for results in timed:
         row = results.rows[0]
+        times = ("median_ms", "min_ms", "p95_ms")
+        places = decimals(r[name] for r in results.rows for name in times)
         load = results.host["load_at_start"]
         busy = f"; load at the start {load[0]:.2f}" if load else ""
         parts += [
@@ -164,7 +173,7 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
                         r["delegate"],
                         r["runs"],
                         r["rounds"],
-                        *(f"{r[k]:.3g}" for k in ("median_ms", "min_ms", "p95_ms")),
+                        *(number(r[name], places) for name in times),
                     )
                     for r in results.rows
                 ],
@@ -193,7 +202,11 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
     return "\n\n".join(parts)
 
 
-_ORIGIN = {"trained": "trained on", "imported": "imported; checked on", "random": "not trained;"}
+_ORIGIN = {
+    "trained": "trained on",
+    "imported": "imported; checked on",
+    "random": "not trained; checked and calibrated on",
+}
 
 
 def commands(facts: RunFacts) -> list[str]:

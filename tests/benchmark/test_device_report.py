@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from phone_sessions import log_of, pixel, run_row, widths, write_session
+from phone_sessions import XNNPACK, log_of, pixel, run_row, widths, write_session
 from PIL import Image
-from tool_logs import tool_log
+from tool_logs import GPU_NOT, tool_log
 
-from mnext_tf.benchmark import pareto
+from mnext_tf.benchmark import device_plots, pareto
 from mnext_tf.benchmark.device import read_device
 from mnext_tf.benchmark.device_rows import device_rows
 from mnext_tf.benchmark.pareto import Comparison, Point
@@ -35,10 +35,10 @@ def test_the_table_with_the_phones_rows(tmp_path):
     text = report(tmp_path, [pixel(tmp_path / "session", gpu_of_mnext="gpu_partial")])
     header, _, v2, ours, *published = table(text, "### On the phone")
     assert header == ["network", "CPU, ms", "GPU, ms", "platform"]
-    assert v2[:3] == ["MobileNetV2 1.0", "44.5-46 (1 thread); 18.9-19.5 (4 threads)", "15.1-15.9"]
+    assert v2[:3] == ["MobileNetV2 1.0", "44.5-46.0 (1 thread); 18.9-19.5 (4 threads)", "15.1-15.9"]
     assert ours[:3] == [
         "MobileNeXt 1.0 (ours)",
-        "48-50.5 (1 thread); 20.5-22 (4 threads)",
+        "48.0-50.5 (1 thread); 20.5-22.0 (4 threads)",
         "partly: 62 of 65 nodes",
     ]
     assert "measured here" in v2[3]
@@ -46,7 +46,9 @@ def test_the_table_with_the_phones_rows(tmp_path):
     assert all("published" in row[3] and "not measured here" in row[3] for row in published)
     assert text.count("15-17") == 1
     summary = text.split("\n\n")[1].splitlines()[-1]
-    assert summary.startswith("- Phone (Google Pixel 4, float32, CPU, 1 thr.): MobileNetV2 1.0 44.5-46 ms, MobileNeXt")
+    assert summary.startswith(
+        "- Phone (Google Pixel 4, float32, CPU, 1 thr.): MobileNetV2 1.0 44.5-46.0 ms, MobileNeXt"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,13 +85,13 @@ def test_csv_and_json_hold_it_all(tmp_path):
 def test_doubts_are_marked_and_listed(tmp_path):
     runs = [(run_row(round=i, thermal_after=i - 1, charging=1), log_of(40 + i)) for i in (1, 2)]
     text = report(tmp_path, [write_session(tmp_path / "session", runs)])
-    assert table(text, "### On the phone")[2][1] == "41-42 † (1 thread)"
+    assert table(text, "### On the phone")[2][1] == "41.0-42.0 † (1 thread)"
     assert "the thermal status moved during a run; thermal status 1, not 0; charging" in text
 
 
 def test_charging_is_listed_but_not_marked(tmp_path):
     text = report(tmp_path, [write_session(tmp_path / "session", [(run_row(charging=1), log_of(40))])])
-    assert table(text, "### On the phone")[2][1] == "40 (1 thread)"
+    assert table(text, "### On the phone")[2][1] == "40.0 (1 thread)"
     assert text.count("charging |") == 1
 
 
@@ -99,13 +101,70 @@ def test_a_gpu_run_that_says_nothing_is_not_said_to_have_run_on_the_cpu(tmp_path
     assert table(text, "### On the phone")[2][2] == "nothing shows that it ran on the GPU †"
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ([GPU_NOT], "ran on the CPU"),
+        (["ERROR: Failed to apply GPU delegate."], "ran on the CPU"),
+        ([XNNPACK], "ran on the CPU"),
+        ([], "nothing shows that it ran on the GPU"),
+    ],
+)
+def test_every_table_and_picture_says_the_same_of_a_gpu_run_without_the_gpu(tmp_path, said, verdict):
+    session = write_session(tmp_path / "session", [(run_row(backend="gpu"), tool_log(*said, asked="gpu"))])
+    text = report(tmp_path, [session])
+    assert table(text, "### On the phone")[2][2] == f"{verdict} †"
+    assert table(text, "#### Google Pixel 4")[2][4] == verdict.removeprefix("ran on ")
+    (row,) = device_rows(read_device(session))
+    assert device_plots.words(row) == verdict
+
+
+def test_both_ends_of_a_range_and_a_column_have_the_same_decimals(tmp_path):
+    times = {"mnext_1.0_224_float32": (1.5, 1.53), "mobilenet_v2_1.0_224_float32": (13.0, 13.6)}
+    same = {"battery_temp_before": 284, "battery_temp_after": 284}
+    runs = [(run_row(m, round=i, **same), log_of(ms)) for m, both in times.items() for i, ms in enumerate(both, 1)]
+    text = report(tmp_path, [write_session(tmp_path / "session", runs)])
+    _, _, v2, ours, *_ = table(text, "### On the phone")
+    assert (v2[1], ours[1]) == ("13.00-13.60 (1 thread)", "1.50-1.53 (1 thread)")
+    assert [row[-2] for row in table(text, "#### Google Pixel 4")[2:]] == ["28.4", "28.4"]
+
+
+def test_the_commands_name_what_was_asked_for(tmp_path):
+    rows = table(report(tmp_path, [pixel(tmp_path / "session")]), "| file | bytes")
+    assert rows[0][2] == "asked for"
+    assert {row[2] for row in rows[2:]} == {"cpu", "gpu"}
+
+
+def test_what_the_picture_has_no_line_for_is_named_below_it(tmp_path):
+    failed = (run_row(backend="gpu", threads=4, outcome="failed", exit=1), "ERROR: Benchmarking failed.\n")
+    text = report(tmp_path, [write_session(tmp_path / "session", [(run_row(), log_of(40)), failed])])
+    note = "Not in the picture, for nothing was measured (the table says why): MobileNeXt 1.0 float32 GPU, 4 threads."
+    assert f"(device.png)\n\n{note}" in text
+    assert "Not in the picture" not in report(tmp_path, [pixel(tmp_path / "whole")])
+
+
+def test_a_session_without_a_run_says_so(tmp_path):
+    session = write_session(tmp_path / "session", [], session={"status": "failed", "reason": "mnext cpu 1;"})
+    text = report(tmp_path, [session])
+    assert "- Phone: nothing was measured yet." in text
+    assert "The session is not complete: failed (mnext cpu 1);" in text
+
+
+def test_published_numbers_link_to_their_source(tmp_path):
+    text = report(tmp_path, [widths(tmp_path / "session")])
+    latency, accuracy = text.split("## Accuracy against latency")
+    assert latency.count("(https://github.com/zhoudaquan/rethinking_bottleneck_design)") == 2
+    for link in ("zhoudaquan/rethinking_bottleneck_design", "tensorflow/models/tree/master/research/slim"):
+        assert f"(https://github.com/{link})" in accuracy
+
+
 def test_failed_runs_have_words_for_a_time(tmp_path):
     runs = [(run_row(outcome="failed", exit=1), "ERROR: Benchmarking failed.\n")]
     text = report(tmp_path, [write_session(tmp_path / "session", runs, session={"status": "stopped", "reason": "x"})])
     assert table(text, "### On the phone")[2][1:3] == ["failed (1 thread)", "-"]
     assert "1 run: failed: Benchmarking failed." in text
     assert "The session is not complete: stopped (x)" in text
-    assert "no run there was what it was asked to be" in text
+    assert "Phone: nothing was measured: every run failed; see below." in text
 
 
 def test_the_accuracy_is_that_of_the_very_file(tmp_path, run_maker):
@@ -200,8 +259,8 @@ def test_widths_timed_on_the_host_are_compared_too(tmp_path, row):
 def test_titles_name_the_share_of_the_shortcuts(tmp_path, row, run_maker):
     rows = [{"file": "m/mnext_1.0_id0.5_224/tflite_float32/mnext_1.0_id0.5_224_float32.tflite"}]
     text = report(tmp_path, [], benchmarks=[host(tmp_path, row, "timed", rows)])
-    assert "MobileNeXt 1.0 (shortcuts of 1/2) 6.5 ms" in text
-    assert "| MobileNeXt 1.0 (shortcuts of 1/2) (ours) | 6.4-7.1 (1 thread) | - |" in text
+    assert "MobileNeXt 1.0 (shortcuts of 1/2) 6.50 ms" in text
+    assert "| MobileNeXt 1.0 (shortcuts of 1/2) (ours) | 6.40-7.10 (1 thread) | - |" in text
     run = run_maker(tmp_path / "run", exports={"float32": 0.9})
     config = json.loads((run / "config.json").read_text())
     config["model"]["identity_tensor_multiplier"] = 0.5
@@ -213,8 +272,8 @@ def test_the_hosts_gpu_has_its_own_column(tmp_path, row):
     gpu = {"delegate": "gpu", "adapter": "Test GPU (Vulkan)"}
     soft = {"delegate": "software_gpu", "adapter": "llvmpipe", "model": "mobilenet_v2"}
     text = report(tmp_path, [], benchmarks=[host(tmp_path, row, "timed", [{}, gpu, soft])])
-    assert "| MobileNeXt 1.0 (ours) | - | 6.4-7.1 | TF Lite, Test GPU (Vulkan) |" in text
-    assert "| MobileNetV2 1.0 | - | no GPU: 6.4-7.1 in software | TF Lite, llvmpipe |" in text
+    assert "| MobileNeXt 1.0 (ours) | - | 6.40-7.10 | TF Lite, Test GPU (Vulkan) |" in text
+    assert "| MobileNetV2 1.0 | - | no GPU: 6.40-7.10 in software | TF Lite, llvmpipe |" in text
     assert "GPU: not measured on this host" not in text
     assert "MobileNetV2" not in text.split("\n\n")[1]  # the summary is of the CPU
 

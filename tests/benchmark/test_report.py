@@ -31,7 +31,7 @@ def test_whole_report(tmp_path, run_maker, benchmark_folder):
     summary = text.split("\n\n")[1].splitlines()
     assert len(summary) == 3
     assert "Keras 98.0%, TFLite float32 98.0%, int8 97.2%" in summary[0]
-    assert "MobileNeXt 1.0 6.5 ms, MobileNetV2 1.0 7.15 ms (1.10 of" in summary[1]
+    assert "MobileNeXt 1.0 6.50 ms, MobileNetV2 1.0 7.15 ms (1.10 of" in summary[1]
     assert "2 of 2 passed" in summary[2]
 
     measured = section(text, "Measured: Test CPU")
@@ -39,7 +39,7 @@ def test_whole_report(tmp_path, run_maker, benchmark_folder):
         "MobileNetV2 1.0",
         "MobileNeXt 1.0 (ours)",
     ]
-    assert cells(measured, "MobileNeXt 1.0 (ours)")[0][1:3] == ["6.4-7.1 (1 thread)", "-"]
+    assert cells(measured, "MobileNeXt 1.0 (ours)")[0][1:3] == ["6.40-7.10 (1 thread)", "-"]
 
     (int8,) = [row for row in cells(section(text, "Accuracy"), "MobileNeXt 1.0") if row[2] == "int8"]
     assert int8[3:9] == ["98.00", "97.25", "-0.75", "98.75", "6.2e-02", "360"]
@@ -72,11 +72,16 @@ def test_stages_that_have_not_run_are_left_out(tmp_path, run_maker):
 
 
 def test_untrained_runs_have_no_accuracy(tmp_path, run_maker):
-    run = run_maker(tmp_path / "a", init="random", history=False, exports={"int8": 0.1})
+    run = run_maker(tmp_path / "a", init="random", history=False, exports={"float32": 0.1, "int8": 0.1})
     text = report(tmp_path, [run], [])
-    (row,) = cells(section(text, "Accuracy"), "MobileNeXt 1.0")
-    assert row[3:7] == ["-", "-", "-", "98.75"]
-    assert "no trained run" in text.split("\n\n")[1]
+    float32, int8 = cells(section(text, "Accuracy"), "MobileNeXt 1.0")
+    assert int8[3:7] == ["-", "-", "-", "98.75"]
+    assert (float32[-1], int8[-1]) == ("passed", "passed (untrained: difference only)")
+    summary = text.split("\n\n")[1]
+    assert "no trained run" in summary
+    assert "Files: 1 of 1 passed the check against their network" in summary
+    assert "; 1 of 1 quantized files of untrained networks passed a check of their difference only" in summary
+    assert "not trained; checked and calibrated on digits" in text
 
 
 def test_every_number_can_be_made_again(tmp_path, run_maker, benchmark_folder):
