@@ -132,7 +132,7 @@ def test_predictions_of_single_files_and_folders(networks, labelled, tmp_path):
     first = predictions[0]["predictions"]
     assert len(first) == 2
     assert first[0]["probability"] >= first[1]["probability"] > 0
-    assert first == next(p for p in predictions[1:] if "03" in p["file"])["predictions"]
+    assert first == next(p for p in predictions[1:] if "photo 03" in p["file"])["predictions"]
     table = csv_rows(predictions)
     assert [r["rank"] for r in table[:3]] == [1, 2, 1]
     assert "photo 03 é.jpg" in format_predictions(predictions)
