@@ -40,7 +40,8 @@ def rounds(path: Path, rows: Sequence[DeviceRow]) -> None:
     axis.set_yticks(range(len(measured)), [_label(row) for row in measured], fontsize=9.5)
     axis.set_ylim(-0.8, len(measured) - 0.2)
     axis.invert_yaxis()
-    axis.set_xlim(0, 1.3 * max(max(row.round_ms) for row in measured))
+    room = 1.8 if any(row.is_unsaid for row in measured) else 1.3  # for the longest of the notes
+    axis.set_xlim(0, room * max(max(row.round_ms) for row in measured))
     hollow = "; hollow: not all of it ran where it was asked to" if not all(row.as_asked for row in measured) else ""
     axis.set_xlabel(f"ms per image; points are rounds, strokes their medians{hollow}", loc="right")
     axis.grid(axis="x", color="0.92")
