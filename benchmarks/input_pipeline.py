@@ -22,7 +22,7 @@ from absl import flags
 
 from mnext_tf.data import Augment, Preprocess
 from mnext_tf.errors import ConfigError, DataError
-from mnext_tf.files import write_beside
+from mnext_tf.files import atomic_write
 from pipelines import _cli
 
 FLAGS = flags.FLAGS
@@ -317,7 +317,7 @@ def _write(folder: Path, rows: list[dict]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     for path, text in (("input_pipeline.json", json.dumps(rows, indent=2)), ("input_pipeline.csv", table.getvalue())):
-        with write_beside(folder / path) as part:
+        with atomic_write(folder / path) as part:
             part.write_text(text)
 
 

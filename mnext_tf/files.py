@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary file path beside `path`; on success it is renamed to `path`, else removed.
 
     Its bytes are on the disk before it has the name, so that a power cut leaves no hollow file.
@@ -36,7 +36,7 @@ def write_beside(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def write_folder_beside(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it replaces `path`, else it is removed."""
     path = Path(path)
     with _naming(path):
@@ -80,7 +80,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def reserve(path: Path, size: int) -> None:
+def reserve_space(path: Path, size: int) -> None:
     """Write `size` zeros to `path`: for a library that crashes on a full disk, OSError comes before it starts."""
     with open(path, "wb") as f:
         for start in range(0, size, 1 << 20):
@@ -94,7 +94,7 @@ def _umask() -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    with write_beside(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -109,7 +109,7 @@ def read_json(path: Path):
 def write_csv(path: Path, rows: list[dict]) -> None:
     """Rows of dicts; columns in the order in which they first appear."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with write_beside(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
         writer = csv.DictWriter(f, columns)
         writer.writeheader()
         writer.writerows(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.abc
 import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError, MnextError
 
-_go_on = "run the same command again"
+_resume_hint = "run the same command again"
 
 flags.DEFINE_bool("help", False, "Show this help.", short_name="h")
 
@@ -39,13 +40,17 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(0)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
     sys.meta_path.insert(0, _QuietTensorFlow())
+    logger = logging.getLogger("mnext_tf")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [_ConsoleHandler()]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ctrl-C: half-written files are removed
     try:
         sys.exit(main() or 0)
     except MnextError as e:
         sys.exit(_complain(str(e), 1))
     except KeyboardInterrupt as e:
-        sys.exit(_complain(f"{str(e) or 'Interrupted.'} {_go_on[0].upper()}{_go_on[1:]} to go on.", 130))
+        sys.exit(_complain(f"{str(e) or 'Interrupted.'} {_resume_hint[0].upper()}{_resume_hint[1:]} to go on.", 130))
     except Exception as e:
         # TensorFlow and HDF5 wrap the system's error in types of their own.
         if isinstance(e, OSError) or "No space left on device" in str(e):
@@ -78,17 +83,25 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
         return spec
 
 
-def goes_on_by(command: str) -> None:
+def resume_with(command: str) -> None:
     """From here on an error or ctrl-C names `command` as that which goes on, not the same command again."""
-    global _go_on
-    _go_on = f"run {command}"
+    global _resume_hint
+    _resume_hint = f"run {command}"
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log records on standard error, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
 
 
 def log(text: str) -> None:
     """A line of progress, above any progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stderr)
+    logging.getLogger("mnext_tf").info(text)
 
 
 def whole_numbers(flag: str, values: list) -> tuple[int, ...]:
@@ -117,7 +130,7 @@ def _explain(e: Exception) -> str:
     code, where = getattr(e, "errno", None), f" {e.filename}" if getattr(e, "filename", None) else ""
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(e):
         return (
-            f"The disk is full while writing{where}. Free some space, or choose another disk, and {_go_on}; "
+            f"The disk is full while writing{where}. Free some space, or choose another disk, and {_resume_hint}; "
             "nothing half-written is left."
         )
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):

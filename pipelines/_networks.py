@@ -6,7 +6,6 @@ from absl import flags
 
 from mnext_tf.data.preprocess import INTERPOLATIONS, Preprocess
 from mnext_tf.errors import ConfigError
-from pipelines import _cli
 
 RUN = flags.DEFINE_list("run", [], "Run folders: their Keras networks. Without any network: the newest run's.")
 EXPORTS = flags.DEFINE_bool("exports", False, "With --run, everything that the runs have exported, too.")
@@ -23,7 +22,7 @@ CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kep
 
 def named_runs() -> list:
     """Those of --run; the newest where no network of any form is named."""
-    from mnext_tf.run_folder import latest_run, open_run
+    from mnext_tf.runs.run import latest_run, open_run
 
     if not (RUN.value or TFLITE.value or SAVED_MODEL.value or FROZEN.value):
         return [latest_run(RUNS_ROOT.value)]
@@ -32,7 +31,7 @@ def named_runs() -> list:
 
 def open_networks(runs: list) -> list:
     """All networks that the flags name, Keras ones first. Raises ConfigError for flags that do not fit together."""
-    from mnext_tf.evaluation.networks import open_exports, open_keras, open_network, read_labels
+    from mnext_tf.inference.predictor import open_exports, open_keras, open_network, read_labels
 
     files = [(flag.name, path) for flag in (SAVED_MODEL, FROZEN, TFLITE) for path in flag.value]
     overridden = [f.name for f in (LABELS, INPUT_SIZE, CROP, INTERPOLATION) if f.value is not None]
@@ -43,6 +42,4 @@ def open_networks(runs: list) -> list:
     names = read_labels(LABELS.value) if LABELS.value else None
     networks = [open_keras(run) for run in runs]
     networks += [network for run in runs if EXPORTS.value for network in open_exports(run)]
-    return networks + [
-        open_network(form, path, preprocess=preprocess, class_names=names, log=_cli.log) for form, path in files
-    ]
+    return networks + [open_network(form, path, preprocess=preprocess, class_names=names) for form, path in files]

@@ -62,7 +62,6 @@ def open_data():
         label_offset=LABEL_OFFSET.value,
         num_classes=NUM_CLASSES.value,
         validation_share=VALIDATION_SHARE.value,
-        log=_cli.log,
     )
 
 

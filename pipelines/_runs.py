@@ -6,7 +6,6 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import check_model_arguments, list_models
-from pipelines import _cli
 
 RUN = flags.DEFINE_string("run", None, "Run folder. Without it: the newest trained run under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
@@ -28,7 +27,8 @@ def select_run():
     """The run that the flags name. Raises ConfigError, with the command that makes one, where there is none."""
     given = {f.name: f.value for f in _RANDOM_ONLY if f.value is not None}
     if INIT.value == "trained":
-        from mnext_tf.run_folder import latest_run, open_run, require_weights
+        from mnext_tf.runs.run import latest_run, open_run
+        from mnext_tf.runs.weights import require_weights
 
         if given:
             raise ConfigError(
@@ -60,4 +60,4 @@ def select_run():
     if arguments["num_classes"] != 1000:
         parts.append(f"{arguments['num_classes']}classes")
     folder = f"{RUNS_ROOT.value}/untrained/{'_'.join(parts)}"
-    return create_random_run(folder, {"name": name, **arguments}, cache_dir=CACHE_DIR.value, log=_cli.log)
+    return create_random_run(folder, {"name": name, **arguments}, cache_dir=CACHE_DIR.value)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import flags
 
+from mnext_tf.benchmark.baselines import BASELINES
 from mnext_tf.benchmark.results import format_table, read_results
-from mnext_tf.benchmark.rivals import RIVALS
 from mnext_tf.benchmark.suite import DELEGATES, Settings, run_benchmark
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import QUANTIZE
@@ -21,7 +21,7 @@ _D = Settings()
 _MODELS = flags.DEFINE_list(
     "models",
     list(_D.models),
-    f"Networks, of {', '.join([*list_models(), *RIVALS])}. The first is what the others are compared with.",
+    f"Networks, of {', '.join([*list_models(), *BASELINES])}. The first is what the others are compared with.",
 )
 _WIDTH = flags.DEFINE_float("width", _D.width, "Width multiplier of every network.")
 _IDENTITY = flags.DEFINE_float(
@@ -64,7 +64,7 @@ def main() -> None:
         runs_per_round=_RUNS_PER_ROUND.value,
         runs=tuple(_RUN.value),
     )
-    out = run_benchmark(Path(_OUT.value), settings, force=_FORCE.value, log=_cli.log)
+    out = run_benchmark(Path(_OUT.value), settings, force=_FORCE.value)
     print(format_table(read_results(out).rows))
     print(f"\n{out / 'benchmark.csv'}")
 

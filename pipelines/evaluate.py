@@ -34,10 +34,10 @@ def main() -> None:
         raise ConfigError("--data_dir is needed: files by themselves do not say which images they are for.")
     out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
 
-    from mnext_tf.evaluation.evaluate import check_out, check_same_classes, evaluate, format_table
-    from mnext_tf.evaluation.images import open_images
+    from mnext_tf.evaluation.accuracy import check_output_folder, check_same_classes, evaluate, format_table
+    from mnext_tf.inference.images import open_images
 
-    check_out(out)
+    check_output_folder(out)
     networks = _networks.open_networks(runs)
     check_same_classes(networks)
     images = open_images(
@@ -47,9 +47,8 @@ def main() -> None:
         split=SPLIT.value,
         label_offset=LABEL_OFFSET.value,
         cache_dir=_networks.CACHE_DIR.value,
-        log=_cli.log,
     )
-    result = evaluate(networks, images, out, log=_cli.log)
+    result = evaluate(networks, images, out)
     present = f"{result['classes_with_images']} of {result['classes']} classes"
     print(f"{result['images']} images of {result['data']}, {present}")
     print(format_table(result))

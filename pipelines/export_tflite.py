@@ -13,8 +13,9 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.export import app
-from mnext_tf.export.kinds import IO_TYPES, OUTPUTS, QUANTIZE, Tolerance
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.export import app_assets
+from mnext_tf.naming import IO_TYPES, OUTPUTS, QUANTIZE
 from pipelines import _cli, _runs
 
 flags.adopt_module_key_flags(_runs)
@@ -51,18 +52,18 @@ def main() -> None:
         raise ConfigError("--assets names the folder of --android; give both.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     if ANDROID.value:
-        app.require_project(Path(ASSETS.value))  # before the minutes that exporting takes
+        app_assets.require_project(Path(ASSETS.value))  # before the minutes that exporting takes
     run = _runs.select_run()
     from mnext_tf.export import stages
 
     options = {"calibration_count": CALIBRATION.value, "tolerance": tolerance}
     options |= {"author": AUTHOR.value, "license": LICENSE.value, "force": _runs.FORCE.value, "log": _cli.log}
     if for_apps:
-        stage = app.probabilities(run, KIND.value, **options)
+        stage = app_assets.probabilities(run, KIND.value, **options)
     else:
         stage = stages.tflite(run, KIND.value, io_type=IO_TYPE.value, **options)
     _describe(run, stage)
-    for path in app.publish(run, stage, Path(ASSETS.value)) if ANDROID.value else ():
+    for path in app_assets.publish(run, stage, Path(ASSETS.value)) if ANDROID.value else ():
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 

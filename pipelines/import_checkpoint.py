@@ -50,7 +50,7 @@ def main() -> None:
     mean, std = _three_numbers("mean", MEAN.value), _three_numbers("std", STD.value)
     names = None
     if LABELS.value:
-        from mnext_tf.evaluation.networks import read_labels
+        from mnext_tf.inference.predictor import read_labels
 
         names = read_labels(LABELS.value)
     from mnext_tf.checkpoints import import_checkpoint
@@ -72,7 +72,6 @@ def main() -> None:
         drop_background=DROP_BACKGROUND.value,
         class_names=names,
         force=FORCE.value,
-        log=_cli.log,
     )
     for line in describe(run):
         print(line)
@@ -119,7 +118,6 @@ def _open_data(class_names: tuple[str, ...]):
         CACHE_DIR.value,
         label_offset=LABEL_OFFSET.value,
         class_names=class_names,
-        log=_cli.log,
     )
 
 

@@ -25,9 +25,9 @@ def main() -> int | None:
         raise ConfigError("--images is needed: photographs, or folders with photographs.")
     runs = _networks.named_runs()
 
-    from mnext_tf.evaluation import predict as p
-    from mnext_tf.evaluation.images import images_of_paths
+    from mnext_tf.evaluation import predictions as p
     from mnext_tf.files import write_csv, write_json
+    from mnext_tf.inference.images import images_of_paths
 
     images = images_of_paths([Path(path) for path in IMAGES.value])
     networks = _networks.open_networks(runs)

@@ -43,8 +43,8 @@ def main() -> None:
     if DATASET.value:
         _check_tfds()
         return
-    from mnext_tf.data.listing import list_images
     from mnext_tf.data.prepare import prepare
+    from mnext_tf.data.sources.image_folder import list_images
 
     if SHARD_MEGABYTES.value < 1:
         raise ConfigError(f"--shard_megabytes must be at least 1; received {SHARD_MEGABYTES.value}.")
@@ -66,7 +66,6 @@ def main() -> None:
         shard_bytes=SHARD_MEGABYTES.value << 20,
         workers=WORKERS.value,
         force=FORCE.value,
-        log=_cli.log,
     )
     print(_summary(record, out))
 
@@ -79,7 +78,7 @@ def _check_tfds() -> None:
     if unused := [f"--{f.name}" for f in (VAL_LABELS, LABEL_OFFSET, WORKERS) if f.value is not None]:
         raise ConfigError(f"{', '.join(unused)} is for photographs; leave it out with --dataset.")
     cache = OUT.value or "data"
-    dataset = open_dataset(DATASET.value, cache, validation_share=VALIDATION_SHARE.value, log=_cli.log)
+    dataset = open_dataset(DATASET.value, cache, validation_share=VALIDATION_SHARE.value)
     record = {
         "splits": dataset.splits,
         "class_names": dataset.class_names,

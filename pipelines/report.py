@@ -6,9 +6,9 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.benchmark.device import check_session, find_sessions
+from mnext_tf.device.session import check_session, find_sessions
 from mnext_tf.errors import DataError
-from mnext_tf.run_folder import list_runs, open_run
+from mnext_tf.runs.run import list_runs, open_run
 from pipelines import _cli
 
 SESSIONS = "benchmarks/results"
@@ -40,7 +40,7 @@ def main() -> None:
             raise DataError(f"{folder} does not exist. `python -m pipelines.benchmark --out={folder}` makes it.")
     benchmarks = benchmarks or sorted(path.parent for path in root.rglob("benchmark.csv"))
 
-    from mnext_tf.benchmark.report import write_report  # imports matplotlib
+    from mnext_tf.report.report import write_report  # imports matplotlib
 
     page = write_report(Path(_OUT.value), runs, benchmarks, sessions)
     print(page.read_text(encoding="utf-8").split("\n\n")[1])  # the summary

@@ -8,8 +8,9 @@ from __future__ import annotations
 from absl import flags
 
 from mnext_tf.errors import one_of
-from mnext_tf.export.kinds import QUANTIZE, Tolerance
+from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.models import list_models
+from mnext_tf.naming import QUANTIZE
 from mnext_tf.training.recipe import check_network
 from pipelines import _cli, _recipe
 
@@ -34,7 +35,7 @@ def main() -> None:
         one_of("quantize", kind, QUANTIZE)
 
     from mnext_tf.benchmark.suite import Settings
-    from mnext_tf.road import travel
+    from mnext_tf.workflow import run_workflow
 
     # The report names MobileNetV2 first, as the published table does.
     timed = sorted(MODELS.value, key=lambda name: name != "mobilenet_v2")
@@ -47,7 +48,7 @@ def main() -> None:
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
-    report = travel(
+    report = run_workflow(
         OUT.value,
         MODELS.value,
         _recipe.open_data(),
@@ -57,7 +58,6 @@ def main() -> None:
         quantize=tuple(KINDS.value),
         tolerance=tolerance,
         force=FORCE.value,
-        log=_cli.log,
     )
     print(report.read_text(encoding="utf-8").split("\n\n")[1])  # the summary
     print(f"\nreport: {report}")

@@ -49,7 +49,7 @@ def main() -> None:
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
     elif INIT.value:
-        from mnext_tf.run_folder import open_run
+        from mnext_tf.runs.run import open_run
         from mnext_tf.training.transfer import inherited
 
         source = open_run(INIT.value)
@@ -63,21 +63,21 @@ def main() -> None:
     if RESUME.value and not _recipe.source():
         from mnext_tf.data import reopen_dataset
 
-        dataset = reopen_dataset(run.config["dataset"], run.config["model"]["num_classes"], log=_cli.log)
+        dataset = reopen_dataset(run.config["dataset"], run.config["model"]["num_classes"])
     else:
         dataset = _recipe.open_data()
     if not RESUME.value:
         from mnext_tf.training.start import start_run
 
         run = start_run(OUT.value, model, recipe, dataset, options=options, source=source, root=RUNS_ROOT.value)
-    _cli.goes_on_by(f"python -m pipelines.train --resume --run={run.folder}")
+    _cli.resume_with(f"python -m pipelines.train --resume --run={run.folder}")
     _cli.log(
         f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
     )
     from mnext_tf.training.loop import train
 
-    trained = train(run, dataset, log=_cli.log)
+    trained = train(run, dataset)
     print(f"validation accuracy {trained.val_accuracy:.2%} after {len(trained.history)} epochs: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={run.folder}")
 

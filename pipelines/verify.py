@@ -11,8 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.export.arm64_root import check_root
-from mnext_tf.export.kinds import Tolerance
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.inference.arm64_root import check_root
 from pipelines import _cli, _runs
 
 flags.adopt_module_key_flags(_runs)
@@ -39,7 +39,7 @@ def main() -> int | None:
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     root = check_root(Path(ARM64.value)) if ARM64.value is not None else None
     run = _runs.select_run()
-    from mnext_tf.export.verify_run import verify_run
+    from mnext_tf.evaluation.verify_run import verify_run
 
     verified = verify_run(
         run,
@@ -47,7 +47,6 @@ def main() -> int | None:
         max_images=MAX_IMAGES.value,
         arm64=root,
         arm64_images=ARM64_IMAGES.value,
-        log=_cli.log,
     )
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
     print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")

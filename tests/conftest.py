@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import math
 import os
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
 ROOT = Path(__file__).resolve().parents[1]
+pytest_plugins = ["support.benchmark_folders", "support.exported_runs"]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +43,42 @@ def python():
     return python
 
 
+class _Collect(logging.Handler):
+    def __init__(self, lines: list[str]):
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record):
+        self.lines.append(("warning: " if record.levelno >= logging.WARNING else "") + record.getMessage())
+
+
+@pytest.fixture(scope="session")
+def collect_log():
+    """`with collect_log() as lines:` what the library logs meanwhile, a line each; "warning: " before warnings."""
+
+    @contextlib.contextmanager
+    def collect():
+        lines: list[str] = []
+        logger, handler = logging.getLogger("mnext_tf"), _Collect(lines)
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield lines
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+    return collect
+
+
+@pytest.fixture
+def log_lines(collect_log):
+    """What the library logs during a test; see `collect_log`."""
+    with collect_log() as lines:
+        yield lines
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of golden logits beside the repository; without it the test is skipped."""
@@ -53,7 +92,7 @@ def real_weights() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_photographs() -> list[Path]:
+def sample_images_500() -> list[Path]:
     """ImageNet photographs beside the repository, in order of their names; without them the test is skipped."""
     return sorted(_shared("data/imagenet_samples").glob("*.JPEG"))
 

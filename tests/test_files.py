@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from mnext_tf.files import (
+    atomic_folder,
+    atomic_write,
     read_json,
-    reserve,
+    reserve_space,
     sha256,
     sha256_of,
-    write_beside,
     write_csv,
-    write_folder_beside,
     write_json,
     write_text,
 )
 
 
 def test_a_file_appears_whole(tmp_path):
-    with write_beside(tmp_path / "deep" / "a.txt") as temporary:
+    with atomic_write(tmp_path / "deep" / "a.txt") as temporary:
         assert temporary.parent == tmp_path / "deep"  # the same file system: renaming is atomic
         temporary.write_text("new")
         assert not (tmp_path / "deep" / "a.txt").exists()
@@ -32,7 +32,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
 
     def write():
-        with write_beside(tmp_path / "a.txt") as temporary:
+        with atomic_write(tmp_path / "a.txt") as temporary:
             temporary.write_text("half")
             raise error
 
@@ -46,7 +46,7 @@ def test_files_and_folders_have_the_permissions_of_the_umask(tmp_path):
     mask = os.umask(0o027)
     try:
         write_text(tmp_path / "a.txt", "a")
-        with write_folder_beside(tmp_path / "folder"):
+        with atomic_folder(tmp_path / "folder"):
             pass
     finally:
         os.umask(mask)
@@ -57,7 +57,7 @@ def test_files_and_folders_have_the_permissions_of_the_umask(tmp_path):
 def test_a_folder_is_replaced_whole(tmp_path):
     folder = tmp_path / "stage"
     for name in ("first", "second"):
-        with write_folder_beside(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             (temporary / name).write_text(name)
             (temporary / "same").write_text(name)
     assert sorted(os.listdir(folder)) == ["same", "second"]
@@ -68,11 +68,11 @@ def test_a_folder_is_replaced_whole(tmp_path):
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path, error):
     folder = tmp_path / "stage"
-    with write_folder_beside(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         (temporary / "a").write_text("old")
 
     def write():
-        with write_folder_beside(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             (temporary / "a").write_text("half")
             raise error
 
@@ -121,7 +121,7 @@ def test_csv_has_every_column_of_every_row(tmp_path):
         assert list(csv.DictReader(f)) == [{"a": "1", "b": "2", "c": ""}, {"a": "", "b": "3", "c": "x,y"}]
 
 
-@pytest.mark.parametrize("write", [write_beside, write_folder_beside])
+@pytest.mark.parametrize("write", [atomic_write, atomic_folder])
 def test_an_error_of_the_system_names_the_file_that_was_meant(tmp_path, write):
     def fail(filename):
         with write(tmp_path / "a") as temporary:
@@ -134,5 +134,5 @@ def test_an_error_of_the_system_names_the_file_that_was_meant(tmp_path, write):
 
 
 def test_space_is_reserved(tmp_path):
-    reserve(tmp_path / "a", (1 << 20) + 5)
+    reserve_space(tmp_path / "a", (1 << 20) + 5)
     assert (tmp_path / "a").stat().st_size == (1 << 20) + 5

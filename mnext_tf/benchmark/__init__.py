@@ -5,6 +5,6 @@ run of TFLite's or LiteRT's `benchmark_model`, `device.read_device` a folder tha
 `report.write_report` turns runs and benchmarks into a page with pictures.
 """
 
-from mnext_tf.benchmark.tool_log import Log, parse_log
+from mnext_tf.device.log import Log, parse_log
 
 __all__ = ["Log", "parse_log"]

@@ -131,7 +131,7 @@ def _one_operator() -> bytes:
     """A .tflite file of one RELU over (1, 4, 4, 4) float32."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from mnext_tf.export.flat import write_model
+    from mnext_tf.tflite.flatbuffer import write_model
 
     def tensor(name):
         made = schema.TensorT()
@@ -150,7 +150,7 @@ def _one_operator() -> bytes:
 
 def try_here(file: Path) -> dict:
     """{"difference"} of one inference on the GPU to one on the CPU, or {"error"}."""
-    from mnext_tf.benchmark.interpreter import CpuRunner, GpuRunner
+    from mnext_tf.benchmark.runners import CpuRunner, GpuRunner
 
     try:
         logits = []

@@ -56,7 +56,7 @@ def how_it_ended(done: subprocess.CompletedProcess) -> str:
 
 def measure_here(file: Path, threads: int) -> dict:
     """{"peak_memory_mb", "reason"} of this process, which should have done nothing else before."""
-    from mnext_tf.benchmark.interpreter import CpuRunner
+    from mnext_tf.benchmark.runners import CpuRunner
 
     reset = _reset_peak()
     before, peak_before = _resident_and_peak()

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf import run_folder
 from mnext_tf.benchmark.gpu import Adapter
-from mnext_tf.benchmark.host import CaseResult
+from mnext_tf.benchmark.timing import CaseResult
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json, sha256, write_csv, write_json
+from mnext_tf.provenance import now, versions
 
 COLUMNS = (
     "model",
@@ -102,7 +102,7 @@ def make_rows(
 ) -> list[dict]:
     """Rows for `write_results`. `delegations` has an `export.operators.Delegation` for each file; `adapter`
     and `gpu_differences` are those of the cases on the GPU, which takes a file as a whole or not at all."""
-    versions, date = run_folder.versions(), run_folder.now()
+    used, date = versions(), now()
 
     def on(r: CaseResult) -> dict:
         nodes = delegations[r.case.file]
@@ -143,9 +143,9 @@ def make_rows(
             "file_mb": r.case.file.stat().st_size / 1e6,
             "sha256": sha256(r.case.file),
             "host_cpu": f"{host['cpu']}, {host['cores']} cores",
-            "litert_version": versions.get("ai-edge-litert"),
-            "tensorflow_version": versions.get("tensorflow"),
-            "mnext_tf_version": versions["mnext_tf"],
+            "litert_version": used.get("ai-edge-litert"),
+            "tensorflow_version": used.get("tensorflow"),
+            "mnext_tf_version": used["mnext_tf"],
             "date": date,
             "round_medians_ms": r.round_medians_ms,
             "peak_memory_reason": r.peak_memory_reason,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf import run_folder
-from mnext_tf.benchmark.apart import benchmark_apart
+from mnext_tf.benchmark.baselines import BASELINES, check_baseline, export_keras_mobilenet_v2
 from mnext_tf.benchmark.gpu import check_on_gpu, find_gpu
-from mnext_tf.benchmark.host import Case, benchmark
+from mnext_tf.benchmark.isolated import benchmark_isolated
 from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_results, write_results
-from mnext_tf.benchmark.rivals import RIVALS, check_rival, export_keras_mobilenet_v2
+from mnext_tf.benchmark.timing import Case, benchmark
 from mnext_tf.errors import ConfigError, MnextError, one_of
 from mnext_tf.export import QUANTIZE, create_random_run, export_tflite
-from mnext_tf.export.kinds import network_name
-from mnext_tf.export.operators import delegation
 from mnext_tf.files import sha256, sha256_of
 from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
 from mnext_tf.models.registry import identity_divisor
-from mnext_tf.run_folder import Run, open_run
+from mnext_tf.naming import network_name
+from mnext_tf.provenance import versions
+from mnext_tf.runs.run import Run, open_run
+from mnext_tf.tflite.operators import delegation
+
+_log = logging.getLogger(__name__)
 
 DELEGATES = ("cpu", "gpu")
 
@@ -68,13 +71,13 @@ class Settings:
                 open_run(Path(folder))
             return
         for model in self.models:
-            one_of("model", model, [*list_models(), *RIVALS])
+            one_of("model", model, [*list_models(), *BASELINES])
             for input_size in self.input_sizes:
                 known = model if model in list_models() else "mobilenet_v2"
                 check_model_arguments(known, width=self.width, input_size=input_size)
                 identity_divisor(self.identity_tensor_multiplier)
-                for quantize in self.quantize if model in RIVALS else ():
-                    check_rival(model, quantize, input_size)
+                for quantize in self.quantize if model in BASELINES else ():
+                    check_baseline(model, quantize, input_size)
 
     def command(self, out: Path) -> str:
         """The command line that stands for these settings."""
@@ -110,7 +113,6 @@ def run_benchmark(
     force: bool = False,
     reuse: bool = False,
     progress: bool = True,
-    log: Callable[[str], None] | None = None,
 ) -> Path:
     """Export what is missing, time it all in one interleaved run, and write `out`/benchmark.csv and .json.
 
@@ -128,31 +130,30 @@ def run_benchmark(
       ConfigError: see `Settings.check`; and for the GPU where there is none, before anything is exported.
       ExportError: a network cannot be exported, or not run on the GPU.
     """
-    log = log or (lambda text: None)
     out = Path(out)
     settings.check()
     adapter = find_gpu() if "gpu" in settings.delegates else None
-    cases = make_cases(out, settings, cache_dir=cache_dir, force=force, log=log)
+    cases = make_cases(out, settings, cache_dir=cache_dir, force=force)
     host = describe_host()
     made_of = sha256_of(
         {
             "settings": settings,
             "files": [sha256(case.file) for case in cases],
-            "versions": run_folder.versions(),
+            "versions": versions(),
             "cpu": [host["cpu"], host["cores"]],
             "adapter": adapter,
         }
     )
     if reuse and not force and _made_of(out) == made_of:
-        log(f"benchmark: unchanged, kept {out}")
+        _log.debug(f"benchmark: unchanged, kept {out}")
         return out
 
     delegations = {file: delegation(file) for file in dict.fromkeys(case.file for case in cases)}
     gpu_differences = {}
     for file in dict.fromkeys(case.file for case in cases if case.delegate == "gpu"):
-        log(f"benchmark: comparing {file.name} on {adapter} with the CPU")
+        _log.info(f"benchmark: comparing {file.name} on {adapter} with the CPU")
         gpu_differences[file] = check_on_gpu(file)
-    timed = (benchmark_apart if adapter else benchmark)(
+    timed = (benchmark_isolated if adapter else benchmark)(
         cases,
         rounds=settings.rounds,
         runs_per_round=settings.runs_per_round,
@@ -165,12 +166,10 @@ def run_benchmark(
     return out
 
 
-def make_cases(
-    out: Path, settings: Settings, *, cache_dir: Path | str, force: bool, log: Callable[[str], None]
-) -> list[Case]:
+def make_cases(out: Path, settings: Settings, *, cache_dir: Path | str, force: bool) -> list[Case]:
     """The files to time, exported where missing. The first model named comes first in every group."""
     cases = []
-    for name, width, input_size, export in _sources(out, settings, cache_dir, force, log):
+    for name, width, input_size, export in _sources(out, settings, cache_dir, force):
         for quantize in settings.quantize:
             file = export(quantize)
             for delegate in settings.delegates:
@@ -179,20 +178,20 @@ def make_cases(
     return cases
 
 
-def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, log: Callable[[str], None]):
+def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool):
     """(model, width, input_size, quantize -> file) of every network."""
     if settings.runs:
         for folder in settings.runs:
             run = open_run(Path(folder))
             model = run.config["model"]
-            yield model["name"], model["width"], model["input_size"], _exporter(run, force, log)
+            yield model["name"], model["width"], model["input_size"], _exporter(run, force)
         return
     for input_size in settings.input_sizes:
         for name in settings.models:
             identity = settings.identity_tensor_multiplier if has_identity_tensor_multiplier(name) else 1.0
             folder = out / "models" / network_name(name, settings.width, identity, input_size)
-            if name in RIVALS:
-                export = _rival_exporter(folder, settings.width, input_size, force, log)
+            if name in BASELINES:
+                export = _baseline_exporter(folder, settings.width, input_size, force)
             else:
                 model = {
                     "name": name,
@@ -203,21 +202,21 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool, 
                     "dropout": 0.2,
                     "options": {},
                 }
-                run = create_random_run(folder, model, cache_dir=cache_dir, force=force, log=log)
-                export = _exporter(run, force, log)
+                run = create_random_run(folder, model, cache_dir=cache_dir, force=force)
+                export = _exporter(run, force)
             yield name, settings.width, input_size, export
 
 
-def _rival_exporter(folder: Path, width: float, input_size: int, force: bool, log: Callable[[str], None]):
+def _baseline_exporter(folder: Path, width: float, input_size: int, force: bool):
     def export(quantize: str) -> Path:  # float32, as `Settings.check` has seen to
-        return export_keras_mobilenet_v2(folder, width=width, input_size=input_size, force=force, log=log)
+        return export_keras_mobilenet_v2(folder, width=width, input_size=input_size, force=force)
 
     return export
 
 
-def _exporter(run: Run, force: bool, log: Callable[[str], None]) -> Callable[[str], Path]:
+def _exporter(run: Run, force: bool) -> Callable[[str], Path]:
     def export(quantize: str) -> Path:
-        return export_tflite(run, quantize, force=force, log=log)
+        return export_tflite(run, quantize, force=force)
 
     return export
 

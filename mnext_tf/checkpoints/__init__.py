@@ -3,6 +3,6 @@
 from mnext_tf.checkpoints.import_run import import_checkpoint
 from mnext_tf.checkpoints.pytorch import load_pytorch_state_dict
 from mnext_tf.checkpoints.read import read_checkpoint
-from mnext_tf.checkpoints.recognize import recognise
+from mnext_tf.checkpoints.recognize import recognize
 
-__all__ = ["import_checkpoint", "load_pytorch_state_dict", "read_checkpoint", "recognise"]
+__all__ = ["import_checkpoint", "load_pytorch_state_dict", "read_checkpoint", "recognize"]

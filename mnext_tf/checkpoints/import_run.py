@@ -9,7 +9,7 @@ from pathlib import Path
 from mnext_tf.checkpoints.assign import assign
 from mnext_tf.checkpoints.naming import unused_names
 from mnext_tf.checkpoints.read import Checkpoint, read_checkpoint
-from mnext_tf.checkpoints.recognize import recognise, targets_of, without_background
+from mnext_tf.checkpoints.recognize import recognize, targets_of, without_background
 from mnext_tf.data import imagenet
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.preprocess import Preprocess
@@ -17,10 +17,10 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.files import sha256
 from mnext_tf.models import check_model_arguments, create_model_from, normalization_of, save_weights
 from mnext_tf.models.summary import count_parameters
-from mnext_tf.run_folder import Run, create_run, open_run, run_stage
+from mnext_tf.runs.run import Run, create_run, open_run
+from mnext_tf.runs.stages import run_stage
 from mnext_tf.training.start import VERIFY_IMAGES, describe_dataset
 
-Log = Callable[[str], None]
 # What makes two imports the same: fields of config.json, and of its "source" what decides the weights
 _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
 _SOURCE = ("sha256", "entry", "drop_background")
@@ -44,7 +44,6 @@ def import_checkpoint(
     drop_background: bool = False,
     class_names: Sequence[str] | None = None,
     force: bool = False,
-    log: Log | None = None,
 ) -> Run:
     """Make the run folder `folder` of the checkpoint `path`; the same import is kept if it is there already.
 
@@ -59,7 +58,6 @@ def import_checkpoint(
       drop_background: leave out class 0 of 1001.
       class_names: in order of the logits; None names 1000 classes as ImageNet's.
       force: write the weights again.
-      log: gets a line where the import was kept.
 
     Raises CheckpointError where the file is not a network of ours, ConfigError where it is another than
     was asked for or `folder` holds something else. Nothing is written then.
@@ -68,7 +66,7 @@ def import_checkpoint(
     checkpoint = read_checkpoint(path, entry)
     if drop_background:
         checkpoint = without_background(checkpoint)
-    found = recognise(checkpoint, model=model, width=width)
+    found = recognize(checkpoint, model=model, width=width)
     if num_classes not in (None, found.num_classes):
         raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
     names = _class_names(checkpoint.path, found.num_classes, class_names)
@@ -114,9 +112,7 @@ def import_checkpoint(
         return {"tensors": len(checkpoint.tensors), "parameters": count_parameters(network)}
 
     settings = {"model": run.config["model"], "entry": checkpoint.entry, "drop_background": drop_background}
-    run_stage(
-        run, "import", inputs={"checkpoint": checkpoint.path}, settings=settings, build=build, force=force, log=log
-    )
+    run_stage(run, "import", inputs={"checkpoint": checkpoint.path}, settings=settings, build=build, force=force)
     return run
 
 

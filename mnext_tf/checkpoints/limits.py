@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mnext_tf.checkpoints.stand_ins import NotNumbers
+from mnext_tf.checkpoints.restricted_unpickler import NotNumeric
 from mnext_tf.errors import CheckpointError, MnextError
 
 LARGEST = 4 << 30  # bytes of one file's tensors; the largest network here has 0.04 GB
@@ -50,7 +50,7 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except (MnextError, ImportError):
         raise
-    except NotNumbers as e:
+    except NotNumeric as e:
         raise CheckpointError(
             f"{path} holds {e}, not of numbers of 1 to 8 bytes. Take a file of plain weights."
         ) from None

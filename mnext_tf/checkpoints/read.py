@@ -60,7 +60,7 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
     if kind == "safetensors":
         raw = _read_safetensors(path)
     elif kind == "Paddle":
-        from mnext_tf.checkpoints.pickles import read_paddle
+        from mnext_tf.checkpoints.paddle_files import read_paddle
 
         raw = read_paddle(path)
     else:

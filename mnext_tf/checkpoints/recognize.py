@@ -12,13 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnext_tf.checkpoints.assign import Target, assign, fits
-from mnext_tf.checkpoints.naming import (
-    has_our_names,
-    keras_layers,
-    keras_targets,
-    pytorch_targets,
-    unused_names,
-)
+from mnext_tf.checkpoints.naming import has_our_names, keras_layers, keras_targets, pytorch_targets, unused_names
 from mnext_tf.checkpoints.read import Checkpoint
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError
@@ -58,7 +52,7 @@ _TORCHVISION_V2 = "7ebf99e0"
 
 
 @dataclass(frozen=True)
-class Recognised:
+class Recognized:
     """What a checkpoint is. `preprocess` is the checkpoint's own; its mean and std are those of `options`."""
 
     model: str
@@ -74,7 +68,7 @@ class Recognised:
         return NAMINGS[self.naming].title
 
 
-def recognise(checkpoint: Checkpoint, *, model: str | None = None, width: float | None = None) -> Recognised:
+def recognize(checkpoint: Checkpoint, *, model: str | None = None, width: float | None = None) -> Recognized:
     """Find network and width whose every shape is the checkpoint's.
 
     Args:
@@ -111,7 +105,7 @@ def recognise(checkpoint: Checkpoint, *, model: str | None = None, width: float 
         )
     preprocess, said = _preprocess(checkpoint, naming)
     options = NAMINGS[naming].options if name in ("mobilenet_v2", "mobilenet_v2_mnext") else {}
-    return Recognised(name, naming, found_width, num_classes, dict(options), preprocess, (*notes, *said))
+    return Recognized(name, naming, found_width, num_classes, dict(options), preprocess, (*notes, *said))
 
 
 def targets_of(network, checkpoint: Checkpoint) -> dict[str, Target]:

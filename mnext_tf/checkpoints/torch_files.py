@@ -9,7 +9,7 @@ import re
 from pathlib import Path, PosixPath
 
 from mnext_tf.checkpoints.limits import Budget, cut_short
-from mnext_tf.checkpoints.stand_ins import STAND_INS, Array, DType, Scalar, finished
+from mnext_tf.checkpoints.restricted_unpickler import SAFE_TYPES, Array, DType, Scalar, finished
 from mnext_tf.errors import CheckpointError
 
 
@@ -40,7 +40,7 @@ def _harmless() -> list:
         argparse.Namespace,
         collections.defaultdict,
         PosixPath,
-        *((made, name) for name, made in STAND_INS.items()),
+        *((made, name) for name, made in SAFE_TYPES.items()),
         DType,  # PyTorch wants the type of what takes a state listed, too
         Array,
         Scalar,

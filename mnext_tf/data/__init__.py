@@ -4,27 +4,24 @@ Importing this package does not import TensorFlow; reading and writing records d
 """
 
 from mnext_tf.data.augment import Augment
-from mnext_tf.data.dataset import (
-    Dataset,
-    calibration_images,
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.input_pipeline import (
     eval_batches,
-    naming_damage,
-    open_dataset,
-    reopen_dataset,
+    report_damage,
     steps_per_epoch,
     train_batches,
 )
+from mnext_tf.data.opening import open_dataset, reopen_dataset
 from mnext_tf.data.preprocess import Preprocess
 
 __all__ = [
     "Augment",
     "Dataset",
     "Preprocess",
-    "calibration_images",
     "eval_batches",
-    "naming_damage",
     "open_dataset",
     "reopen_dataset",
+    "report_damage",
     "steps_per_epoch",
     "train_batches",
 ]

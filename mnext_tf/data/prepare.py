@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -11,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mnext_tf import files
-from mnext_tf.data import classes, folder, tfrecord
-from mnext_tf.data.listing import ImageListing, ListedImage
-from mnext_tf.data.plan import Measured, Shard, measure, plan
-from mnext_tf.data.unfinished import Unfinished, locked, read_record
-from mnext_tf.data.walk import folder_text
+from mnext_tf.data import class_matching, image_files, tfrecord
+from mnext_tf.data.prepare_state import PrepareState, locked, read_record
+from mnext_tf.data.shard_plan import Measured, Shard, measure, plan
+from mnext_tf.data.sources.listing import ImageListing, ListedImage
+from mnext_tf.data.sources.walk import path_text
 from mnext_tf.errors import ConfigError, DataError
+
+_log = logging.getLogger(__name__)
 
 SHARD_BYTES = 128 << 20
 _LABEL_OFFSET = 1  # TF-slim's
@@ -31,7 +34,6 @@ def prepare(
     seed: int = 0,
     workers: int | None = None,
     force: bool = False,
-    log: Callable[[str], None] | None = None,
     measured: Measured | None = None,
 ) -> dict:
     """Write the listing to `out` as shards and dataset.json, and return what dataset.json holds.
@@ -59,11 +61,10 @@ def prepare(
     try:
         with locked(out) as state:
             if record := _begin(state, settings, source, force):
-                if log:
-                    log(f"{out} is complete already; nothing to do.{_if_touched(record, measured)}")
+                _log.info(f"{out} is complete already; nothing to do.{_if_touched(record, measured)}")
                 return record
             digests = {"source": source, "snapshot": measured.snapshot}
-            return _write(listing, plan(listing, measured, shard_bytes, seed), state, digests, workers, log)
+            return _write(listing, plan(listing, measured, shard_bytes, seed), state, digests, workers)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(
             f"The shards could not be written to {out}: {tfrecord.why_not_written(error)}. Free some space, or "
@@ -71,7 +72,7 @@ def prepare(
         ) from error
 
 
-def _begin(state: Unfinished, settings: dict, source: str, force: bool) -> dict | None:
+def _begin(state: PrepareState, settings: dict, source: str, force: bool) -> dict | None:
     """Make `state` ready for writing; the record where all is written already."""
     out, sidecar = state.out, state.out / tfrecord.SIDECAR
     state.sweep()
@@ -112,16 +113,16 @@ def _if_touched(record: dict, measured: Measured) -> str:
     )
 
 
-def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, digests: dict, workers: int, log) -> dict:
+def _write(listing: ImageListing, shards: list[Shard], state: PrepareState, digests: dict, workers: int) -> dict:
     from tqdm import tqdm
 
     total = sum(len(shard.images) for shard in shards)
-    synsets = classes.synsets(listing.class_names)
+    synsets = class_matching.synsets(listing.class_names)
     records = {shard.name: state.finished(shard.name) for shard in shards}
     kept = sum(len(shard.images) for shard in shards if records[shard.name])
     started, damaged = time.monotonic(), sum(len(record["skipped"]) for record in records.values() if record)
-    if log and kept:
-        log(f"{state.out}: going on, {kept} of {total} images are written already.")
+    if kept:
+        _log.info(f"{state.out}: going on, {kept} of {total} images are written already.")
     pool = ThreadPoolExecutor(workers)
     try:
         with tqdm(total=total, initial=kept, desc="writing shards", unit="image", disable=None) as bar:
@@ -139,9 +140,9 @@ def _write(listing: ImageListing, shards: list[Shard], state: Unfinished, digest
         raise DataError(str(error)) from None
     finally:
         pool.shutdown(cancel_futures=True)
-    if log and kept < total:
+    if kept < total:
         seconds = time.monotonic() - started
-        log(f"{total - kept} images written in {seconds:.1f} s ({(total - kept) / seconds:.0f} images/s).")
+        _log.info(f"{total - kept} images written in {seconds:.1f} s ({(total - kept) / seconds:.0f} images/s).")
     remarks = sum((Counter(record["remarks"]) for record in records.values()), Counter())
     skipped = [*listing.skipped, *(tuple(entry) for record in records.values() for entry in record["skipped"])]
     record = tfrecord.write_sidecar(
@@ -172,11 +173,11 @@ def _sound(listing: ImageListing, shard: Shard, pool, workers: int, total: int, 
     def read(measured: tuple[ListedImage, int]):
         image, size = measured
         try:
-            return folder.read_listed(listing, image)
+            return image_files.read_listed(listing, image)
         except DataError as error:
             if size >= 0 and isinstance(error.__cause__, FileNotFoundError):
                 raise _reading_failed(listing, image, "it was there when the files were listed, and is gone") from error
-            return folder_text(image.name), str(error)
+            return path_text(image.name), str(error)
         except (OSError, MemoryError) as error:
             why = "not enough memory" if isinstance(error, MemoryError) else error.strerror
             raise _reading_failed(listing, image, why) from error
@@ -196,7 +197,7 @@ def _sound(listing: ImageListing, shard: Shard, pool, workers: int, total: int, 
 def _reading_failed(listing: ImageListing, image: ListedImage, why: str) -> DataError:
     source = image.member.archive if image.member else listing.root / image.name
     return DataError(
-        f"Reading {folder_text(source)} failed: {why}. The source has changed, or its disk or network has failed or is "
+        f"Reading {path_text(source)} failed: {why}. The source has changed, or its disk or network has failed or is "
         "no longer mounted. Mend that and start the same command again: finished shards are kept."
     )
 
@@ -210,13 +211,13 @@ def _read_ahead(pool, read: Callable, items: Iterable, ahead: int) -> Iterator:
         waiting.extend(pool.submit(read, item) for item in itertools.islice(items, 1))
 
 
-def _write_shard(results: Iterator, state: Unfinished, shard: Shard, synsets: tuple[str, ...]) -> dict:
+def _write_shard(results: Iterator, state: PrepareState, shard: Shard, synsets: tuple[str, ...]) -> dict:
     import tensorflow as tf
 
     path = state.out / shard.name
-    summing = tfrecord.Summing([path])
+    summing = tfrecord.SummaryBuilder([path])
     skipped, remarks = [], Counter()
-    with files.write_beside(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+    with files.atomic_write(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         for result in results:
             if not isinstance(result, tfrecord.Example):
                 skipped.append(result)

@@ -48,7 +48,7 @@ class SplitSummary:
         return sum(self.label_counts.values())
 
 
-class Summing:
+class SummaryBuilder:
     """Builds a SplitSummary; a shard's digest covers its labels and encoded bytes, in order."""
 
     def __init__(self, shards: list[Path]):
@@ -79,10 +79,10 @@ def write_shards(
     import tensorflow as tf
 
     shards = [Path(folder) / f"{split}-{i:05d}-of-{num_shards:05d}" for i in range(num_shards)]
-    summing = Summing(shards)
+    summing = SummaryBuilder(shards)
     try:
         with contextlib.ExitStack() as stack:
-            partials = [stack.enter_context(files.write_beside(shard)) for shard in shards]
+            partials = [stack.enter_context(files.atomic_write(shard)) for shard in shards]
             writers = [stack.enter_context(tf.io.TFRecordWriter(str(partial))) for partial in partials]
             for i, example in enumerate(examples):
                 shard, label = i % num_shards, example.label + label_offset

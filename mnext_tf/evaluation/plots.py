@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.files import write_beside
+from mnext_tf.files import atomic_write
 
 _CELLS_WITH_NUMBERS = 20  # classes
 _CELLS_WITH_NAMES = 60
@@ -57,7 +57,7 @@ def annotated(path: Path, image: np.ndarray, names: list[str], probabilities: li
     right.invert_yaxis()
     right.set(xlim=(0, 1.15), xticks=[0, 0.5, 1], xlabel="probability")
     right.spines[["top", "right"]].set_visible(False)
-    with write_beside(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
     plt.close(figure)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, stage_name
+from mnext_tf.naming import IO_TYPES, QUANTIZE, stage_name
 
 __all__ = ["IO_TYPES", "QUANTIZE", "create_random_run", "export_tflite", "stage_name"]
 
 
 def create_random_run(*args, **kwargs):
-    """See `mnext_tf.export.untrained.create_random_run`."""
-    from mnext_tf.export.untrained import create_random_run
+    """See `mnext_tf.training.random_weights.create_random_run`."""
+    from mnext_tf.training.random_weights import create_random_run
 
     return create_random_run(*args, **kwargs)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mnext_tf.export.inference import inference_function
+from mnext_tf.export.serving import inference_function
 from mnext_tf.files import write_text
 
 
@@ -30,16 +30,3 @@ def write_saved_model(model, class_names: list[str], folder: Path) -> None:
     finally:
         labels.unlink()
         labels.parent.rmdir()
-
-
-def load_saved_model(folder: Path):
-    """A function from float images (batch, size, size, 3) to logits as a tensor."""
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures["serving_default"]
-
-    def logits(images):
-        return signature(image=tf.convert_to_tensor(images, tf.float32))["logits"]
-
-    logits.keep_alive = loaded  # the signature holds its variables weakly
-    logits.input_shape = signature.structured_input_signature[1]["image"].shape
-    return logits

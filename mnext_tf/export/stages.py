@@ -8,16 +8,15 @@ Every stage runs its network on the same validation images and compares with the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data.dataset import Dataset, calibration_images, eval_batches, naming_damage, reopen_dataset
+import mnext_tf
+from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.export.kinds import IO_TYPES, QUANTIZE, Tolerance, network_name, stage_name
-from mnext_tf.export.verify import (
+from mnext_tf.evaluation.equivalence import (
     FLOAT_TOLERANCE,
     compare,
     failures,
@@ -25,83 +24,74 @@ from mnext_tf.export.verify import (
     refuse,
     rounding_noise,
 )
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
 from mnext_tf.files import sha256, write_csv, write_json
-from mnext_tf.run_folder import Run, StageResult, load_network, require_weights, run_stage
+from mnext_tf.inference.predictor import keras_function, run_network
+from mnext_tf.naming import IO_TYPES, QUANTIZE, network_name, network_title, stage_name
+from mnext_tf.runs.dataset import run_dataset, validation_images
+from mnext_tf.runs.run import Run
+from mnext_tf.runs.stages import StageResult, run_stage
+from mnext_tf.runs.weights import load_network, require_weights
+from mnext_tf.tflite.metadata import Metadata
 
-Log = Callable[[str], None]
+
+def describe(config: dict, stage: str, *, author: str, license: str) -> Metadata:
+    """What a .tflite file says of itself that a stage makes of a run with this configuration."""
+    model, labels = config["model"], tuple(config["class_names"])
+    title = network_title(model["name"], model["width"], model["identity_tensor_multiplier"])
+    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config["init"]]
+    return Metadata(
+        name=f"{title}, {model['input_size']} px, {stage.removeprefix('tflite_').split('_')[0]}",
+        description=f"Classifies a photograph as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
+        version=mnext_tf.__version__,
+        author=author,
+        license=license,
+        labels=labels,
+        preprocess=config["preprocess"],
+    )
+
+
 CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
 
 
-def validation_images(
-    run: Run, log: Log | None = None, *, max_images: int | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """(images float32 (n, size, size, 3), labels (n,) or None) on which every network of the run is compared."""
-    dataset = run_dataset(run, log)
-    preprocess = Preprocess.from_dict(run.config["preprocess"])
-    with naming_damage(dataset, "validation"):
-        batches = list(
-            eval_batches(
-                dataset, preprocess, 64, max_images=run.config["verify_images"] if max_images is None else max_images
-            )
-        )
-    labels = np.concatenate([y for _, y in batches]) if dataset.labelled else None
-    return np.concatenate([x for x, _ in batches]), labels
-
-
-def run_dataset(run: Run, log: Log | None = None) -> Dataset:
-    """The data a run was made with. Raises ConfigError where it has changed since."""
-    dataset = reopen_dataset(run.config["dataset"], len(run.config["class_names"]), log=log)
-    if dataset.fingerprint != run.config["dataset"]["fingerprint"]:
-        raise ConfigError(f"The data in {dataset.folder} has changed since {run.folder} was made. Train again.")
-    return dataset
-
-
-def exports_of(run: Run) -> list[tuple[str, Path]]:
-    """(stage, its SavedModel, graph or file) of everything that a run has exported, in the order of making."""
-    found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
-    if run.manifest("frozen"):
-        found.append(("frozen", run.stage("frozen") / "frozen.pb"))
-    for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
-        stage = manifest.parent.name
-        found.append((stage, manifest.parent / run.manifest(stage)["result"]["file"]))
-    return found
-
-
-def reference(run: Run, *, log: Log | None = None) -> StageResult:
+def reference(run: Run) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 
     def build(folder: Path) -> dict:
-        images, labels = validation_images(run, log)
+        images, labels = validation_images(run)
         logits = run_network(keras_function(load_network(run)), images)
         np.save(folder / "logits.npy", logits)
         return {"images": len(images), "measured": compare(logits, logits, labels)}
 
-    return export_stage(run, "reference", {"weights": require_weights(run)}, {}, build, False, log)
+    return export_stage(run, "reference", {"weights": require_weights(run)}, {}, build, False)
 
 
-def saved_model(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+def saved_model(run: Run, *, force: bool = False) -> StageResult:
     """Keras to SavedModel, verified."""
-    expected = reference(run, log=log)
+    expected = reference(run)
 
     def build(folder: Path) -> dict:
-        from mnext_tf.export.saved_model import load_saved_model, write_saved_model
+        from mnext_tf.export.saved_model import write_saved_model
+        from mnext_tf.inference.saved_model import load_saved_model
 
         write_saved_model(load_network(run), run.config["class_names"], folder)
         _write_preprocess(run, folder)
         return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
 
     return export_stage(
-        run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force, log
+        run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force
     )
 
 
-def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageResult:
+def freeze(run: Run, *, force: bool = False) -> StageResult:
     """SavedModel to one frozen GraphDef, verified."""
-    source = saved_model(run, log=log)
+    source = saved_model(run)
     expected = reference(run)
 
     def build(folder: Path) -> dict:
-        from mnext_tf.export.frozen import load_frozen, write_frozen
+        from mnext_tf.export.frozen import write_frozen
+        from mnext_tf.inference.frozen import load_frozen
 
         nodes = write_frozen(source.folder, folder / "frozen.pb")
         _write_labels(run, folder)
@@ -109,7 +99,7 @@ def freeze(run: Run, *, force: bool = False, log: Log | None = None) -> StageRes
         return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected, folder)}
 
     return export_stage(
-        run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force, log
+        run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force
     )
 
 
@@ -123,7 +113,6 @@ def tflite(
     author: str | None = None,
     license: str | None = None,
     force: bool = False,
-    log: Log | None = None,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
@@ -148,14 +137,14 @@ def tflite(
     said = before.get("about", {"author": "not stated", "license": "not stated"})
     about = {"author": said["author"] if author is None else author}
     about |= {"license": said["license"] if license is None else license}
-    source = freeze(run, log=log)
+    source = freeze(run)
     settings = {"quantize": quantize, "tolerance": vars(tolerance), "about": about}
     if quantize == "int8":
         settings |= {"io_type": io_type, "calibration_count": calibration_count}
 
     def build(folder: Path) -> dict:
-        from mnext_tf.export.metadata import add_metadata, describe
         from mnext_tf.export.tflite import convert
+        from mnext_tf.tflite.metadata import add_metadata
 
         path = folder / tflite_name(run, name)
         calibration = []
@@ -167,20 +156,20 @@ def tflite(
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), output="logits"))
         return {**verified_tflite(run, path, quantize, tolerance), "calibration_images": len(calibration)}
 
-    return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force, log)
+    return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force)
 
 
 def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -> dict:
     """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError."""
-    from mnext_tf.export import operators
-    from mnext_tf.export.tflite import TFLiteNetwork, describe_ends
+    from mnext_tf.inference.tflite import TFLiteNetwork, describe_ends
+    from mnext_tf.tflite import operators
 
     folder = path.parent
     ops = operators.read_operators(path)
-    operators.check_batch_norms_folded(ops)
+    check_batch_norms_folded(ops)
     network = TFLiteNetwork(path)
     if quantize == "int8":
-        operators.check_full_integer(ops if network.gives == "logits" else ops[:-1])
+        check_full_integer(ops if network.gives == "logits" else ops[:-1])
 
     expected = reference(run)
     images, measured, found = _measure(run, quantize, network, expected, tolerance)
@@ -227,18 +216,6 @@ def _write_preprocess(run: Run, folder: Path) -> None:
     write_json(folder / "preprocess.json", run.config["preprocess"])
 
 
-def keras_function(model):
-    """The network as Keras computes it, compiled."""
-    import tensorflow as tf
-
-    return tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)
-
-
-def run_network(network, images: np.ndarray) -> np.ndarray:
-    """Logits of all images, in batches of 64."""
-    return np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
-
-
 def tflite_name(run: Run, stage: str) -> str:
     """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
     m = run.config["model"]
@@ -280,14 +257,8 @@ def _layers(model, kind: str, folder: Path, images: np.ndarray) -> list[dict]:
         return layer_differences(model, path, images)
 
 
-def _tensor(images: np.ndarray):
-    import tensorflow as tf
-
-    return tf.convert_to_tensor(images, tf.float32)
-
-
-def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool, log: Log | None) -> StageResult:
+def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool) -> StageResult:
     """`run_stage` for what depends on the run's network, data and preprocessing."""
     data = {k: run.config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
     settings = {**settings, **data, "dataset": run.config["dataset"]["fingerprint"]}
-    return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force, log=log)
+    return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force)

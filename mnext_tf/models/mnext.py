@@ -9,15 +9,7 @@ from __future__ import annotations
 
 import math
 
-from mnext_tf.models.blocks import (
-    ChannelMask,
-    Layers,
-    build_model,
-    classifier,
-    image_input,
-    layers,
-    make_divisible,
-)
+from mnext_tf.models.blocks import ChannelMask, Layers, build_model, classifier, image_input, layers, make_divisible
 
 # reduction t, channels c, blocks n, stride of the first block
 STAGES = (

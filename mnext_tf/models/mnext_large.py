@@ -8,15 +8,7 @@ from __future__ import annotations
 
 import math
 
-from mnext_tf.models.blocks import (
-    Layers,
-    build_model,
-    classifier,
-    image_input,
-    layers,
-    make_divisible,
-    squeeze_excite,
-)
+from mnext_tf.models.blocks import Layers, build_model, classifier, image_input, layers, make_divisible, squeeze_excite
 
 # reduction t, channels c, blocks n, kernel of the depthwise convolutions, stride of the first block
 STAGES = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.files import reserve
+from mnext_tf.files import reserve_space
 from mnext_tf.models.conventions import CONVENTIONS, Convention
 
 _HDF5_BYTES = 4096  # of a tensor, beside its values: more than was found (1.6 kB)
@@ -201,7 +201,7 @@ def create_model(
 
 def save_weights(model, path: Path) -> None:
     """Write `path` (.weights.h5). OSError where the disk is full: HDF5 itself ends the process then."""
-    reserve(path, sum(w.numpy().nbytes for w in model.weights) + _HDF5_BYTES * len(model.weights))
+    reserve_space(path, sum(w.numpy().nbytes for w in model.weights) + _HDF5_BYTES * len(model.weights))
     model.save_weights(path)
 
 

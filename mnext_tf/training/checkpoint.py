@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mnext_tf.errors import CheckpointError
-from mnext_tf.files import write_beside
+from mnext_tf.files import atomic_write
+
+_log = logging.getLogger(__name__)
 
 KEPT = 2  # the newest, and one to fall back on
 
@@ -24,7 +26,7 @@ def save_checkpoint(folder: Path, step: int, variables: dict[str, np.ndarray], s
     """
     path = Path(folder) / f"step_{step:08d}.npz"
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    with write_beside(path) as temporary, open(temporary, "wb") as f:
+    with atomic_write(path) as temporary, open(temporary, "wb") as f:
         np.savez(f, __state__=text, **variables)
     for old in list_checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
@@ -47,7 +49,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     return variables, state
 
 
-def load_latest_checkpoint(folder: Path, log: Callable[[str], None]) -> tuple[dict, dict] | None:
+def load_latest_checkpoint(folder: Path) -> tuple[dict, dict] | None:
     """The newest sound checkpoint; None where there is none at all.
 
     A damaged one is passed over with a message. Raises CheckpointError where all are damaged.
@@ -61,7 +63,7 @@ def load_latest_checkpoint(folder: Path, log: Callable[[str], None]) -> tuple[di
             errors.append(str(e))
             continue
         for error in errors:
-            log(f"warning: {error} Going on from {path.name} instead.")
+            _log.warning(f"{error} Going on from {path.name} instead.")
         return loaded
     if errors:
         raise CheckpointError(

@@ -8,23 +8,28 @@ resumed goes on as if nothing had happened.
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from mnext_tf.data.dataset import Dataset, eval_batches, naming_damage, steps_per_epoch, train_batches
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
-from mnext_tf.files import sha256, write_beside, write_csv, write_json
+from mnext_tf.files import atomic_write, sha256, write_csv, write_json
 from mnext_tf.models import create_model_from, save_weights
-from mnext_tf.run_folder import Run, now, versions
+from mnext_tf.provenance import now, versions
+from mnext_tf.runs.run import Run
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.recipe import Recipe, augment_of, preprocess_of
 from mnext_tf.training.schedule import learning_rate
 from mnext_tf.training.transfer import transfer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Trained:
     resumed_from_step: int  # 0: from the start
 
 
-def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = None, progress: bool = True) -> Trained:
+def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
     """Train the network of `run` and leave `train/model.weights.h5`; goes on from its last checkpoint.
 
     Returns at once where the run is finished already. ctrl-C or SIGTERM saves a checkpoint after the
@@ -44,13 +49,12 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
       TrainingError: the loss is not a number; names the step.
       ConfigError: data and configuration do not fit. CheckpointError: no checkpoint can be read.
     """
-    log = log or (lambda text: None)
     recipe = Recipe(**run.config["recipe"])
     folder = run.stage("train")
     _check_same_data(run, dataset)
     manifest = run.manifest("train")
     if manifest and run.weights.is_file():
-        log(f"train: finished already, kept {folder}")
+        _log.info(f"train: finished already, kept {folder}")
         history = manifest["result"]["history"]
         return Trained(manifest["result"]["val_accuracy"], history, history[-1]["step"])
 
@@ -63,14 +67,14 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
 
     per_epoch = steps_per_epoch(dataset, recipe.batch_size)
     step, history, totals = 0, [], np.zeros(2)
-    loaded = load_latest_checkpoint(folder / "checkpoints", log)
+    loaded = load_latest_checkpoint(folder / "checkpoints")
     if loaded:
         variables, state = loaded
         _restore(model, optimizer, variables, folder)
         step, history, totals = state["step"], state["history"], np.array(state["totals"])
-        log(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
+        _log.info(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif "init_from" in run.config:
-        log(f"train: from {run.config['init_from']['run']} {transfer(model, run.config)}")
+        _log.info(f"train: from {run.config['init_from']['run']} {transfer(model, run.config)}")
     resumed_from = step
 
     preprocess, augment = preprocess_of(recipe), augment_of(recipe)
@@ -135,7 +139,7 @@ def train(run: Run, dataset: Dataset, *, log: Callable[[str], None] | None = Non
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
                 writer.flush()
-            log(
+            _log.info(
                 f"epoch {epoch + 1:3d}/{recipe.epochs}  loss {row['train_loss']:.4f}  "
                 f"accuracy {row['train_accuracy']:.4f}  val loss {val_loss:.4f}  "
                 f"val accuracy {val_accuracy:.4f}  {row['images_per_second']:.0f} images/s"
@@ -180,7 +184,7 @@ def make_steps(model, optimizer, recipe: Recipe):
 
 def guarded(batches, dataset: Dataset, split: str):
     """The same batches; a damaged image raises DataError with the name of its file."""
-    with naming_damage(dataset, split):
+    with report_damage(dataset, split):
         yield from batches
 
 
@@ -283,7 +287,7 @@ def _not_a_number(what: str, loss: float, step: int, epoch: int, rate: float, fo
 
 def _finish(run: Run, model, dataset: Dataset, history: list[dict], seconds: float) -> None:
     """Weights first, the manifest last: the manifest says that the stage is whole."""
-    with write_beside(run.weights) as temporary:
+    with atomic_write(run.weights) as temporary:
         save_weights(model, temporary)
     result = {"val_accuracy": history[-1]["val_accuracy"], "epochs": len(history), "history": history}
     manifest = {

@@ -6,9 +6,10 @@ import dataclasses
 import time
 from pathlib import Path
 
-from mnext_tf.data.dataset import Dataset, steps_per_epoch
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.input_pipeline import steps_per_epoch
 from mnext_tf.errors import ConfigError
-from mnext_tf.run_folder import Run, create_run, list_runs, open_run
+from mnext_tf.runs.run import Run, create_run, list_runs, open_run
 from mnext_tf.training.recipe import Recipe, network_arguments, preprocess_of
 from mnext_tf.training.transfer import describe_source, inherited
 
@@ -39,7 +40,7 @@ def start_run(
     steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
     if not dataset.labelled:
         raise ConfigError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
-    config = run_config(model, recipe, dataset, options=options, init="trained")
+    config = make_config(model, recipe, dataset, options=options, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, **network_arguments(recipe)})
         config["model"] |= arguments
@@ -47,7 +48,7 @@ def start_run(
     return create_run(folder, config)
 
 
-def run_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, options: dict | None = None) -> dict:
+def make_config(model: str, recipe: Recipe, dataset: Dataset, *, init: str, options: dict | None = None) -> dict:
     """What config.json holds: enough to build, train, export and preprocess without any flag."""
     return {
         "model": {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import sha256
-from mnext_tf.run_folder import Run, load_network, open_run, require_weights
+from mnext_tf.runs.run import Run, open_run
+from mnext_tf.runs.weights import load_network, require_weights
 
 HEAD = "logits"  # the layer whose size is the number of classes
 

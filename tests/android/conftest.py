@@ -33,7 +33,7 @@ def app_model() -> bytes:
     """A small network of the kind that is put into the app: pixels in, three probabilities out, metadata inside."""
     import tensorflow as tf
 
-    from mnext_tf.export.metadata import Metadata, add_metadata
+    from mnext_tf.tflite.metadata import Metadata, add_metadata
 
     weights = tf.constant(np.random.default_rng(0).standard_normal((3, 3)), tf.float32)
 

@@ -212,7 +212,7 @@ def test_every_escape_of_json_is_read(said_of, app_assets):
 
 @pytest.mark.parametrize(("kind", "dtype"), [("UINT8", np.uint8), ("INT8", np.int8), ("FLOAT32", np.float32)])
 def test_tensors_are_filled_as_python_fills_them(jvm, floats, kind, dtype):
-    from mnext_tf.export.tflite import dequantize_array, quantize_array
+    from mnext_tf.inference.tflite import dequantize_array, quantize_array
 
     values = np.concatenate([np.arange(-3, 260, 0.5), np.random.default_rng(0).uniform(-9, 270, 500)]).astype(
         np.float32

@@ -134,7 +134,7 @@ def test_a_jpeg_with_exif_gives_pythons_pixels(
 def test_a_turned_photograph_is_what_predict_sees(photograph, prepared, tmp_path):
     from PIL import Image
 
-    from mnext_tf.evaluation.images import images_of_paths, preprocessed
+    from mnext_tf.inference.images import images_of_paths, preprocessed
 
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mnext_tf.benchmark import gpu, suite
-from mnext_tf.benchmark.apart import benchmark_apart
 from mnext_tf.benchmark.gpu import Adapter, check_on_gpu, find_gpu
-from mnext_tf.benchmark.host import Case
+from mnext_tf.benchmark.isolated import benchmark_isolated
 from mnext_tf.benchmark.results import format_table, read_results
 from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.benchmark.timing import Case
 from mnext_tf.errors import ConfigError, ExportError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def compiled(monkeypatch):
 
 
 def test_an_inference_on_the_gpu_ends_when_its_output_was_read(compiled, tiny_files):
-    from mnext_tf.benchmark.interpreter import GpuRunner
+    from mnext_tf.benchmark.runners import GpuRunner
 
     model = compiled(whole=True)
     runner = GpuRunner(tiny_files["small"])
@@ -139,7 +139,7 @@ def test_an_inference_on_the_gpu_ends_when_its_output_was_read(compiled, tiny_fi
 
 
 def test_what_falls_back_to_the_cpu_is_not_the_gpus(compiled, tiny_files):
-    from mnext_tf.benchmark.interpreter import GpuRunner
+    from mnext_tf.benchmark.runners import GpuRunner
 
     compiled(whole=False)
     with pytest.raises(ExportError, match=r"small\.tflite does not run on the GPU: LiteRT leaves a part"):
@@ -173,21 +173,21 @@ def test_the_command_says_what_is_missing(tmp_path):
 def test_a_crash_while_timing_is_an_error(monkeypatch):
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     monkeypatch.setattr(
-        "mnext_tf.benchmark.apart.run_module", lambda *a, **k: subprocess.run([sys.executable, "-c", killed])
+        "mnext_tf.benchmark.isolated.run_module", lambda *a, **k: subprocess.run([sys.executable, "-c", killed])
     )
     with pytest.raises(ExportError, match="was ended by SIGSEGV"):
-        benchmark_apart([Case("a", 1.0, 32, "float32", 1, Path("a.tflite"), "gpu")])
+        benchmark_isolated([Case("a", 1.0, 32, "float32", 1, Path("a.tflite"), "gpu")])
 
 
 def test_apart_gives_what_benchmark_gives_and_its_errors(tiny_files, tmp_path):
     settings = {"rounds": 2, "runs_per_round": 3, "warmup": 1, "progress": False}
     case = Case("small", 1.0, 32, "float32", 1, tiny_files["small"])
-    (result,) = benchmark_apart([case], **settings)
+    (result,) = benchmark_isolated([case], **settings)
     assert result.case == case
     assert [len(times) for times in result.run_ms] == [3, 3]
     (tmp_path / "cut.tflite").write_bytes(b"no model")
     with pytest.raises(ExportError, match="cannot be run"):
-        benchmark_apart([Case("cut", 1.0, 32, "float32", 1, tmp_path / "cut.tflite")], **settings)
+        benchmark_isolated([Case("cut", 1.0, 32, "float32", 1, tmp_path / "cut.tflite")], **settings)
 
 
 @pytest.fixture

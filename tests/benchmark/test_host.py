@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mnext_tf.benchmark.host import Case, benchmark, round_ratio, schedule
+from mnext_tf.benchmark.timing import Case, benchmark, round_ratio, schedule
 from mnext_tf.errors import ConfigError, ExportError
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mnext_tf.benchmark.host import Case, CaseResult, Ratio
 from mnext_tf.benchmark.results import Results, describe_host, format_table, make_rows, read_results, write_results
+from mnext_tf.benchmark.timing import Case, CaseResult, Ratio
 from mnext_tf.errors import DataError
 
 HEADER = (

@@ -42,7 +42,7 @@ def test_golden_logits(tag, golden, golden_tensor):
     assert relative_difference(model(images, training=False), expected) <= 1e-4
 
     if tag == "mnext_w1_id1-2":  # exported in another form, without masks
-        from mnext_tf.export.inference import SplitIdentity, inference_function
+        from mnext_tf.export.serving import SplitIdentity, inference_function
 
         exported = inference_function(model)
         assert isinstance(exported, SplitIdentity)

@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from mnext_tf.checkpoints import import_checkpoint, read_checkpoint, recognise
-from mnext_tf.run_folder import load_network, open_run
+from mnext_tf.checkpoints import import_checkpoint, read_checkpoint, recognize
+from mnext_tf.runs.run import open_run
+from mnext_tf.runs.weights import load_network
 
 TAG = "mnext_w1_id1-1"
 
@@ -34,7 +35,7 @@ def test_golden_logits_through_the_command_and_float_tflite(
     from safetensors.numpy import save_file
 
     from mnext_tf.export.stages import tflite
-    from mnext_tf.export.tflite import TFLiteNetwork
+    from mnext_tf.inference.tflite import TFLiteNetwork
 
     record = json.loads((golden / f"{TAG}.json").read_text())
     tensors = {name: golden_tensor(name, shape) for name, shape in record["state_dict"].items()}
@@ -80,7 +81,7 @@ def test_golden_logits_through_the_command_and_float_tflite(
 @pytest.mark.shared
 def test_the_real_keras_weights_are_recognised(golden):
     path = golden.parent / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
-    found = recognise(read_checkpoint(path))
+    found = recognize(read_checkpoint(path))
     assert (found.model, found.width, found.num_classes) == ("mobilenet_v2", 1.0, 1000)
     assert (found.naming, found.options) == ("keras", {"convention": "tensorflow"})
     assert found.preprocess.input_size == 224

@@ -12,7 +12,9 @@ from mnext_tf.checkpoints import import_checkpoint
 from mnext_tf.data import imagenet
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import sha256
-from mnext_tf.run_folder import is_current, load_network, open_run, run_stage
+from mnext_tf.runs.run import open_run
+from mnext_tf.runs.stages import is_current, run_stage
+from mnext_tf.runs.weights import load_network
 
 NARROW = ("torchvision", 0.25)
 
@@ -66,10 +68,10 @@ def test_the_run_folder_says_everything_that_later_stages_need(imported, unlabel
             np.testing.assert_array_equal(got, wanted, err_msg=name)
 
 
-def test_the_same_again_is_kept_and_another_is_refused(imported, checkpoint, unlabelled):
-    (path, run), said = imported, []
+def test_the_same_again_is_kept_and_another_is_refused(imported, checkpoint, unlabelled, log_lines):
+    (path, run), said = imported, log_lines
     before = run.manifest("import")
-    import_checkpoint(path, run.folder, dataset=unlabelled, log=said.append)
+    import_checkpoint(path, run.folder, dataset=unlabelled)
     assert run.manifest("import") == before
     assert any("unchanged" in line for line in said)
 
@@ -91,11 +93,11 @@ def test_the_same_bytes_under_another_name_are_the_same_checkpoint(tmp_path, imp
     renamed = tmp_path / "renamed.pdparams"
     renamed.write_bytes(path.read_bytes())
 
-    def recognise(*arguments, **named):
+    def recognize(*arguments, **named):
         return dataclasses.replace(found(*arguments, **named), notes=("in other words",))
 
-    found = import_run.recognise
-    monkeypatch.setattr(import_run, "recognise", recognise)
+    found = import_run.recognize
+    monkeypatch.setattr(import_run, "recognize", recognize)
     before = run.manifest("import")
     again = import_checkpoint(renamed, run.folder, dataset=unlabelled)
     assert again.config == run.config

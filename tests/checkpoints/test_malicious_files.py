@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnext_tf.checkpoints import read_checkpoint
-from mnext_tf.checkpoints.stand_ins import STAND_INS
+from mnext_tf.checkpoints.restricted_unpickler import SAFE_TYPES
 from mnext_tf.errors import CheckpointError
 
 
@@ -164,14 +164,14 @@ def test_arrays_that_lie_about_themselves(tmp_path, crafted, said, protocol):
     assert said in text or (said == "damaged" and "Python objects" in text)
 
 
-NAMES = sorted([*STAND_INS, "collections.OrderedDict"])
+NAMES = sorted([*SAFE_TYPES, "collections.OrderedDict"])
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("slots", [True, False])
 def test_no_shared_function_or_class_can_be_changed(tmp_path, name, slots):
     shared = [RECONSTRUCT, np.zeros(1).__reduce_ex__(5)[0], np.ndarray, np.dtype, collections.OrderedDict, dict]
-    shared += STAND_INS.values()
+    shared += SAFE_TYPES.values()
 
     def look():
         return [(getattr(thing, "__defaults__", None), dict(getattr(thing, "__dict__", {}))) for thing in shared]
@@ -186,7 +186,7 @@ def test_no_shared_function_or_class_can_be_changed(tmp_path, name, slots):
 
 
 def test_arrays_are_found_at_any_depth_and_a_mapping_in_many_places_costs_nothing(tmp_path):
-    from mnext_tf.checkpoints.pickles import read_paddle
+    from mnext_tf.checkpoints.paddle_files import read_paddle
 
     wide = {"w": np.ones(2, np.float32)}
     for _ in range(100):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnext_tf import create_model
-from mnext_tf.checkpoints import read_checkpoint, recognise
+from mnext_tf.checkpoints import read_checkpoint, recognize
 from mnext_tf.errors import CheckpointError, ConfigError
 
 
@@ -35,7 +35,7 @@ def saved(tmp_path):
     ],
 )
 def test_network_naming_width_and_classes(saved, state_dict_of, naming, width, recognised):
-    found = recognise(saved(state_dict_of(naming, width)[1]))
+    found = recognize(saved(state_dict_of(naming, width)[1]))
     assert (found.model, found.naming) == recognised
     assert (found.width, found.num_classes) == (width, 6)
     assert found.options == {}
@@ -48,7 +48,7 @@ def test_network_naming_width_and_classes(saved, state_dict_of, naming, width, r
 @pytest.mark.parametrize("name", ["mnext_s", "mnext_l"])
 def test_the_larger_mobilenext(saved, state_dict_of, name):
     tensors = state_dict_of(f"authors, {name[-1].upper()}", 1.0, 7)[1]
-    found = recognise(saved({**tensors, "_bn1.weight": np.ones(1280, np.float32)}))
+    found = recognize(saved({**tensors, "_bn1.weight": np.ones(1280, np.float32)}))
     assert (found.model, found.naming, found.width, found.num_classes) == (name, "authors", 1.0, 7)
     assert "left out 1 tensors that the network does not use: _bn1.weight" in " ".join(found.notes)
 
@@ -71,7 +71,7 @@ def applications(tmp_path_factory):
 
 @pytest.mark.parametrize("ending", ["keras", "h5", "weights.h5"])
 def test_keras_applications_mobilenet(applications, ending):
-    found = recognise(read_checkpoint(applications / f"v1.{ending}"))
+    found = recognize(read_checkpoint(applications / f"v1.{ending}"))
     assert (found.model, found.naming, found.width, found.num_classes) == ("mobilenet_v1", "keras", 0.35, 5)
     assert found.options == {}
     assert found.preprocess.input_size == 64
@@ -79,7 +79,7 @@ def test_keras_applications_mobilenet(applications, ending):
 
 def test_keras_features_without_a_classifier_are_refused(applications):
     with pytest.raises(CheckpointError, match=r"no classifier.*without _no_top, or include_top=True"):
-        recognise(read_checkpoint(applications / "v2_no_top.weights.h5"))
+        recognize(read_checkpoint(applications / "v2_no_top.weights.h5"))
 
 
 def test_the_input_size_that_keras_says_in_the_file_name_only(applications, tmp_path):
@@ -90,13 +90,13 @@ def test_the_input_size_that_keras_says_in_the_file_name_only(applications, tmp_
         for layer in whole["model_weights"]:
             whole.copy(f"model_weights/{layer}", weights)
         weights.attrs["layer_names"] = whole["model_weights"].attrs["layer_names"]
-    found = recognise(read_checkpoint(path))
+    found = recognize(read_checkpoint(path))
     assert (found.model, found.preprocess.input_size) == ("mobilenet_v2", 128)
 
 
 def test_weights_of_this_project(tmp_path):
     create_model("mobilenet_v1", width=0.35, input_size=32, num_classes=4).save_weights(tmp_path / "w.weights.h5")
-    found = recognise(read_checkpoint(tmp_path / "w.weights.h5"))
+    found = recognize(read_checkpoint(tmp_path / "w.weights.h5"))
     assert (found.model, found.naming, found.width, found.num_classes) == ("mobilenet_v1", "mnext_tf", 0.35, 4)
 
 
@@ -106,16 +106,16 @@ def test_a_run_of_this_project_needs_no_import(tmp_path):
     weights = tmp_path / "run" / "train" / "model.weights.h5"
     create_model("mobilenet_v1", width=0.35, input_size=32, num_classes=4).save_weights(weights)
     with pytest.raises(ConfigError, match=r"a run of this project already.*--run="):
-        recognise(read_checkpoint(weights))
+        recognize(read_checkpoint(weights))
 
 
 def test_another_width_or_model_than_was_said(saved, state_dict_of):
     checkpoint = saved(state_dict_of("torchvision", 0.25)[1])
-    assert recognise(checkpoint, model="mobilenet_v2", width=0.25).width == 0.25
+    assert recognize(checkpoint, model="mobilenet_v2", width=0.25).width == 0.25
     with pytest.raises(ConfigError, match=r"width=0\.5 was given.*mobilenet_v2 at width 0\.25. Leave --width out"):
-        recognise(checkpoint, width=0.5)
+        recognize(checkpoint, width=0.5)
     with pytest.raises(ConfigError, match=r"model=mnext was given.*tensors of mobilenet_v2 under the names of torchv"):
-        recognise(checkpoint, model="mnext")
+        recognize(checkpoint, model="mnext")
 
 
 def test_a_tensor_that_no_width_has_is_named_with_both_shapes(saved, state_dict_of):
@@ -125,29 +125,29 @@ def test_a_tensor_that_no_width_has_is_named_with_both_shapes(saved, state_dict_
         CheckpointError,
         match=r"nearest is mnext at width 0\.1: features\.9\.conv\.3\.weight has shape \(13, 104.*takes",
     ):
-        recognise(saved(tensors))
+        recognize(saved(tensors))
     del tensors["features.9.conv.3.weight"]
     with pytest.raises(CheckpointError, match=r"nearest is mnext at width 0\.1.*1 missing: features\.9\.conv\.3\.wei"):
-        recognise(saved(tensors))
+        recognize(saved(tensors))
 
 
 def test_networks_that_only_look_alike_are_refused_with_the_reason(saved, state_dict_of):
     kernel, vector = np.zeros((32, 32, 1, 1), np.float32), np.zeros(32, np.float32)
     tensors = state_dict_of("flat, tonylins")[1]
     with pytest.raises(CheckpointError, match="3,505,960 parameters, as in PaddleClas and the first release of tonyl"):
-        recognise(saved({**tensors, "features.1.conv.6.weight": kernel}))
+        recognize(saved({**tensors, "features.1.conv.6.weight": kernel}))
     with pytest.raises(CheckpointError, match="3,505,960 parameters"):
-        recognise(saved({"conv2._first_block._expand_conv._conv.weight": kernel}))
+        recognize(saved({"conv2._first_block._expand_conv._conv.weight": kernel}))
     with pytest.raises(CheckpointError, match="PaddleClas's MobileNetV1, which has ReLU where"):
-        recognise(saved({"conv2_1._depthwise_conv._conv.weight": kernel}))
+        recognize(saved({"conv2_1._depthwise_conv._conv.weight": kernel}))
     with pytest.raises(CheckpointError, match=r"not known here; its tensors begin with layer1\.0\.conv1\.weight"):
-        recognise(saved({"layer1.0.conv1.weight": kernel, "fc.bias": vector}))
+        recognize(saved({"layer1.0.conv1.weight": kernel, "fc.bias": vector}))
     features = {n: t for n, t in tensors.items() if not n.startswith("classifier")}
     with pytest.raises(CheckpointError, match="no classifier: it is the features of a network only"):
-        recognise(saved(features))
+        recognize(saved(features))
 
 
 def test_torchvisions_second_weights_have_their_own_crop(saved, state_dict_of, monkeypatch):
     checkpoint = saved(state_dict_of("torchvision", 0.25)[1])
     monkeypatch.setattr("mnext_tf.checkpoints.recognize.sha256", lambda path: "7ebf99e0" + 56 * "0")
-    assert recognise(checkpoint).preprocess.resize_size == 232
+    assert recognize(checkpoint).preprocess.resize_size == 232

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mnext_tf.data import open_dataset
-from mnext_tf.data.listing import list_images
 from mnext_tf.data.prepare import prepare
+from mnext_tf.data.sources.image_folder import list_images
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from mnext_tf.data import (
-    Augment,
-    Preprocess,
-    calibration_images,
-    eval_batches,
-    open_dataset,
-    steps_per_epoch,
-    tfrecord,
-    train_batches,
-)
-from mnext_tf.data.dataset import _even_quotas, _shuffle_buffer
-from mnext_tf.data.digits import split_indices
+from mnext_tf.compression.calibration import _even_quotas, calibration_images
+from mnext_tf.data import Augment, Preprocess, eval_batches, open_dataset, steps_per_epoch, tfrecord, train_batches
+from mnext_tf.data.input_pipeline import _shuffle_buffer
+from mnext_tf.data.sources.digits import split_indices
 from mnext_tf.errors import ConfigError
 
 SMALL = Preprocess(8, 1.0)

@@ -4,9 +4,9 @@ import os
 import pytest
 
 from mnext_tf.data import open_dataset, tfrecord
-from mnext_tf.data.listing import list_images
-from mnext_tf.data.plan import measure, plan
 from mnext_tf.data.prepare import prepare
+from mnext_tf.data.shard_plan import measure, plan
+from mnext_tf.data.sources.image_folder import list_images
 from mnext_tf.errors import DataError
 
 SMALL = 4_000  # bytes: some images a shard
@@ -55,7 +55,7 @@ def test_workers_and_machine_do_not_matter(contents, many, undisturbed, tmp_path
         assert contents(tmp_path / str(workers)) == undisturbed[1]
 
 
-def test_imagenet_synsets_are_stored(tmp_path, encode):
+def test_imagenet_synsets_are_stored(tmp_path, encode, log_lines):
     from mnext_tf.data import imagenet
 
     for folder in ("train/goldfish", "val/goldfish"):
@@ -63,8 +63,8 @@ def test_imagenet_synsets_are_stored(tmp_path, encode):
         (tmp_path / "photos" / folder / "1.jpg").write_bytes(encode("JPEG"))
     prepare(list_images(tmp_path / "photos", class_names=imagenet.class_names()), tmp_path / "out")
     (tmp_path / "out/dataset.json").unlink()  # as shards of others
-    said = []
-    dataset = open_dataset(tmp_path / "out", tmp_path / "cache", log=said.append)
+    said = log_lines
+    dataset = open_dataset(tmp_path / "out", tmp_path / "cache")
     assert (dataset.label_offset, dataset.class_names) == (1, imagenet.class_names())
     assert "n01443537 has the label 2: TF-slim's numbering" in said[0]
 

@@ -8,16 +8,16 @@ from mnext_tf.data import (
     Augment,
     Preprocess,
     eval_batches,
-    foreign,
-    naming_damage,
     open_dataset,
     reopen_dataset,
+    report_damage,
     tfrecord,
     train_batches,
 )
+from mnext_tf.data.sources import tfrecords
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.training.recipe import RECIPES
-from mnext_tf.training.start import run_config
+from mnext_tf.training.start import make_config
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_foreign_shards_are_counted(shards):
 
 def test_foreign_shards_are_read_through_once(shards, monkeypatch):
     first = open_foreign(shards)
-    monkeypatch.setattr(foreign, "_read_all", None)
+    monkeypatch.setattr(tfrecords, "_read_all", None)
     assert open_foreign(shards) == first
 
 
@@ -133,7 +133,7 @@ def test_damaged_image_inside_a_record_is_named(tmp_path, encode):
         ]
         tfrecord.write_shards(examples, folder, split, 1)
     dataset = open_dataset(folder, tmp_path / "cache", label_offset=1, num_classes=2)
-    with pytest.raises(DataError, match=r"Record 2 of .*train.*image2\.jpg"), naming_damage(dataset, "train"):
+    with pytest.raises(DataError, match=r"Record 2 of .*train.*image2\.jpg"), report_damage(dataset, "train"):
         list(train_batches(dataset, Preprocess(16), Augment(), 4, seed=0, epoch=0))
 
 
@@ -172,8 +172,8 @@ def test_fingerprint_follows_labels_and_bytes(tmp_path, encode):
     digests = [digest("a", [0, 1], [0, 1]), digest("b", [0, 0], [0, 1]), digest("c", [0, 1], [0, 2])]
     assert len(set(digests)) == 3
     assert digest("d", [0, 1], [0, 1]) == digests[0]
-    records = foreign.RecordFiles(tmp_path / "d", tfrecord_names(tmp_path / "d"))
-    assert foreign.scan(records, tmp_path / "cache").digests["train"] == digests[0]
+    records = tfrecords.RecordFiles(tmp_path / "d", tfrecord_names(tmp_path / "d"))
+    assert tfrecords.scan(records, tmp_path / "cache").digests["train"] == digests[0]
 
 
 def tfrecord_names(folder):
@@ -212,17 +212,17 @@ def test_eval_batches_keep_order_and_all_images(digits):
 
 def test_foreign_shards_are_found_again_by_a_runs_configuration(shards, tmp_path, monkeypatch):
     dataset = open_foreign(shards)
-    description = json.loads(json.dumps(run_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
+    description = json.loads(json.dumps(make_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(foreign, "_read_all", None)  # what was found is kept: not read through again
+    monkeypatch.setattr(tfrecords, "_read_all", None)  # what was found is kept: not read through again
     assert reopen_dataset(description, 3) == dataclasses.replace(dataset, cache_dir=dataset.cache_dir.absolute())
     with pytest.raises(DataError, match=r"nowhere, the data of the run, does not exist.*--data_dir"):
         reopen_dataset({**description, "folder": str(tmp_path / "nowhere")}, 3)
 
 
-def test_a_class_of_foreign_shards_without_an_image_is_a_warning(shards):
-    said = []
-    open_foreign(shards, num_classes=5, log=said.append)
+def test_a_class_of_foreign_shards_without_an_image_is_a_warning(shards, log_lines):
+    said = log_lines
+    open_foreign(shards, num_classes=5)
     assert said == [
         "warning: foreign has no training image of 2 of 5 classes: 4, 5. Are label_offset and num_classes right?"
     ]

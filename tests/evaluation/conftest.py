@@ -14,7 +14,7 @@ def run(tmp_path_factory, randomise):
     from mnext_tf.export import create_random_run
     from mnext_tf.export.stages import tflite
     from mnext_tf.models import create_model_from, save_weights
-    from mnext_tf.run_folder import run_stage
+    from mnext_tf.runs.stages import run_stage
 
     folder = tmp_path_factory.mktemp("evaluated") / "net"
     model = {"name": "mobilenet_v2", "width": 0.35, "input_size": 32, "num_classes": 4}
@@ -30,8 +30,8 @@ def run(tmp_path_factory, randomise):
 
 
 @pytest.fixture(scope="session")
-def write_photographs():
-    """`write_photographs(folder, {name: class index})`: JPEGs of coarse random pixels, and labels.csv."""
+def write_sample_images():
+    """`write_sample_images(folder, {name: class index})`: JPEGs of coarse random pixels, and labels.csv."""
     from PIL import Image
 
     def write(folder, labels: dict[str, int], seed=0):
@@ -49,9 +49,9 @@ def write_photographs():
 
 
 @pytest.fixture(scope="session")
-def labelled(tmp_path_factory, write_photographs):
+def labelled(tmp_path_factory, write_sample_images):
     """12 photographs of classes 0 to 3, one of them damaged."""
     folder = tmp_path_factory.mktemp("photographs")
-    write_photographs(folder, {f"photo {i:02d} é.jpg": i % 4 for i in range(12)})
+    write_sample_images(folder, {f"photo {i:02d} é.jpg": i % 4 for i in range(12)})
     (folder / "photo 05 é.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a photograph")
     return folder

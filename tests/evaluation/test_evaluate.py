@@ -9,13 +9,13 @@ from PIL import Image
 
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, DataError, ExportError
-from mnext_tf.evaluation.evaluate import check_same_classes, evaluate, format_table
-from mnext_tf.evaluation.images import images_in_folder, images_of_dataset, images_of_paths, open_images
-from mnext_tf.evaluation.networks import open_exports, open_keras, open_network
-from mnext_tf.evaluation.predict import annotate, csv_rows, format_predictions, predict
-from mnext_tf.export import flat
+from mnext_tf.evaluation.accuracy import check_same_classes, evaluate, format_table
+from mnext_tf.evaluation.predictions import annotate, csv_rows, format_predictions, predict
 from mnext_tf.files import read_json
-from mnext_tf.run_folder import open_run
+from mnext_tf.inference.images import images_in_folder, images_of_dataset, images_of_paths, open_images
+from mnext_tf.inference.predictor import open_exports, open_keras, open_network
+from mnext_tf.runs.run import open_run
+from mnext_tf.tflite import flatbuffer
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,10 @@ def networks(run):
 
 
 @pytest.fixture(scope="module")
-def evaluated(networks, labelled, tmp_path_factory):
+def evaluated(networks, labelled, tmp_path_factory, collect_log):
     out = tmp_path_factory.mktemp("out") / "evaluation"
-    lines = []
-    result = evaluate(networks, images_in_folder(labelled, networks[0].class_names), out, log=lines.append)
+    with collect_log() as lines:
+        result = evaluate(networks, images_in_folder(labelled, networks[0].class_names), out)
     return result, out, lines
 
 
@@ -111,7 +111,7 @@ def test_probabilities_are_those_of_keras_by_hand(networks, labelled, evaluated)
 
 
 def test_validation_images_of_a_run_and_records_by_folder(run):
-    from mnext_tf.export.stages import run_dataset
+    from mnext_tf.runs.dataset import run_dataset
 
     dataset = run_dataset(run)
     images = images_of_dataset(dataset)
@@ -141,14 +141,14 @@ def test_predictions_of_single_files_and_folders(networks, labelled, tmp_path):
         assert picture.width > 2 * picture.height
 
 
-def test_files_without_what_lies_beside_them(run, tmp_path):
+def test_files_without_what_lies_beside_them(run, tmp_path, log_lines):
     path = open_exports(run)[-1].path
     alone = tmp_path / "alone.tflite"
-    model = flat.read_model(path.read_bytes())
+    model = flatbuffer.read_model(path.read_bytes())
     model.metadata = []
-    alone.write_bytes(flat.write_model(model))
-    lines = []
-    network = open_network("tflite", alone, log=lines.append)
+    alone.write_bytes(flatbuffer.write_model(model))
+    lines = log_lines
+    network = open_network("tflite", alone)
     assert network.preprocess == Preprocess(32, 0.875, "bilinear")
     assert network.class_names[:2] == ("class 0", "class 1")
     assert "preprocess.json" in lines[0]
@@ -185,8 +185,8 @@ def test_networks_of_other_classes_are_not_compared(networks):
         check_same_classes([networks[0], other])
 
 
-def test_labels_beyond_the_classes_and_images_without_labels_are_refused(networks, write_photographs, tmp_path):
-    folder = write_photographs(tmp_path / "beyond", {"a.jpg": 3, "b.jpg": 4})
+def test_labels_beyond_the_classes_and_images_without_labels_are_refused(networks, write_sample_images, tmp_path):
+    folder = write_sample_images(tmp_path / "beyond", {"a.jpg": 3, "b.jpg": 4})
     with pytest.raises(DataError, match=r"4.*4|5.*4"):
         images_in_folder(folder, networks[0].class_names)
     (folder / "labels.csv").unlink()
@@ -228,8 +228,8 @@ def test_exports_of_other_weights_are_refused(run, tmp_path):
         open_exports(copy)
 
 
-def test_labels_from_1_in_a_list_file(networks, write_photographs, tmp_path):
-    folder = write_photographs(tmp_path / "listed", {"a b.jpg": 1, "c.jpg": 4})
+def test_labels_from_1_in_a_list_file(networks, write_sample_images, tmp_path):
+    folder = write_sample_images(tmp_path / "listed", {"a b.jpg": 1, "c.jpg": 4})
     (folder / "labels.csv").rename(folder / "val_list.txt")
     (folder / "val_list.txt").write_text("a b.jpg 1\nc.jpg 4\n")
     images = open_images(folder, networks[0].class_names, label_offset=1)

@@ -13,9 +13,9 @@ IMAGES = 100  # of 500: each costs a fifth of a second over all forms
 
 @pytest.fixture(scope="module")
 def networks(imported, tmp_path_factory):
-    from mnext_tf.evaluation.networks import open_exports, open_keras
     from mnext_tf.export.stages import tflite
-    from mnext_tf.run_folder import open_run
+    from mnext_tf.inference.predictor import open_exports, open_keras
+    from mnext_tf.runs.run import open_run
 
     run = open_run(shutil.copytree(imported.folder, tmp_path_factory.mktemp("imported") / "run"))
     for stage in run.folder.glob("tflite_*"):  # that other tests made
@@ -25,10 +25,10 @@ def networks(imported, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images(sample_photographs, networks):
-    from mnext_tf.evaluation.images import Images, images_in_folder
+def images(sample_images_500, networks):
+    from mnext_tf.inference.images import Images, images_in_folder
 
-    everything = images_in_folder(sample_photographs[0].parent, networks[0].class_names)
+    everything = images_in_folder(sample_images_500[0].parent, networks[0].class_names)
     step = everything.count // IMAGES
     return Images(everything.name, IMAGES, True, lambda: itertools.islice(everything.items(), 0, None, step))
 
@@ -38,8 +38,8 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
 ):
     import tensorflow as tf
 
-    from mnext_tf.evaluation.evaluate import evaluate
-    from mnext_tf.evaluation.images import preprocessed
+    from mnext_tf.evaluation.accuracy import evaluate
+    from mnext_tf.inference.images import preprocessed
 
     result = evaluate(networks, images, tmp_path / "evaluation")
     assert [n["format"] for n in result["networks"]] == ["keras", "saved_model", "frozen", "tflite"]
@@ -55,11 +55,11 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
     assert right >= 0.8 * IMAGES  # measured: 86.2 % of all 500
 
 
-def test_the_tench_is_named(networks, sample_photographs):
-    from mnext_tf.evaluation.images import images_of_paths
-    from mnext_tf.evaluation.predict import predict
+def test_the_tench_is_named(networks, sample_images_500):
+    from mnext_tf.evaluation.predictions import predict
+    from mnext_tf.inference.images import images_of_paths
 
-    (row,) = predict(networks[-1], images_of_paths([sample_photographs[0].with_name("n01440764_tench.JPEG")]))
+    (row,) = predict(networks[-1], images_of_paths([sample_images_500[0].with_name("n01440764_tench.JPEG")]))
     assert row["predictions"][0]["name"] == "tench"
     assert row["predictions"][0]["probability"] > 0.8
     assert len(row["predictions"]) == 5

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from mnext_tf.errors import ConfigError, ExportError
-from mnext_tf.evaluation.images import Images
 from mnext_tf.evaluation.metrics import softmax
-from mnext_tf.export import app, flat
-from mnext_tf.export.metadata import read_metadata
-from mnext_tf.export.operators import read_operators
-from mnext_tf.export.probabilities import add_softmax
-from mnext_tf.export.tflite import TFLiteNetwork
+from mnext_tf.export import app_assets
+from mnext_tf.inference.images import Images
+from mnext_tf.inference.tflite import TFLiteNetwork
+from mnext_tf.tflite import flatbuffer
+from mnext_tf.tflite.metadata import read_metadata
+from mnext_tf.tflite.operators import read_operators
+from mnext_tf.tflite.softmax import add_softmax
 
 KINDS = ("float32", "int8")
 
 
 @pytest.fixture(scope="module")
 def apps(exported):
-    """kind -> the stage of `app.probabilities`."""
-    return {kind: app.probabilities(exported, kind) for kind in KINDS}
+    """kind -> the stage of `app_assets.probabilities`."""
+    return {kind: app_assets.probabilities(exported, kind) for kind in KINDS}
 
 
 def path_of(stage):
@@ -54,7 +55,7 @@ def test_an_int8_file_takes_pixels_as_they_are(apps):
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_those_of_the_logits_file(exported, apps, kind):
     before = exported.stage(f"tflite_{kind}") / exported.manifest(f"tflite_{kind}")["result"]["file"]
-    a, b = (flat.read_model(path.read_bytes()) for path in (before, path_of(apps[kind])))
+    a, b = (flatbuffer.read_model(path.read_bytes()) for path in (before, path_of(apps[kind])))
     weights = lambda tree: [bytes(buffer.data) for buffer in tree.buffers[:-1] if buffer.data is not None]
     assert len(weights(a)) > 50
     assert set(weights(a)) <= set(weights(b))
@@ -70,7 +71,7 @@ def test_it_says_that_it_gives_probabilities_and_is_verified(exported, apps):
 
 def test_a_wrong_network_does_not_pass(exported, apps):
     """Probabilities of logits that are 2 % off are told from the right ones."""
-    from mnext_tf.export.verify import compare
+    from mnext_tf.evaluation.equivalence import compare
 
     logits = np.random.default_rng(1).normal(0, 3, (20, 10)).astype(np.float32)
     assert compare(softmax(logits), logits, None, gives="probabilities")["max_relative_difference"] < 1e-6
@@ -83,9 +84,9 @@ def test_a_second_softmax_is_refused(apps):
 
 
 def test_verify_and_evaluate_know_these_files(exported, apps):
-    from mnext_tf.evaluation.networks import open_exports
-    from mnext_tf.export.kinds import Tolerance
-    from mnext_tf.export.verify_run import verify_run
+    from mnext_tf.evaluation.tolerance import Tolerance
+    from mnext_tf.evaluation.verify_run import verify_run
+    from mnext_tf.inference.predictor import open_exports
 
     verified = verify_run(exported, Tolerance())
     assert verified["passed"], verified["failures"]
@@ -96,9 +97,9 @@ def test_verify_and_evaluate_know_these_files(exported, apps):
 def test_publish_puts_all_that_an_app_needs_into_the_assets(exported, apps, tmp_path):
     assets = tmp_path / "main" / "assets"
     with pytest.raises(ConfigError, match="no assets folder"):
-        app.publish(exported, apps["int8"], assets)
+        app_assets.publish(exported, apps["int8"], assets)
     assets.parent.mkdir()
-    written = app.publish(exported, apps["int8"], assets)
+    written = app_assets.publish(exported, apps["int8"], assets)
     name = "mnext_0.35_32_int8"
     assert sorted(p.name for p in assets.iterdir()) == sorted(p.name for p in written)
     record = json.loads((assets / f"{name}.json").read_text())
@@ -116,10 +117,10 @@ def test_publish_puts_all_that_an_app_needs_into_the_assets(exported, apps, tmp_
 
 def test_a_publication_that_fails_leaves_no_description_of_other_files(exported, apps, tmp_path, monkeypatch):
     assets = tmp_path / "assets"
-    app.publish(exported, apps["int8"], assets)
-    monkeypatch.setattr(app, "write_beside", lambda path: (_ for _ in ()).throw(OSError("the disk is full")))
+    app_assets.publish(exported, apps["int8"], assets)
+    monkeypatch.setattr(app_assets, "atomic_write", lambda path: (_ for _ in ()).throw(OSError("the disk is full")))
     with pytest.raises(OSError, match="full"):
-        app.publish(exported, apps["int8"], assets)
+        app_assets.publish(exported, apps["int8"], assets)
     assert not list(assets.glob("*.json"))
 
 
@@ -173,7 +174,7 @@ def test_mediapipe_loads_the_files_with_logits_too(exported, classify, pixels):
 @pytest.mark.mediapipe
 @pytest.mark.shared
 @pytest.mark.parametrize("kind", KINDS)
-def test_mediapipe_on_sample_photographs(imported, sample_photographs, classify, kind):
+def test_mediapipe_on_sample_photographs(imported, sample_images_500, classify, kind):
     """Real weights. Cropped by us MediaPipe gives our probabilities; whole photographs it squashes to a square.
 
     That moves the decision on 72 of all 500 (ours moves as much when we squash), and makes it right as often: 430
@@ -181,12 +182,12 @@ def test_mediapipe_on_sample_photographs(imported, sample_photographs, classify,
     """
     from PIL import Image
 
-    from mnext_tf.evaluation.images import images_in_folder, preprocessed
-    from mnext_tf.evaluation.networks import open_network
+    from mnext_tf.inference.images import images_in_folder, preprocessed
+    from mnext_tf.inference.predictor import open_network
 
-    file = path_of(app.probabilities(imported, kind))
+    file = path_of(app_assets.probabilities(imported, kind))
     network = open_network("tflite", file)
-    folder = sample_photographs[0].parent
+    folder = sample_images_500[0].parent
     images = images_in_folder(folder, network.class_names)
     every_tenth = Images(images.name, 50, True, lambda: itertools.islice(images.items(), 0, None, 10))
     ours_right = theirs_right = count = 0

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from mnext_tf.compression.calibration import spanning
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
-from mnext_tf.export.kinds import Tolerance
-from mnext_tf.export.operators import Operator, check_batch_norms_folded, check_full_integer, layer_of
-from mnext_tf.export.tflite import spanning
-from mnext_tf.export.verify import failures, refuse, rounding_noise, worst_layer
+from mnext_tf.evaluation.equivalence import failures, refuse, rounding_noise, worst_layer
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
+from mnext_tf.tflite.operators import Operator, layer_of
 
 
 def op(kind, name, inputs=("int8",), outputs=("int8",)):

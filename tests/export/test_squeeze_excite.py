@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mnext_tf.export.operators import check_batch_norms_folded, check_full_integer, delegation, read_operators
-from mnext_tf.export.verify import layer_differences, worst_layer
+from mnext_tf.evaluation.equivalence import layer_differences, worst_layer
+from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
+from mnext_tf.tflite.operators import delegation, read_operators
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
+from mnext_tf.evaluation.equivalence import compare
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
-from mnext_tf.export.kinds import Tolerance
-from mnext_tf.export.operators import delegation, open_interpreter, read_operators
-from mnext_tf.export.verify import compare
-from mnext_tf.export.verify_run import verify_run
 from mnext_tf.files import read_json
-from mnext_tf.run_folder import is_current, open_run
+from mnext_tf.runs.run import open_run
+from mnext_tf.runs.stages import is_current
+from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
 
 
 def tflite_path(run, stage):
@@ -27,9 +28,9 @@ def test_float_file_equals_keras(exported):
         assert networks[name]["top1_agreement"] == 1
 
 
-def test_stages_are_skipped_when_nothing_changed(exported):
-    messages = []
-    again = stages.tflite(exported, "int8", log=messages.append)
+def test_stages_are_skipped_when_nothing_changed(exported, log_lines):
+    messages = log_lines
+    again = stages.tflite(exported, "int8")
     assert again.skipped
     assert [m.split(":")[0] for m in messages] == ["reference", "saved_model", "frozen", "tflite_int8"]
     other = stages.tflite(exported, "int8", calibration_count=16)
@@ -166,7 +167,7 @@ def test_refusals(exported):
 
 
 def test_frozen_graph_errors(tmp_path):
-    from mnext_tf.export.frozen import load_frozen
+    from mnext_tf.inference.frozen import load_frozen
 
     (tmp_path / "damaged.pb").write_bytes(b"no graph at all")
     with pytest.raises(ExportError, match=r"damaged.pb is no frozen graph.*pipelines.freeze"):

@@ -177,7 +177,7 @@ def test_the_nearest_name_is_suggested():
 
 def test_importing_the_package_imports_nothing_heavy(python):
     code = (
-        "import sys, mnext_tf, mnext_tf.checkpoints, mnext_tf.training.recipe, mnext_tf.run_folder\n"
+        "import sys, mnext_tf, mnext_tf.checkpoints, mnext_tf.training.recipe, mnext_tf.runs.run\n"
         "mnext_tf.models.check_model_arguments('mnext', width=0.5)\n"
         "print({'tensorflow', 'keras', 'sklearn', 'matplotlib'} & set(sys.modules))"
     )

@@ -227,7 +227,7 @@ def test_what_a_command_says_when_it_is_stopped(python, raised, code, text):
 
 
 def test_a_command_can_name_another_way_to_go_on(python):
-    lines = ["from pipelines import _cli", "def main():", "    _cli.goes_on_by('python -m x --resume')"]
+    lines = ["from pipelines import _cli", "def main():", "    _cli.resume_with('python -m x --resume')"]
     for raised in ("KeyboardInterrupt", "OSError(28, 'No space left on device', 'runs/a')"):
         finished = python("-c", "\n".join([*lines, f"    raise {raised}", "_cli.run(main)"]))
         assert "run python -m x --resume" in finished.stderr.lower()
@@ -235,8 +235,8 @@ def test_a_command_can_name_another_way_to_go_on(python):
 
 
 def test_sigterm_leaves_no_half_written_folder(python, tmp_path):
-    lines = ["import os, signal", "from mnext_tf.files import write_folder_beside", "from pipelines import _cli"]
-    lines += ["def main():", f"    with write_folder_beside({str(tmp_path / 'a')!r}):"]
+    lines = ["import os, signal", "from mnext_tf.files import atomic_folder", "from pipelines import _cli"]
+    lines += ["def main():", f"    with atomic_folder({str(tmp_path / 'a')!r}):"]
     lines += ["        os.kill(os.getpid(), signal.SIGTERM)", "        signal.pause()"]
     finished = python("-c", "\n".join([*lines, "_cli.run(main)"]))
     assert finished.returncode == 130

@@ -13,7 +13,7 @@ import pytest
 
 from mnext_tf.errors import CheckpointError, ConfigError, MnextError, TrainingError
 from mnext_tf.files import read_json, write_json
-from mnext_tf.run_folder import open_run
+from mnext_tf.runs.run import open_run
 from mnext_tf.training.checkpoint import load_latest_checkpoint
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import start_run
@@ -132,7 +132,7 @@ def assert_bitwise_equal(run, undisturbed):
     assert all(np.array_equal(weights[name], value) for name, value in expected.items())
 
 
-def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_run, few_images, monkeypatch):
+def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_run, few_images, monkeypatch, log_lines):
     """With 3 blocks in place of 20, and every kind of layer among them: compiling takes most of the time."""
     monkeypatch.setattr("mnext_tf.models.mnext.STAGES", ((2, 96, 1, 2), (6, 192, 2, 2)))
     undisturbed, disturbed = (new_run(name, **ONE_EPOCH) for name in ("undisturbed", "disturbed"))
@@ -144,8 +144,8 @@ def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_r
     assert text == "Stopped at step 2 (epoch 1 of 1); saved."
     assert not disturbed.weights.exists()
 
-    said = []
-    resumed = train(disturbed, few_images, log=said.append)
+    said = log_lines
+    resumed = train(disturbed, few_images)
     assert resumed.resumed_from_step == 2
     assert "going on at step 2 of 3 (epoch 1)" in said[0]
     assert without_times(resumed.history) == without_times(expected.history)
@@ -177,14 +177,14 @@ def test_the_signal_handlers_are_given_back(new_run, few_images, two_layers):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_damaged_newest_checkpoint_costs_its_steps_only(new_run, few_images, two_layers):
+def test_a_damaged_newest_checkpoint_costs_its_steps_only(new_run, few_images, two_layers, log_lines):
     undisturbed, disturbed = new_run("undisturbed"), new_run("disturbed")
     train(undisturbed, few_images)
     interrupt(disturbed, few_images, 4)
     newest = disturbed.folder / "train" / "checkpoints" / "step_00000005.npz"
     newest.write_bytes(newest.read_bytes()[:1000])
-    said = []
-    assert train(disturbed, few_images, log=said.append).resumed_from_step == 3
+    said = log_lines
+    assert train(disturbed, few_images).resumed_from_step == 3
     assert "step_00000005.npz is damaged" in said[0]
     assert_bitwise_equal(disturbed, undisturbed)
 
@@ -194,7 +194,9 @@ def test_another_seed_trains_another_network(new_run, few_images, two_layers):
     assert train(one, few_images).history[-1]["train_loss"] != train(other, few_images).history[-1]["train_loss"]
 
 
-def test_what_a_finished_run_leaves_and_that_it_returns_at_once(new_run, few_images, two_layers, monkeypatch):
+def test_what_a_finished_run_leaves_and_that_it_returns_at_once(
+    new_run, few_images, two_layers, monkeypatch, log_lines
+):
     run = new_run("run")
     first = train(run, few_images)
     folder = run.folder / "train"
@@ -206,8 +208,8 @@ def test_what_a_finished_run_leaves_and_that_it_returns_at_once(new_run, few_ima
     assert 0 <= first.val_accuracy <= 1
 
     monkeypatch.setattr("mnext_tf.training.loop.create_model_from", lambda config: pytest.fail("trained again"))
-    said = []
-    again = train(run, few_images, log=said.append)
+    said = log_lines
+    again = train(run, few_images)
     assert again.history == first.history
     assert "finished already" in said[0]
 

@@ -2,9 +2,9 @@ import pytest
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import write_json
-from mnext_tf.run_folder import create_run
+from mnext_tf.runs.run import create_run
 from mnext_tf.training.recipe import resolve_recipe
-from mnext_tf.training.start import resume_run, run_config, start_run
+from mnext_tf.training.start import make_config, resume_run, start_run
 
 RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2, "batch_size": 8})
 
@@ -48,7 +48,7 @@ def runs(tmp_path, few_images):
     unfinished = start_run(tmp_path / "unfinished", "mnext", RECIPE, few_images)
     finished = start_run(tmp_path / "finished", "mnext", RECIPE, few_images)
     write_json(finished.folder / "train" / "manifest.json", {"result": {}})
-    random = create_run(tmp_path / "random", run_config("mnext", RECIPE, few_images, init="random"))
+    random = create_run(tmp_path / "random", make_config("mnext", RECIPE, few_images, init="random"))
     return unfinished, finished, random
 
 

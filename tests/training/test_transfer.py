@@ -6,7 +6,9 @@ import pytest
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import read_json, write_json
 from mnext_tf.models import create_model_from, save_weights
-from mnext_tf.run_folder import Run, create_run, load_network, run_stage
+from mnext_tf.runs.run import Run, create_run
+from mnext_tf.runs.stages import run_stage
+from mnext_tf.runs.weights import load_network
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import start_run
 from mnext_tf.training.transfer import inherited, transfer
@@ -94,11 +96,11 @@ def test_as_many_classes_with_other_names_need_a_new_head(source, started):
     assert transfer(create_model_from({**MODEL, "num_classes": 3}), other).new == ("logits/kernel", "logits/bias")
 
 
-def test_training_starts_from_them_and_resumes_without_them(source, started, few_images):
+def test_training_starts_from_them_and_resumes_without_them(source, started, few_images, log_lines):
     from mnext_tf.training.loop import train
 
-    lines = []
-    trained = train(started, few_images, log=lines.append, progress=False)
+    lines = log_lines
+    trained = train(started, few_images, progress=False)
     assert "kept" in lines[0]
     assert "7 -> 3 classes" in lines[0]
     assert len(trained.history) == 4
@@ -111,7 +113,7 @@ def test_training_starts_from_them_and_resumes_without_them(source, started, few
     weights = started.weights.read_bytes()
     started.weights.unlink()
     source.folder.rename(source.folder.with_name("moved"))
-    resumed = train(started, few_images, log=lines.append, progress=False)
+    resumed = train(started, few_images, progress=False)
     assert resumed.resumed_from_step == trained.history[-1]["step"]
     assert started.weights.read_bytes() == weights
 

@@ -1,0 +1,158 @@
+"""What pickles get in place of NumPy's types: objects that only record, turned into arrays after loading.
+
+A pickle may call what it is given and set the state of what it made (BUILD). NumPy's dtype takes flags from there
+that let an array of numbers be read as pointers, and a Python function takes new defaults for the whole process. So
+a pickle gets none of NumPy's own: only classes with slots and a `__setstate__` of their own, and no function.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+
+class Forbidden(Exception):
+    """What a pickle asked to call."""
+
+
+class NotNumeric(Exception):
+    """What kind of array a pickle asked for."""
+
+
+class _Record:
+    __slots__ = ()
+
+    def __setstate__(self, state) -> None:
+        raise ValueError(f"{type(self).__name__} takes no state")
+
+
+class DType(_Record):
+    """numpy.dtype of plain numbers. Raises NotNumeric for another, ValueError for any state but a byte order."""
+
+    __slots__ = ("kind", "order")
+
+    def __init__(self, kind, align=False, copy=True):
+        if type(kind) is not str or not re.fullmatch(r"[<>|=]?(f[248]|[iu][1248]|b1)", kind):
+            what = "Python objects" if str(kind).startswith(("O", "|O")) else "values"
+            raise NotNumeric(f"an array of {what} of dtype {str(kind)[:40]!r}")
+        self.kind = kind.lstrip("<>|=")
+        self.order = kind.removesuffix(self.kind) or "="
+
+    def __setstate__(self, state) -> None:
+        # version, byte order, sub-dtype, names, fields, size, alignment, flags
+        if (
+            type(state) is not tuple
+            or state[2:] != (None, None, None, -1, -1, 0)
+            or state[1] not in ("<", ">", "|", "=")
+        ):
+            raise ValueError("the dtype of an array has a state that plain numbers do not have")
+        self.order = state[1]
+
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.order + self.kind)
+
+
+class Array(_Record):
+    """numpy.ndarray and its _reconstruct: empty until its state is set."""
+
+    __slots__ = ("axes", "data", "dtype", "order", "shape")
+
+    def __init__(self, *ignored):
+        pass  # a type, a shape and a type code, all replaced by the state
+
+    def __setstate__(self, state) -> None:
+        _, shape, dtype, fortran, data = state
+        self._record(shape, dtype, "F" if fortran else "C", data)
+
+    def _record(self, shape, dtype, order: str, data, axes=None) -> None:
+        if type(data) is str:  # bytes of Python 2
+            data = data.encode("latin1")
+        if type(shape) is not tuple or type(dtype) is not DType or type(data) not in (bytes, bytearray):
+            raise ValueError("an array's state is not a shape, a dtype and bytes")
+        if any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32:
+            raise ValueError(f"an array of shape {str(shape)[:80]}")
+        self.shape, self.dtype, self.order, self.data, self.axes = shape, dtype, order, data, axes
+
+    def array(self) -> np.ndarray:
+        """The array, read-only where the pickle held bytes. Raises ValueError where sizes disagree."""
+        dtype = self.dtype.dtype()
+        if math.prod(self.shape) * dtype.itemsize != len(self.data):
+            raise ValueError(f"an array of shape {self.shape} and dtype {dtype} has {len(self.data)} bytes")
+        array = np.frombuffer(self.data, dtype).reshape(self.shape, order=self.order)
+        return array if self.axes is None else array.transpose(self.axes)
+
+
+class FromBuffer(_Record):
+    """numpy's _frombuffer: an array in pickle protocol 5."""
+
+    __slots__ = ()
+
+    def __new__(cls, data, dtype, shape, order, axes=None):
+        if order not in ("C", "F", "K"):
+            raise ValueError(f"an array in the order {str(order)[:40]!r}")
+        made = Array()
+        made._record(shape, dtype, "F" if order == "F" else "C", data, axes if order == "K" else None)
+        return made
+
+
+class Scalar(Array):
+    """One number, such as a best accuracy."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype, data=b""):
+        self._record((), dtype, "C", data)
+
+
+class Encode(_Record):
+    """_codecs.encode: how protocol 2 writes bytes. Looking up another codec would import a module by name."""
+
+    __slots__ = ()
+
+    def __new__(cls, text, encoding="latin1"):
+        if encoding not in ("latin1", "latin-1"):
+            raise Forbidden(f"_codecs.encode with {str(encoding)[:40]!r}")
+        return text.encode("latin1")
+
+
+_NUMPY = {
+    # how NumPy itself makes an array of a pickle, until protocol 4 and in 5
+    "multiarray._reconstruct": Array,
+    "numeric._frombuffer": FromBuffer,
+    "multiarray.scalar": Scalar,
+}
+
+# Full name in a pickle -> what it gets. NumPy 2 renamed its core.
+SAFE_TYPES = {
+    "numpy.dtype": DType,
+    "numpy.ndarray": Array,
+    "_codecs.encode": Encode,
+    **{f"numpy.{core}.{name}": made for core in ("core", "_core") for name, made in _NUMPY.items()},
+}
+
+
+def finished(content: object, leaf=lambda value, name: value) -> object:
+    """`content` with arrays for stand-ins, in mappings at any depth; `leaf(value, key)` gives everything else.
+
+    A mapping that is in several places is converted once: a small file can nest one 2 ** 100 times.
+    """
+    done: dict[int, dict] = {}
+
+    def finish(value, name: str):
+        if isinstance(value, Array):
+            try:
+                array = value.array()
+            except ValueError as e:
+                raise ValueError(f"{name}: {e}") from None
+            return array[()] if isinstance(value, Scalar) else array
+        if not isinstance(value, dict):
+            return leaf(value, name)
+        if id(value) not in done:
+            done[id(value)] = made = {}
+            # not value.items(): a pickle can set that attribute of an OrderedDict
+            made.update({k: finish(v, str(k)) for k, v in dict.items(value)})
+        return done[id(value)]
+
+    return finish(content, "")

@@ -1,0 +1,1 @@
+"""Smaller networks: post-training quantization."""

@@ -1,0 +1,152 @@
+"""A photograph as TensorFlow can decode it: read, checked and, where needed, converted."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from pathlib import Path
+
+from mnext_tf.data import tfrecord
+from mnext_tf.data.sources.listing import ImageListing, ListedImage
+from mnext_tf.data.sources.walk import is_of_the_file, path_text
+from mnext_tf.errors import DataError
+
+_PNG_BIT_DEPTH = 24  # offset in the file; Pillow does not tell 16-bit RGB from 8-bit
+
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+
+_NAMED = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
+
+
+def read_image(path: Path, class_name: str, label: int, filename: str, *, lossless: bool = False) -> tfrecord.Example:
+    """Read one file, converting it where needed. Raises DataError with the reason when it is damaged.
+
+    A failure of the disk, the network or the memory is no damage: it stays an OSError or MemoryError.
+    Sound JPEG and PNG files are kept byte for byte, whatever their extension says. What TensorFlow
+    cannot decode or would show turned is converted: EXIF-rotated JPEGs to JPEG of quality 95, CMYK,
+    16-bit PNG and other formats to PNG; `remark` of the Example says so. `lossless` makes it PNG always, for what is
+    looked at once and not kept.
+    """
+    return _photograph(_read_file(path), class_name, label, filename, lossless)
+
+
+def read_listed(listing: ImageListing, image: ListedImage, *, lossless: bool = False) -> tfrecord.Example:
+    """`read_image` of a listed image, also of one inside an archive; the label is 0 where there is none.
+
+    Raises OSError for whatever is wrong with an archive: it was sound when it was listed.
+    """
+    if image.member:
+        with open(image.member.archive, "rb") as f:
+            f.seek(image.member.offset)
+            data = f.read(image.member.size)
+        if len(data) < image.member.size:
+            raise OSError(errno.ESTALE, "it is shorter than when it was listed", image.member.archive)
+    else:
+        data = _read_file(listing.root / image.name)
+    return _photograph(data, listing.class_name(image), image.label or 0, path_text(image.name), lossless)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        # A pipe would be waited for without O_NONBLOCK; on regular files it changes nothing.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise DataError("not a regular file")
+            return f.read()
+    except IsADirectoryError:
+        raise DataError("not a regular file") from None
+    except OSError as error:
+        if not is_of_the_file(error):
+            raise
+        raise DataError(_reason(error)) from error
+    except ValueError as error:  # a name with a zero byte
+        raise DataError(_reason(error)) from error
+
+
+def _photograph(data: bytes, class_name: str, label: int, filename: str, lossless: bool) -> tfrecord.Example:
+    from PIL import Image
+
+    try:
+        if not data:
+            raise DataError("empty file")
+        with Image.open(io.BytesIO(data)) as image:
+            rotated = image.getexif().get(_ORIENTATION, 1) != 1
+            jpeg = image.format in ("JPEG", "MPO")  # MPO: a JPEG with further pictures after the first
+            deep = image.format == "PNG" and data[_PNG_BIT_DEPTH] > 8
+            plain = (image.format == "PNG" and not deep) or (jpeg and image.mode in ("RGB", "L"))
+            if not (plain and not rotated and _tensorflow_decodes(data)):
+                remark = _why_converted(image, jpeg=jpeg, rotated=rotated, deep=deep)
+                data = _reencode(image, as_jpeg=jpeg and rotated and not lossless)
+            else:
+                suffix = os.path.splitext(filename)[1].lower()
+                kind = "JPEG" if jpeg else "PNG"
+                remark = "" if suffix in _NAMED[kind] else f"kept: {kind} named {suffix or 'without extension'}"
+        with Image.open(io.BytesIO(data)) as image:
+            channels = 1 if image.mode in ("1", "L") else 3
+            kind = "PNG" if image.format == "PNG" else "JPEG"
+            size = (image.height, image.width)
+        return tfrecord.Example(data, kind, *size, channels, label, class_name, filename, remark=remark)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, for example too many open files; Pillow's own have no number
+        raise DataError(_reason(error)) from error
+
+
+def _why_converted(image, *, jpeg: bool, rotated: bool, deep: bool) -> str:
+    if rotated:
+        return "converted: rotated by EXIF"
+    if deep:
+        return "converted: 16-bit PNG"
+    if jpeg and image.mode not in ("RGB", "L"):
+        return f"converted: {image.mode} JPEG"
+    if jpeg or image.format == "PNG":
+        return f"converted: {image.format} that TensorFlow does not decode"
+    return f"converted: {image.format}"
+
+
+def _reencode(image, *, as_jpeg: bool) -> bytes:
+    """Upright RGB; raises what Pillow raises when the pixels cannot be read."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    if image.mode in ("I", "F"):
+        raise DataError(f"32-bit pixels ({image.format}) have no known range")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    encoded = io.BytesIO()
+    if as_jpeg:
+        image.convert("RGB").save(encoded, "JPEG", quality=95, subsampling=0)
+    else:
+        image.convert("RGB").save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _tensorflow_decodes(data: bytes) -> bool:
+    import tensorflow as tf
+
+    from mnext_tf.data.preprocess import decode
+
+    try:
+        decode(data)
+    except tf.errors.InvalidArgumentError:
+        return False
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(error.message) from error
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words that are the same each time: no addresses."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return re.sub(r" at 0x[0-9a-f]+", "", str(error)) or type(error).__name__

@@ -1,0 +1,135 @@
+"""What lets the writing of shards go on after a kill: a lock, and a record beside every finished shard."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mnext_tf import files
+from mnext_tf.data import tfrecord
+from mnext_tf.errors import DataError
+
+STATE = ".prepare"
+
+_SETTINGS = "settings.json"
+
+_LOCK = "lock"
+
+_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # what a shard's record holds
+
+_PARTIAL = re.compile(rf"\.partial-.*-({tfrecord.SHARD.pattern}|{re.escape(tfrecord.SIDECAR)})")
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[PrepareState]:
+    """Only one process writes shards to `out`. Raises DataError where another one does, naming its id.
+
+    The system drops the lock when its process ends, however it ends.
+    """
+    import fcntl
+
+    state = out / STATE
+    while True:
+        state.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = open(state / _LOCK, "a+")  # noqa: SIM115 (closed below; it is held meanwhile)
+        except FileNotFoundError:
+            continue  # another process finished just now and took the folder away
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            process = lock.read().strip() or "unknown"
+            lock.close()
+            raise DataError(f"Another process (id {process}) is writing to {out}. Wait until it is done.") from None
+        if os.path.exists(state / _LOCK) and os.path.samestat(os.fstat(lock.fileno()), os.stat(state / _LOCK)):
+            break
+        lock.close()
+    with lock:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        unfinished = PrepareState(out)
+        try:
+            yield unfinished
+        finally:
+            unfinished.remove_if_empty(lock)
+
+
+class PrepareState:
+    """The state of a folder that is being written, under its lock."""
+
+    def __init__(self, out: Path):
+        self.out = out
+        self.folder = out / STATE
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        for path in [*self.out.glob(".partial-*"), *self.folder.glob(".partial-*")]:
+            if path.parent == self.folder or _PARTIAL.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    @property
+    def settings(self) -> dict | None:
+        """Those of the writing that was begun; None where none was. Raises DataError where they are damaged."""
+        path = self.folder / _SETTINGS
+        return read_record(path) if path.exists() else None
+
+    def begin(self, settings: dict) -> None:
+        files.write_json(self.folder / _SETTINGS, settings)
+
+    def finished(self, shard: str) -> dict | None:
+        """The record of a shard that is written whole, else None, also where the record is damaged."""
+        record, path = self.folder / f"{shard}.json", self.out / shard
+        if not (record.exists() and path.exists()):
+            return None
+        with contextlib.suppress(DataError):
+            summary = read_record(record)
+            if summary.keys() >= _RECORD and path.stat().st_size == summary["bytes"]:
+                return summary
+        return None
+
+    def finish(self, shard: str, summary: dict) -> None:
+        files.write_json(self.folder / f"{shard}.json", summary)
+
+    def shards(self) -> list[Path]:
+        """The shards in the folder, of whatever origin."""
+        return sorted(p for p in self.out.iterdir() if tfrecord.SHARD.fullmatch(p.name))
+
+    def discard(self) -> None:
+        """Remove all that was written, finished or not; other files stay."""
+        (self.out / tfrecord.SIDECAR).unlink(missing_ok=True)
+        for shard in self.shards():
+            shard.unlink()
+        self.sweep()
+        self.done()
+
+    def done(self) -> None:
+        """Everything is written: the state is not needed any more. The lock stays until it is given up."""
+        for path in self.folder.iterdir():
+            if path.name != _LOCK:
+                path.unlink()
+
+    def remove_if_empty(self, lock) -> None:
+        """Remove the folder with the open file `lock`, if nothing else is in it and the lock there is this one."""
+        path = self.folder / _LOCK
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()) and len(list(self.folder.iterdir())) == 1:
+                path.unlink()  # from here on another process may lock: only empty folders are removed
+                self.folder.rmdir()
+        with contextlib.suppress(OSError):
+            self.out.rmdir()
+
+
+def read_record(path: Path) -> dict:
+    """A JSON object. Raises DataError naming the file where it is damaged."""
+    try:
+        record = files.read_json(path)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}). Put it back, or write anew by force.") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} is damaged: it holds no JSON object. Put it back, or write anew by force.")
+    return record

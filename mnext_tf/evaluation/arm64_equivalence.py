@@ -1,0 +1,163 @@
+"""Does a phone's CPU compute of an exported file what this machine computes? Outputs and layers, side by side."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.evaluation.equivalence import compare
+from mnext_tf.inference.arm64 import Arm64Network, run_arm64
+from mnext_tf.inference.tflite import TFLiteNetwork
+from mnext_tf.tflite import flatbuffer
+from mnext_tf.tflite.operators import layer_of, open_interpreter, operators
+
+FLOAT_TOLERANCE = 1e-4  # largest difference over the largest value; found 2e-6
+
+MAX_STEPS = 3  # int8: found 0, to the bit, in every network; a kernel that rounds halves otherwise would give 1 a layer
+
+# Emulated, for 10^9 multiply-adds on one core of 2020's servers
+SECONDS = {"float32": 13.0, "float16": 13.0, "dynamic": 4.0, "int8": 1.8}
+
+
+def with_all_outputs(model: bytes) -> bytes:
+    """The .tflite file `model` with what every operator gives as an output of the graph.
+
+    XNNPACK keeps what is between its operators to itself; outputs of the graph it must hand out.
+    """
+    tree = flatbuffer.read_model(model)
+    graph = tree.subgraphs[0]
+    constant = {i for i, tensor in enumerate(graph.tensors) if tree.buffers[tensor.buffer].data is not None}
+    computed = [op for op in graph.operators if not constant.issuperset(i for i in op.inputs if i >= 0)]
+    graph.outputs = [int(output) for op in computed for output in op.outputs]
+    return flatbuffer.write_model(tree)
+
+
+def layer_steps(path: Path, root: Path, images: np.ndarray, layers: Iterable[str] = (), **options) -> list[dict]:
+    """Differences between this machine and ARM64 of what each operator gives, in order of computation.
+
+    Args:
+      path: the file. images: a few, float32 (n, size, size, 3). layers: names of the network's layers.
+      root, options: see `run_arm64`.
+
+    Returns:
+      Rows of layer (or the tensor's name), operator, dtype, different (share of the elements) and steps (largest
+      difference in quantization steps; None for float), relative (largest difference over the largest element).
+    """
+    network = Arm64Network(path, root)
+    inputs = [network.fed(image) for image in images]
+    with tempfile.TemporaryDirectory() as scratch:
+        open_file = Path(scratch) / Path(path).name
+        open_file.write_bytes(with_all_outputs(Path(path).read_bytes()))
+        interpreter = open_interpreter(open_file)
+        details = {d["index"]: d for d in interpreter.get_output_details()}
+        ops = [op for op in operators(interpreter) if set(op.outputs) <= set(details)]
+        tensors = [details[op.outputs[0]] for op in ops]
+        _, computed = run_arm64(open_file, root, inputs, tensors, **options)
+        rows = [
+            {"layer": layer_of(op.name, layers) or op.name, "operator": op.kind, "dtype": op.output_types[0]}
+            for op in ops
+        ]
+        here = []
+        for fed in inputs:
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], fed)
+            interpreter.invoke()
+            here.append([interpreter.get_tensor(t["index"]) for t in tensors])
+    for i, row in enumerate(rows):
+        row |= differences(np.stack([c[i] for c in computed]), np.stack([h[i] for h in here]))
+    return rows
+
+
+def differences(arm64: np.ndarray, host: np.ndarray) -> dict:
+    """How far two arrays of the same tensor are apart; see `layer_steps`."""
+    host, integer = host.astype(np.float64), np.issubdtype(host.dtype, np.integer)
+    difference = np.abs(arm64 - host)
+    return {
+        "different": float((difference > 0).mean()),
+        "steps": int(difference.max()) if integer else None,
+        "relative": float(difference.max() / max(np.abs(host).max(), 1e-30)),
+    }
+
+
+def first_difference(rows: list[dict]) -> str:
+    """In words: the first of `layer_steps`' rows in which ARM64 gives something else, beyond float rounding."""
+    for i, row in enumerate(rows):
+        if row["steps"] or (row["steps"] is None and row["relative"] > FLOAT_TOLERANCE):
+            how = f"{row['steps']} steps" if row["steps"] else f"{row['relative']:.1e} of its largest value"
+            return (
+                f"first at {row['layer']} ({row['operator']}, {i + 1} of {len(rows)}): up to {how}, in "
+                f"{row['different']:.2%} of its elements"
+            )
+    return f"in no operator's output (of {len(rows)}) on the images that were looked at"
+
+
+def default_images(kinds: list[str], multiply_adds: int) -> list[int]:
+    """How many images each file gets so that all together take a minute or so on this machine's cores."""
+    seconds = (os.cpu_count() or 1) * 60 / max(1, len(kinds))
+    return [int(np.clip(seconds / (SECONDS[kind] * multiply_adds / 1e9), 4, 100)) for kind in kinds]
+
+
+def compare_arm64(
+    path: Path,
+    kind: str,
+    root: Path,
+    images: np.ndarray,
+    reference: np.ndarray,
+    *,
+    trained: bool = True,
+    layers: Iterable[str] = (),
+    **options,
+) -> tuple[dict, list[str]]:
+    """A file's outputs by ARM64 kernels against those by this machine's.
+
+    Args:
+      path: the file. kind: one of `QUANTIZE`. images: float32 (n, size, size, 3). reference: Keras' logits for them.
+      trained: False asks for no top-1: an untrained network's logits are all alike.
+      layers: names of the network's layers. root, options: see `run_arm64`.
+
+    Returns:
+      ({images, top1_agreement, max_abs_difference, max_relative_difference, allowed (the largest relative
+      difference; None for int8), steps and allowed_steps (None but for int8), first_difference (where, in words;
+      None where int8 agrees to the bit and float as far as allowed), about}, what is wrong, in words).
+    """
+    images, network = np.asarray(images), Arm64Network(path, root, **options)
+    host, arm64 = TFLiteNetwork(path)(images), network(images)
+    as_logits = np.log(np.maximum(host, np.exp(-60.0))) if network.gives == "probabilities" else host
+    measured = compare(arm64, as_logits, None, gives=network.gives)
+    result = {"images": len(images), **{k: v for k, v in measured.items() if k != "accuracy"}}
+    result |= {"allowed": FLOAT_TOLERANCE, "steps": None, "allowed_steps": None}
+    relative, allowed = result["max_relative_difference"], FLOAT_TOLERANCE
+    if kind == "dynamic":
+        # Where an activation is halfway between two integers, a last digit decides, and the layers behind amplify that.
+        # It is the rounding that the file already suffers on this machine, so its size there is the bound.
+        own = compare(host, reference, None, gives=network.gives)["max_relative_difference"]
+        result["allowed"] = allowed = max(FLOAT_TOLERANCE, own)
+    found = []
+    if not np.isfinite(relative):
+        found.append("its outputs are not numbers")
+    elif kind == "int8":
+        steps = round(result["max_abs_difference"] / _last_scale(path), 2)
+        result |= {"allowed": None, "steps": steps, "allowed_steps": MAX_STEPS}
+        if steps > MAX_STEPS:
+            found.append(f"its outputs differ by {steps:g} quantization steps, allowed {MAX_STEPS}")
+    elif relative > allowed:
+        found.append(f"its outputs differ by {relative:.2e} of the largest, allowed {allowed:.0e}")
+    others = round(len(images) * (1 - result["top1_agreement"]))
+    if trained and others > -(-len(images) // 100):
+        found.append(f"its top-1 is another one on {others} of {len(images)} images, allowed 1 in 100")
+    result["first_difference"] = None
+    if found or (result["steps"] or 0) > 0.01:
+        most = np.abs(arm64 - host).max(axis=1).argsort()[::-1][:2]
+        result["first_difference"] = first_difference(layer_steps(path, root, images[most], layers, **options))
+    return {**result, "about": network.about}, found
+
+
+def _last_scale(path: Path) -> float:
+    """The size of a quantization step of an int8 file's logits, whatever type it gives them in."""
+    interpreter = open_interpreter(path, delegate=False)
+    details = {d["index"]: d for d in interpreter.get_tensor_details()}
+    integer = [op for op in operators(interpreter) if op.output_types[0] in ("int8", "uint8")]
+    return float(details[integer[-1].outputs[0]]["quantization"][0])

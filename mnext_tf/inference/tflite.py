@@ -1,0 +1,106 @@
+"""Runs a TFLite file through LiteRT."""
+
+from __future__ import annotations
+
+import os
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import ExportError
+from mnext_tf.tflite.metadata import Metadata, read_metadata
+
+
+def describe_ends(path: Path) -> dict:
+    """Type, scale and zero point of input and output, for whoever feeds the file."""
+    from mnext_tf.tflite.operators import open_interpreter
+
+    interpreter = open_interpreter(path)
+    described = {}
+    for key, detail in (("input", interpreter.get_input_details()[0]), ("output", interpreter.get_output_details()[0])):
+        scale, zero_point = detail["quantization"]
+        described[key] = {
+            "dtype": detail["dtype"].__name__,
+            "shape": [int(n) for n in detail["shape"]],
+            "scale": float(scale),
+            "zero_point": int(zero_point),
+        }
+    return described
+
+
+class TFLiteNetwork:
+    """A TFLite file as a function from float images, RGB in [0, 255], to its float outputs.
+
+    A normalisation that the file's metadata asks for is computed, and quantized inputs and outputs are
+    converted; runs through XNNPACK. Every core has an interpreter of its own and takes an image at a time, which is
+    faster than many cores on one image. `gives` is logits or probabilities, `metadata` what the file says of itself.
+    """
+
+    def __init__(self, path: Path, workers: int = os.cpu_count() or 1):
+        from mnext_tf.tflite.operators import open_interpreter, operators
+
+        self._interpreters = queue.SimpleQueue()
+        for _ in range(workers):
+            interpreter = open_interpreter(path)
+            self._interpreters.put(interpreter)
+        self._pool = ThreadPoolExecutor(workers)
+        self.metadata = read_metadata(path)
+        about = self.metadata or Metadata()
+        self._normalize = None if about.feeds_pixels else about.normalize
+        self._input, self._output = _ends(path, interpreter, about)
+        self.gives = "probabilities" if operators(interpreter)[-1].kind == "SOFTMAX" else "logits"
+        self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
+
+    def __call__(self, images) -> np.ndarray:
+        return np.stack(list(self._pool.map(self._one, np.asarray(images))))
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
+        interpreter = self._interpreters.get()
+        try:
+            values = self._normalize(image) if self._normalize else image
+            interpreter.set_tensor(self._input["index"], quantize_array(values, self._input)[None])
+            interpreter.invoke()
+            return dequantize_array(interpreter.get_tensor(self._output["index"])[0], self._output)
+        finally:
+            self._interpreters.put(interpreter)
+
+
+def _ends(path: Path, interpreter, about: Metadata) -> tuple[dict, dict]:
+    """Input and output of a classifier of pixels. Raises ExportError for a file of another kind."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    shapes = [tuple(map(int, end["shape"])) for end in (*inputs, *outputs)]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[0] != (1, *(shapes[0][1],) * 2, 3) or len(shapes[1]) != 2:
+        raise ExportError(
+            f"{path} has inputs and outputs of shape {', '.join(map(str, shapes))}; a classifier of ours takes one "
+            "image (1, size, size, 3) and gives (1, classes)."
+        )
+    dtype, (scale, zero_point) = inputs[0]["dtype"], inputs[0]["quantization"]
+    if np.issubdtype(dtype, np.integer) and scale:
+        low, high = ((limit - zero_point) * scale for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        black, white = (np.ravel(about.normalize(np.full(3, float(pixel)))) for pixel in (0, 255))
+        if max(abs(black - low).max(), abs(white - high).max()) > 0.03 * (high - low):
+            raise ExportError(
+                f"{path} takes values from {low:.3g} to {high:.3g}, not pixels from {black.min():.3g} to "
+                f"{white.max():.3g}: it wants another normalisation than its metadata says, and would be fed wrongly."
+            )
+    return inputs[0], outputs[0]
+
+
+def quantize_array(values: np.ndarray, detail: dict) -> np.ndarray:
+    """Float values as the tensor of `detail` holds them."""
+    dtype = detail["dtype"]
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    scale, zero_point = detail["quantization"]
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def dequantize_array(values: np.ndarray, detail: dict) -> np.ndarray:
+    """The float values of a tensor's content."""
+    if not np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32)
+    scale, zero_point = detail["quantization"]
+    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)

@@ -1,0 +1,77 @@
+"""What a file's name says about the network in it: mnext_1.0_id0.5_224_int8.tflite."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NAME = re.compile(
+    r"(?P<model>[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
+    r"_(?P<input_size>\d{1,5})_(?P<kind>[a-z]+\d*)(?:_(?P<rest>[a-z0-9_]+))?"
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    model: str
+    width: float
+    share: float  # of the channels that shortcuts carry
+    input_size: int
+    quantize: str  # float32, float16, dynamic, int8
+    rest: str  # uint8, probabilities ... or ""
+
+    @property
+    def title(self) -> str:
+        return network_title(self.model, self.width, self.share)
+
+    @property
+    def kind(self) -> str:
+        return f"{self.quantize} {self.rest}".strip()
+
+
+def network_of(name: str) -> Network | None:
+    """From a file's name without its ending; None where it is not one of our names."""
+    found = _NAME.fullmatch(name)
+    if not found or found["kind"] not in QUANTIZE:
+        return None
+    share = float(found["share"] or 1)
+    if not 0 < share <= 1:
+        return None
+    width, size = float(found["width"]), int(found["input_size"])
+    return Network(found["model"], width, share, size, found["kind"], found["rest"] or "")
+
+
+QUANTIZE = ("float32", "float16", "dynamic", "int8")
+
+IO_TYPES = ("int8", "uint8", "float32")
+
+OUTPUTS = ("logits", "probabilities")
+
+_TITLES = {
+    "mnext": "MobileNeXt",
+    "mnext_s": "MobileNeXt S",
+    "mnext_l": "MobileNeXt L",
+    "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
+    "keras_mobilenet_v2": "Keras MobileNetV2",
+}
+
+
+def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
+    """For files and folders: mnext_1.0_224, mnext_1.0_id0.5_224."""
+    part = "" if identity_tensor_multiplier == 1 else f"_id{identity_tensor_multiplier:g}"
+    return f"{name}_{float(width)}{part}_{input_size}"
+
+
+def network_title(name: str, width: float, identity_tensor_multiplier: float = 1.0) -> str:
+    """As papers write it: MobileNeXt 1.0, MobileNeXt 1.0 (shortcuts of 1/2)."""
+    part = "" if identity_tensor_multiplier == 1 else f" (shortcuts of 1/{round(1 / identity_tensor_multiplier)})"
+    return f"{_TITLES.get(name, name)} {float(width)}{part}"
+
+
+def stage_name(quantize: str, io_type: str = "int8", output: str = "logits") -> str:
+    """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`, `tflite_int8_probabilities`."""
+    if output == "probabilities":
+        return f"tflite_{quantize}_probabilities"
+    return f"tflite_{quantize}" + (f"_{io_type}" if quantize == "int8" and io_type != "int8" else "")

@@ -1,0 +1,1 @@
+"""A page with tables and plots of runs, benchmarks and phone sessions."""

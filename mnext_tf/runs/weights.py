@@ -1,0 +1,32 @@
+"""The weights of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnext_tf.errors import CheckpointError
+from mnext_tf.runs.run import Run
+
+
+def require_weights(run: Run) -> Path:
+    """The trained (or random) weights; CheckpointError says how to finish an interrupted training."""
+    if run.weights.is_file() and run.manifest(run.weights.parent.name):
+        return run.weights
+    go_on = f"python -m pipelines.train --resume --run={run.folder}"
+    if run.imported:
+        source = run.config.get("source", {}).get("file", "FILE")
+        go_on = f"python -m pipelines.import_checkpoint --checkpoint={source} --out={run.folder}"
+    raise CheckpointError(f"{run.folder} has no finished weights. `{go_on}` goes on.")
+
+
+def load_network(run: Run):
+    """The Keras network of a run with its weights. CheckpointError where they are damaged or of another network."""
+    from mnext_tf.models import create_model_from
+
+    weights = require_weights(run)
+    model = create_model_from(run.config["model"])
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as e:
+        raise CheckpointError(f"{weights} is damaged or of another network: {e}") from e
+    return model

@@ -1,0 +1,1 @@
+"""The .tflite file itself: FlatBuffers, metadata, operators. Nothing here imports TensorFlow."""

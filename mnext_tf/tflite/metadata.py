@@ -1,0 +1,213 @@
+"""TFLite metadata: what a .tflite file says about itself, so that others can feed it and name its classes.
+
+The format is that of TensorFlow Lite's metadata_schema.fbs (identifier M001): a FlatBuffer in a buffer of the model,
+and a ZIP archive of files behind the model's own bytes. MediaPipe and Android Studio read it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.errors import ExportError
+from mnext_tf.tflite import flatbuffer
+
+_MOST_ARCHIVED = 64 << 20  # bytes, unpacked
+
+LABELS, PREPROCESS = "labels.txt", "preprocess.json"
+
+_BUFFER, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
+
+_DESCRIPTIONS, _AXIS_LABELS, _RGB, _FEATURE, _IMAGE, _NORMALIZATION = 1, 2, 1, 1, 2, 1  # the schema's numbers
+
+# The part of the schema that image classifiers use, in the notation of flatbuffer.py.
+_SCHEMA = {
+    "ModelMetadata": [
+        ("name", "string"),
+        ("description", "string"),
+        ("version", "string"),
+        ("subgraphs", ["SubGraphMetadata"]),
+        ("author", "string"),
+        ("license", "string"),
+        ("files", ["AssociatedFile"]),
+        ("min_parser_version", "string"),
+    ],
+    "SubGraphMetadata": [
+        ("name", "string"),
+        ("description", "string"),
+        ("inputs", ["TensorMetadata"]),
+        ("outputs", ["TensorMetadata"]),
+    ],
+    "TensorMetadata": [
+        ("name", "string"),
+        ("description", "string"),
+        None,  # names of dimensions
+        ("content", "Content"),
+        ("process_units", ["ProcessUnit"]),
+        ("stats", "Stats"),
+        ("files", ["AssociatedFile"]),
+    ],
+    "AssociatedFile": [("name", "string"), ("description", "string"), ("type", "byte")],
+    "Content": [("properties", {_FEATURE: "FeatureProperties", _IMAGE: "ImageProperties"})],
+    "FeatureProperties": [],
+    "ImageProperties": [("color_space", "byte")],
+    "ProcessUnit": [("options", {_NORMALIZATION: "NormalizationOptions"})],
+    "NormalizationOptions": [("mean", ["float"]), ("std", ["float"])],
+    "Stats": [("max", ["float"]), ("min", ["float"])],
+}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of itself.
+
+    mean, std: of (pixel - mean) / std, which whoever feeds the file has to compute; one value, or one a channel.
+    labels: class names in order of the outputs, () where there are none. preprocess: the record of `Preprocess`
+    in files of ours, else None.
+    """
+
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    labels: tuple[str, ...] = ()
+    preprocess: dict | None = None
+
+    @property
+    def feeds_pixels(self) -> bool:
+        """Whether the file takes pixels as they are."""
+        return set(self.mean) == {0.0} and set(self.std) == {1.0}
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (..., 3) in [0, 255] to what the file takes, float32."""
+        return (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+
+
+def add_metadata(model: bytes, about: Metadata, *, output: str) -> bytes:
+    """The .tflite file `model` with `about` in it, in place of what it said before.
+
+    output: what comes out, logits or probabilities. Labels and preprocessing are entries of the archive.
+    """
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+
+    tree = flatbuffer.read_model(model)
+    packed = flatbuffer.encode(_SCHEMA, "ModelMetadata", _document(about, output), _IDENTIFIER)
+    buffer = BufferT()
+    buffer.data = np.frombuffer(packed, np.uint8)
+    entry = MetadataT()
+    entry.name, entry.buffer = _BUFFER, len(tree.buffers)
+    tree.buffers.append(buffer)
+    tree.metadata = [m for m in tree.metadata or [] if m.name != _BUFFER] + [entry]
+    files = {}
+    if about.labels:
+        files[LABELS] = "".join(f"{label}\n" for label in about.labels)
+    if about.preprocess:
+        files[PREPROCESS] = json.dumps(about.preprocess, indent=2) + "\n"
+    return _with_archive(flatbuffer.write_model(tree), files)
+
+
+def read_metadata(path: Path) -> Metadata | None:
+    """What a .tflite file says of itself; None where it says nothing. Raises ExportError where that is damaged."""
+    data = Path(path).read_bytes()
+    try:
+        return _read(data)
+    except (ValueError, KeyError, TypeError, IndexError, struct.error) as e:  # of text, JSON and offsets to nowhere
+        raise ExportError(f"The metadata inside {path} cannot be read: {e}.") from e
+
+
+def _read(data: bytes) -> Metadata | None:
+    from ai_edge_litert.schema_py_generated import Model
+
+    if data[4:8] != b"TFL3":
+        return None
+    model = Model.GetRootAs(data, 0)
+    entries = [model.Metadata(i) for i in range(model.MetadataLength())]
+    buffers = [e.Buffer() for e in entries if e.Name() == _BUFFER]
+    if not buffers:
+        return None
+    packed = model.Buffers(buffers[0]).DataAsNumpy()
+    document = flatbuffer.decode(_SCHEMA, "ModelMetadata", bytes(packed), _IDENTIFIER)
+    graph = (document.get("subgraphs") or [{}])[0]
+    mean, std = _normalization(graph)
+    archive = _archive(data)
+    names = [f["name"] for t in graph.get("outputs", []) for f in t.get("files", []) if f.get("type") == _AXIS_LABELS]
+    labels = next((archive[name].decode("utf-8").splitlines() for name in names if name in archive), [])
+    return Metadata(
+        **{key: document.get(key, "") for key in ("name", "description", "version", "author", "license")},
+        mean=mean,
+        std=std,
+        labels=tuple(labels),
+        preprocess=json.loads(archive[PREPROCESS]) if PREPROCESS in archive else None,
+    )
+
+
+def _normalization(graph: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    units = [unit for tensor in graph.get("inputs", [])[:1] for unit in tensor.get("process_units", [])]
+    options = [unit["options"][1] for unit in units if "options" in unit]
+    if not options:
+        return (0.0,), (1.0,)
+    mean, std = (tuple(options[0].get(key, ())) for key in ("mean", "std"))
+    if len(mean) not in (1, 3) or len(std) != len(mean) or not all(std):
+        raise ValueError(f"its normalisation has the means {mean} and deviations {std}")
+    return mean, std
+
+
+def _document(about: Metadata, output: str) -> dict:
+    size = about.preprocess["input_size"] if about.preprocess else None
+    image = {
+        "name": "image",
+        "description": "RGB pixels from 0 to 255" + (f", {size} x {size}" if size else ""),
+        "content": {"properties": (_IMAGE, {"color_space": _RGB})},
+        "process_units": [{"options": (_NORMALIZATION, {"mean": about.mean, "std": about.std})}],
+        "stats": {"max": [255.0], "min": [0.0]},
+    }
+    labels = {"name": LABELS, "description": "Class names, one a line.", "type": _AXIS_LABELS}
+    scores = {
+        "name": output,
+        "description": f"{output.capitalize()} of the classes",
+        "content": {"properties": (_FEATURE, {})},
+        "files": [labels] if about.labels else None,
+    }
+    if output == "probabilities":
+        scores["stats"] = {"max": [1.0], "min": [0.0]}
+    how = {"name": PREPROCESS, "description": "How a photograph is resized and cropped.", "type": _DESCRIPTIONS}
+    return {
+        **{key: getattr(about, key) or None for key in ("name", "description", "version", "author", "license")},
+        "subgraphs": [{"inputs": [image], "outputs": [scores]}],
+        "files": [how] if about.preprocess else None,
+        "min_parser_version": "1.0.0",
+    }
+
+
+def _with_archive(model: bytes, files: dict[str, str]) -> bytes:
+    """`model` with a ZIP of `files` behind it: not compressed, as MediaPipe maps it, and the same bytes each time."""
+    if not files:
+        return model
+    whole = io.BytesIO(model)
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
+    return whole.getvalue()
+
+
+def _archive(data: bytes) -> dict[str, bytes]:
+    """The files of the archive behind a model, by name. Raises ValueError for a damaged or an outsized one."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_ARCHIVED:
+                raise ValueError(f"its archive holds more than {_MOST_ARCHIVED >> 20} MB")
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, OverflowError) as e:
+        raise ValueError(f"its archive is damaged ({e})") from e

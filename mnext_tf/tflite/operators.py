@@ -1,0 +1,109 @@
+"""What is inside a TFLite file: its operators, their types, and which of them XNNPACK takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnext_tf.errors import ExportError
+
+NO_DELEGATE = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One node of the graph; `name` is that of its first output, which carries our layer names."""
+
+    kind: str  # CONV_2D, ADD, ...
+    name: str
+    input_types: tuple[str, ...]
+    output_types: tuple[str, ...]
+    outputs: tuple[int, ...]  # tensor indices
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """How much of the graph XNNPACK computes; `left` names the operators that it does not."""
+
+    nodes_total: int
+    nodes_delegated: int
+    left: tuple[str, ...]
+
+
+def open_interpreter(path: Path, *, threads: int = 1, delegate: bool = True, keep_all: bool = False):
+    """An `ai_edge_litert` interpreter with its tensors allocated. `keep_all` keeps every intermediate tensor."""
+    from ai_edge_litert import interpreter as litert
+
+    resolver = litert.OpResolverType.AUTO if delegate else litert.OpResolverType[NO_DELEGATE]
+    try:
+        interpreter = litert.Interpreter(
+            str(path),
+            num_threads=threads,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=keep_all,
+        )
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as e:
+        raise ExportError(f"{path} cannot be run as TFLite: {e}. python -m pipelines.export_tflite makes it.") from e
+    return interpreter
+
+
+def operators(interpreter) -> list[Operator]:
+    """All nodes in order of execution, without delegates."""
+    tensors = {t["index"]: t for t in interpreter.get_tensor_details()}
+
+    def types(indices):
+        return tuple(tensors[i]["dtype"].__name__ for i in indices if i in tensors)
+
+    return [
+        Operator(
+            n["op_name"], tensors[n["outputs"][0]]["name"], types(n["inputs"]), types(n["outputs"]), tuple(n["outputs"])
+        )
+        for n in interpreter._get_ops_details()
+        if n["op_name"] != "DELEGATE"
+    ]
+
+
+def read_operators(path: Path) -> list[Operator]:
+    return operators(open_interpreter(path, delegate=False))
+
+
+def delegation(path: Path, threads: int = 1) -> Delegation:
+    """Which nodes XNNPACK takes, on this host.
+
+    The interpreter lists replaced nodes and delegates side by side. Those that still run are the ones
+    that one meets walking back from the outputs, stepping over each delegate to its inputs.
+    """
+    interpreter = open_interpreter(path, threads=threads)
+    nodes = interpreter._get_ops_details()
+    names = {t["index"]: t["name"] for t in interpreter.get_tensor_details()}
+    made_by_delegate = {t: n for n in nodes if n["op_name"] == "DELEGATE" for t in n["outputs"]}
+    made_by_node = {t: n for n in nodes if n["op_name"] != "DELEGATE" for t in n["outputs"]}
+    running, seen = {}, set()
+    todo = [d["index"] for d in interpreter.get_output_details()]
+    while todo:
+        tensor = todo.pop()
+        node = made_by_delegate.get(tensor, made_by_node.get(tensor))
+        if node is None or node["index"] in seen:
+            continue
+        seen.add(node["index"])
+        if node["op_name"] != "DELEGATE":
+            running[node["index"]] = f"{node['op_name']} {names[node['outputs'][0]]}"
+        todo.extend(int(i) for i in node["inputs"])
+    total = sum(n["op_name"] != "DELEGATE" for n in nodes)
+    return Delegation(total, total - len(running), tuple(running[i] for i in sorted(running)))
+
+
+def layer_of(name: str, layers: Iterable[str]) -> str | None:
+    """The layer of ours, the last one in `layers` order, whose name stands in a tensor's name.
+
+    The converter joins the names of fused operators with ';' and appends numbers; `block01_reduce`
+    stands for its batch norm and activation as well.
+    """
+    found = None
+    for layer in layers:
+        if re.search(rf"(?<![A-Za-z0-9_]){re.escape(layer)}(?![A-Za-z0-9])", name):
+            found = layer
+    return found

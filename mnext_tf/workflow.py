@@ -1,0 +1,72 @@
+"""The whole road for several networks: train, export, verify, benchmark, report."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.errors import ConfigError
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.export import export_tflite
+from mnext_tf.runs.run import Run, open_run
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.start import make_config, start_run
+
+_log = logging.getLogger(__name__)
+
+
+def run_workflow(
+    out: Path,
+    models: list[str],
+    dataset: Dataset,
+    recipe: Recipe,
+    benchmark: Settings,
+    *,
+    cache_dir: str = "data",
+    quantize: tuple[str, ...] = ("float32", "int8"),
+    tolerance: Tolerance | None = None,
+    force: bool = False,
+) -> Path:
+    """Train and export each of `models` into `out`/<model>, time them, and write `out`/report/report.md.
+
+    `cache_dir` holds the embedded digits, on which untrained int8 networks are calibrated.
+
+    Called again it goes on where it was stopped: finished stages are kept, training resumes.
+
+    Raises ConfigError where `out` holds a run with another configuration.
+    """
+    from mnext_tf.training.loop import train
+
+    runs = []
+    for model in models:
+        run = _run(Path(out) / model, model, recipe, dataset)
+        _log.info(f"== {model}: training on {dataset.name}")
+        train(run, dataset)
+        for kind in quantize:
+            _log.info(f"== {model}: exporting {kind}")
+            export_tflite(run, kind, tolerance=tolerance, force=force)
+        runs.append(run)
+    _log.info(f"== benchmark: {', '.join(benchmark.models)} at {', '.join(map(str, benchmark.input_sizes))} pixels")
+    timed = run_benchmark(Path(out) / "benchmark", benchmark, cache_dir=cache_dir, force=force, reuse=True)
+
+    from mnext_tf.report.report import write_report  # imports matplotlib
+
+    return write_report(Path(out) / "report", runs, [timed])
+
+
+def _run(folder: Path, model: str, recipe: Recipe, dataset: Dataset) -> Run:
+    """The run in `folder`, made if there is none."""
+    if not (folder / "config.json").exists():
+        return start_run(folder, model, recipe, dataset)
+    run, wanted = open_run(folder), make_config(model, recipe, dataset, init="trained")
+    changed = [
+        f"{name} {run.config['recipe'].get(name)} (now {value})"
+        for name, value in wanted["recipe"].items()
+        if run.config["recipe"].get(name) != value
+    ]
+    if changed or run.config["dataset"]["fingerprint"] != dataset.fingerprint:
+        what = ", ".join(changed) or f"the data {run.config['dataset']['name']} (now {dataset.name})"
+        raise ConfigError(f"{folder} was started with other settings: {what}. Choose another --out, or delete it.")
+    return run

@@ -1,0 +1,49 @@
+"""Runs whose weights come from elsewhere, and images without labels, in the report."""
+
+import pytest
+
+from mnext_tf.files import read_json, write_json
+from mnext_tf.report import tables
+from mnext_tf.report.run_facts import read_run
+from mnext_tf.runs.run import open_run
+
+
+@pytest.fixture
+def changed_run(run_maker, tmp_path):
+    """`changed_run(init=..., ...)`: a run with a checked export and these fields in its configuration."""
+
+    def changed(**fields):
+        folder = run_maker(tmp_path / "run", "mobilenet_v2", history=False, exports={"int8": 0.97})
+        config = read_json(folder / "config.json")
+        write_json(folder / "config.json", {**config, **fields})
+        return read_run(open_run(folder))
+
+    return changed
+
+
+def test_an_imported_run_is_made_again_by_importing(changed_run):
+    facts = changed_run(init="imported", recipe=None, source={"file": "model best.pth.tar"})
+    first, second = tables.commands(facts)
+    assert first.startswith("python -m pipelines.import_checkpoint ")
+    assert "'--checkpoint=model best.pth.tar'" in first
+    assert "pipelines.export_tflite" in second
+    assert "imported; checked on digits" in tables.reproduce([facts], [])
+
+
+def test_a_transferred_run_names_the_run_it_started_from(changed_run):
+    facts = changed_run(init_from={"run": "/runs/imported", "weights_sha256": "0"})
+    assert "--init=/runs/imported" in tables.commands(facts)[0]
+
+
+def test_images_without_labels_give_no_accuracy(changed_run, tmp_path):
+    changed_run()
+    verify = tmp_path / "run" / "tflite_int8" / "verify.json"
+    record = read_json(verify)
+    for numbers in record["networks"].values():
+        numbers["accuracy"] = None
+    write_json(verify, record)
+    facts = read_run(open_run(tmp_path / "run"))
+    assert not facts.measures_accuracy
+    table = tables.accuracy([facts])
+    assert "| int8 | - | - | - | 98.75 |" in table
+    assert "No accuracy" in table
