@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.export import export_tflite
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.training.recipe import Recipe
-from mnext_tf.training.start import make_config, start_run
+from mnext_tf.training.start import start_run
 
 _log = logging.getLogger(__name__)
 
@@ -60,13 +61,13 @@ def _run(folder: Path, model: str, recipe: Recipe, dataset: Dataset) -> Run:
     """The run in `folder`, made if there is none."""
     if not (folder / "config.json").exists():
         return start_run(folder, model, recipe, dataset)
-    run, wanted = open_run(folder), make_config(model, recipe, dataset, init="trained")
+    run = open_run(folder)
     changed = [
-        f"{name} {run.config['recipe'].get(name)} (now {value})"
-        for name, value in wanted["recipe"].items()
-        if run.config["recipe"].get(name) != value
+        f"{f.name} {getattr(run.config.recipe, f.name)} (now {getattr(recipe, f.name)})"
+        for f in dataclasses.fields(recipe)
+        if getattr(run.config.recipe, f.name) != getattr(recipe, f.name)
     ]
-    if changed or run.config["dataset"]["fingerprint"] != dataset.fingerprint:
-        what = ", ".join(changed) or f"the data {run.config['dataset']['name']} (now {dataset.name})"
+    if changed or run.config.dataset.fingerprint != dataset.fingerprint:
+        what = ", ".join(changed) or f"the data {run.config.dataset.name} (now {dataset.name})"
         raise ConfigError(f"{folder} was started with other settings: {what}. Choose another --out, or delete it.")
     return run

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.training.recipe import HELP, RECIPES, Recipe, resolve_recipe
-from pipelines import _cli
+from mnext_tf.training.recipe import RECIPES, Recipe, resolve_recipe
+from pipelines import _cli, _flags
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -33,13 +32,7 @@ RECIPE = flags.DEFINE_enum(
     RECIPES,
     "Defaults for the flags below. Without it: digits; photos with --data_dir or --dataset; finetune with --init.",
 )
-_DEFINE = {
-    "int": flags.DEFINE_integer,
-    "float": flags.DEFINE_float,
-    "bool": flags.DEFINE_bool,
-    "str": flags.DEFINE_string,
-}
-_FIELDS = {f.name: _DEFINE[f.type](f.name, None, HELP[f.name]) for f in dataclasses.fields(Recipe)}
+_FIELDS = _flags.define_all(Recipe)
 
 
 def given() -> dict:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import check_model_arguments, list_models
+from mnext_tf.models import list_models
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.naming import network_name
+from pipelines import _flags
 
 RUN = flags.DEFINE_string("run", None, "Run folder. Without it: the newest trained run under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
@@ -13,10 +16,12 @@ INIT = flags.DEFINE_enum(
     "init", "trained", ["trained", "random"], "random: an untrained network, good for latency; takes the flags below."
 )
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network of --init=random. Without it: mnext.")
-WIDTH = flags.DEFINE_float("width", None, "Width multiplier of --init=random. Without it: 1.")
-INPUT_SIZE = flags.DEFINE_integer("input_size", None, "Input size of --init=random. Without it: 224.")
-NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes of --init=random. Without it: 1000.")
-IDENTITY = flags.DEFINE_float("identity_tensor_multiplier", None, "Shortcut share 1/k of --init=random. Without it: 1.")
+WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
+    _flags.define(ModelConfig, f.name, f"{f.metadata['help']} With --init=random (default: {f.default}).")
+    for f in map(
+        ModelConfig.__dataclass_fields__.get, ("width", "input_size", "num_classes", "identity_tensor_multiplier")
+    )
+)
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
 FORCE = flags.DEFINE_bool("force", False, "Redo the stage even if nothing has changed.")
 
@@ -41,23 +46,13 @@ def select_run():
 
     if RUN.value:
         raise ConfigError("--run names a run that exists, --init=random makes one; give one of the two.")
-    arguments = {
-        "model": "mnext",
-        "width": 1.0,
-        "input_size": 224,
-        "num_classes": 1000,
-        "identity_tensor_multiplier": 1.0,
-        **given,
-    }
-    name = arguments.pop("model")
-    check_model_arguments(name, **arguments)
+    name = given.pop("model", "mnext")
+    model = ModelConfig(name, **given)
 
     from mnext_tf.export import create_random_run
 
-    parts = [name, f"{arguments['width']}", str(arguments["input_size"])]
-    if arguments["identity_tensor_multiplier"] != 1:
-        parts.append(f"id{arguments['identity_tensor_multiplier']:g}")
-    if arguments["num_classes"] != 1000:
-        parts.append(f"{arguments['num_classes']}classes")
+    parts = [network_name(name, model.width, model.identity_tensor_multiplier, model.input_size)]
+    if model.num_classes != ModelConfig.num_classes:
+        parts.append(f"{model.num_classes}classes")
     folder = f"{RUNS_ROOT.value}/untrained/{'_'.join(parts)}"
-    return create_random_run(folder, {"name": name, **arguments}, cache_dir=CACHE_DIR.value)
+    return create_random_run(folder, model, cache_dir=CACHE_DIR.value)

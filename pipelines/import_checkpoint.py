@@ -6,6 +6,7 @@ python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2-b0353104.pth --d
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from absl import flags
@@ -90,23 +91,22 @@ def describe(run) -> list[str]:
     from mnext_tf.checkpoints.recognize import NAMINGS
     from mnext_tf.models import normalization_of
 
-    model, source, preprocess = run.config["model"], run.config["source"], run.config["preprocess"]
-    mean, std = normalization_of(model["name"], model["options"])
-    mean, std = model.get("mean", mean), model.get("std", std)
-    resized = round(preprocess["input_size"] / preprocess["crop_fraction"])
-    options = "".join(f", {k}={v}" for k, v in model["options"].items())
-    entry = f", entry {source['entry']}" if source["entry"] else ""
+    model, source, preprocess = run.config.model, run.config.source, run.config.preprocess
+    mean, std = normalization_of(model.name, model.options)
+    mean, std = model.mean or mean, model.std or std
+    options = "".join(f", {k}={v}" for k, v in model.options.items())
+    entry = f", entry {source.entry}" if source.entry else ""
     return [
-        f"{source['file']}: {source['format']}{entry}, the names of {NAMINGS[source['naming']].title}",
-        f"  {model['name']} at width {model['width']:g}{options}: {run.manifest('import')['result']['parameters']:,} "
-        f"parameters, {model['num_classes']} classes ({', '.join(run.config['class_names'][:3])} ...)",
-        f"  short side to {resized}, {preprocess['interpolation']}, centre {preprocess['input_size']}; "
+        f"{source.file}: {source.format}{entry}, the names of {NAMINGS[source.naming].title}",
+        f"  {model.name} at width {model.width:g}{options}: {run.manifest('import')['result']['parameters']:,} "
+        f"parameters, {model.num_classes} classes ({', '.join(run.config.class_names[:3])} ...)",
+        f"  short side to {preprocess.resize_size}, {preprocess.interpolation}, center {preprocess.input_size}; "
         f"mean {_numbers(mean)}, std {_numbers(std)} of pixels in [0, 255]",
-        *(f"  note: {note}" for note in source["notes"]),
+        *(f"  note: {note}" for note in source.notes),
         f"run: {run.folder}",
-        f"next: python -m pipelines.export_tflite --run={run.folder}",
-        f"      python -m pipelines.predict --run={run.folder} --images PHOTOGRAPHS",
-        f"      python -m pipelines.train --init={run.folder} --data_dir=PHOTOGRAPHS",
+        f"next: python -m pipelines.export_tflite --run={shlex.quote(str(run.folder))}",
+        f"      python -m pipelines.predict --run={shlex.quote(str(run.folder))} --images IMAGES",
+        f"      python -m pipelines.train --init={shlex.quote(str(run.folder))} --data_dir=IMAGES",
     ]
 
 

@@ -11,7 +11,6 @@ from mnext_tf.errors import one_of
 from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.models import list_models
 from mnext_tf.naming import QUANTIZE
-from mnext_tf.training.recipe import check_network
 from pipelines import _cli, _recipe
 
 MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")
@@ -30,7 +29,7 @@ def main() -> None:
     recipe = _recipe.recipe()
     for model in MODELS.value:
         one_of("model", model, list_models())
-        check_network(model, recipe)
+        recipe.model(model)
     for kind in KINDS.value:
         one_of("quantize", kind, QUANTIZE)
 

@@ -11,7 +11,6 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
-from mnext_tf.training.recipe import check_network
 from pipelines import _cli, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
@@ -54,16 +53,16 @@ def main() -> None:
 
         source = open_run(INIT.value)
         model, fields, _ = inherited(source, {**_recipe.given(), **options, "model": MODEL.value})
-        recipe, options = _recipe.recipe(fields), source.config["model"]["options"]
-        check_network(model, recipe, options)
+        recipe, options = _recipe.recipe(fields), source.config.model.options
+        recipe.model(model, options=options)
     else:
         model, recipe, source = MODEL.value or "mnext", _recipe.recipe(), None
-        check_network(model, recipe, options)
+        recipe.model(model, options=options)
 
     if RESUME.value and not _recipe.source():
         from mnext_tf.data import reopen_dataset
 
-        dataset = reopen_dataset(run.config["dataset"], run.config["model"]["num_classes"])
+        dataset = reopen_dataset(run.config.dataset, run.config.model.num_classes)
     else:
         dataset = _recipe.open_data()
     if not RESUME.value:
@@ -72,7 +71,7 @@ def main() -> None:
         run = start_run(OUT.value, model, recipe, dataset, options=options, source=source, root=RUNS_ROOT.value)
     _cli.resume_with(f"python -m pipelines.train --resume --run={run.folder}")
     _cli.log(
-        f"{run.config['model']['name']} on {dataset.name}: {dataset.splits['train']} training and "
+        f"{run.config.model.name} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
     )
     from mnext_tf.training.loop import train

@@ -18,6 +18,7 @@ from mnext_tf.errors import ConfigError, MnextError, one_of
 from mnext_tf.export import QUANTIZE, create_random_run, export_tflite
 from mnext_tf.files import sha256, sha256_of
 from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import identity_divisor
 from mnext_tf.naming import network_name
 from mnext_tf.provenance import versions
@@ -183,8 +184,8 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool):
     if settings.runs:
         for folder in settings.runs:
             run = open_run(Path(folder))
-            model = run.config["model"]
-            yield model["name"], model["width"], model["input_size"], _exporter(run, force)
+            model = run.config.model
+            yield model.name, model.width, model.input_size, _exporter(run, force)
         return
     for input_size in settings.input_sizes:
         for name in settings.models:
@@ -193,15 +194,9 @@ def _sources(out: Path, settings: Settings, cache_dir: Path | str, force: bool):
             if name in BASELINES:
                 export = _baseline_exporter(folder, settings.width, input_size, force)
             else:
-                model = {
-                    "name": name,
-                    "width": settings.width,
-                    "num_classes": 1000,
-                    "input_size": input_size,
-                    "identity_tensor_multiplier": identity,
-                    "dropout": 0.2,
-                    "options": {},
-                }
+                model = ModelConfig(
+                    name, width=settings.width, input_size=input_size, identity_tensor_multiplier=identity
+                )
                 run = create_random_run(folder, model, cache_dir=cache_dir, force=force)
                 export = _exporter(run, force)
             yield name, settings.width, input_size, export

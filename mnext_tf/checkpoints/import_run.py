@@ -15,11 +15,13 @@ from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import sha256
-from mnext_tf.models import check_model_arguments, create_model_from, normalization_of, save_weights
+from mnext_tf.models import normalization_of, save_weights
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.summary import count_parameters
+from mnext_tf.runs.config import DatasetConfig, ImportSource, RunConfig
 from mnext_tf.runs.run import Run, create_run, open_run
 from mnext_tf.runs.stages import run_stage
-from mnext_tf.training.start import VERIFY_IMAGES, describe_dataset
+from mnext_tf.training.start import VERIFY_IMAGES
 
 # What makes two imports the same: fields of config.json, and of its "source" what decides the weights
 _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
@@ -71,39 +73,35 @@ def import_checkpoint(
         raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
     names = _class_names(checkpoint.path, found.num_classes, class_names)
     preprocess = _replaced(found.preprocess, input_size, crop_fraction, interpolation)
-    config = {
-        "model": {
-            "name": found.model,
-            "num_classes": found.num_classes,
-            "width": found.width,
-            "input_size": preprocess.input_size,
-            "identity_tensor_multiplier": identity_tensor_multiplier,
-            "dropout": 0.2,
-            "options": found.options,
+    config = RunConfig(
+        model=ModelConfig(
+            found.model,
+            num_classes=found.num_classes,
+            width=found.width,
+            input_size=preprocess.input_size,
+            identity_tensor_multiplier=identity_tensor_multiplier,
+            options=found.options,
             **_normalization(found.model, found.options, mean, std),
-        },
-        "init": "imported",
-        "dataset": describe_dataset(dataset(names) if callable(dataset) else dataset),
-        "class_names": list(names),
-        "preprocess": preprocess.to_dict(),
-        "recipe": None,
-        "seed": 0,
-        "verify_images": VERIFY_IMAGES["imported"],
-        "source": {
-            "file": checkpoint.path.name,
-            "sha256": sha256(checkpoint.path),
-            "bytes": checkpoint.path.stat().st_size,
-            "format": checkpoint.format,
-            "naming": found.naming,
-            "entry": checkpoint.entry,
-            "drop_background": drop_background,
-            "notes": list(found.notes),
-        },
-    }
-    arguments = {k: v for k, v in config["model"].items() if k not in ("name", "options")}
-    check_model_arguments(found.model, **arguments, **found.options)
+        ),
+        init="imported",
+        dataset=DatasetConfig.of(dataset(names) if callable(dataset) else dataset),
+        class_names=names,
+        preprocess=preprocess,
+        recipe=None,
+        verify_images=VERIFY_IMAGES["imported"],
+        source=ImportSource(
+            file=checkpoint.path.name,
+            sha256=sha256(checkpoint.path),
+            bytes=checkpoint.path.stat().st_size,
+            format=checkpoint.format,
+            naming=found.naming,
+            entry=checkpoint.entry,
+            drop_background=drop_background,
+            notes=tuple(found.notes),
+        ),
+    )
 
-    network = create_model_from(config["model"])
+    network = config.model.create()
     assign(network, checkpoint.tensors, targets_of(network, checkpoint), unused=unused_names(checkpoint.tensors))
     run = _same_run(Path(folder), config) or create_run(Path(folder), config)
 
@@ -111,7 +109,7 @@ def import_checkpoint(
         save_weights(network, stage / "model.weights.h5")
         return {"tensors": len(checkpoint.tensors), "parameters": count_parameters(network)}
 
-    settings = {"model": run.config["model"], "entry": checkpoint.entry, "drop_background": drop_background}
+    settings = {"model": run.config.model.to_dict(), "entry": checkpoint.entry, "drop_background": drop_background}
     run_stage(run, "import", inputs={"checkpoint": checkpoint.path}, settings=settings, build=build, force=force)
     return run
 
@@ -130,7 +128,7 @@ def _check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> N
 def _normalization(model: str, options: dict, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict:
     """`mean` and `std` where they are not the network's own."""
     own = dict(zip(("mean", "std"), normalization_of(model, options), strict=True))
-    given = {k: [float(v) for v in values] for k, values in (("mean", mean), ("std", std)) if values is not None}
+    given = {k: tuple(float(v) for v in values) for k, values in (("mean", mean), ("std", std)) if values is not None}
     return {k: values for k, values in given.items() if tuple(values) != tuple(own[k])}
 
 
@@ -156,7 +154,7 @@ def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> t
     return imagenet.names_for(num_classes) or tuple(f"class {i}" for i in range(num_classes))
 
 
-def _same_run(folder: Path, config: dict) -> Run | None:
+def _same_run(folder: Path, config: RunConfig) -> Run | None:
     """The run in `folder` if it is this very import; None where there is none; ConfigError for another."""
     if not (folder / "config.json").exists():
         if folder.is_dir() and any(folder.iterdir()):
@@ -164,14 +162,14 @@ def _same_run(folder: Path, config: dict) -> Run | None:
         return None
     run = open_run(folder)
     if not run.imported:
-        raise ConfigError(f"{folder} holds a run of another kind (init={run.config['init']}). Choose another --out.")
+        raise ConfigError(f"{folder} holds a run of another kind (init={run.config.init}). Choose another --out.")
     for key in _IDENTITY:
-        has, wanted = run.config[key], config[key]
+        has, wanted = getattr(run.config, key), getattr(config, key)
         if key == "source":  # a renamed file and a note in other words are the same checkpoint
-            has, wanted = ([source[k] for k in _SOURCE] for source in (has, wanted))
+            has, wanted = ([getattr(source, k) for k in _SOURCE] for source in (has, wanted))
         if has != wanted:
             what = "another checkpoint" if key == "source" else f"this checkpoint with another {key}"
             raise ConfigError(
-                f"{folder} holds {what} ({run.config['source']['file']}). Choose another --out, or delete the folder."
+                f"{folder} holds {what} ({run.config.source.file}). Choose another --out, or delete the folder."
             )
     return run

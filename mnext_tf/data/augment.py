@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mnext_tf.errors import ConfigError
+from mnext_tf.records import Record, field
 
 _TRIES = 10  # windows drawn before the centre is taken
 
 
 @dataclass(frozen=True)
-class Augment:
+class Augment(Record):
     """What a training image goes through, in this order: random resized crop, flip, colour, shift.
 
     crop_scale_min: smallest share of the image's area that a random crop takes; 1.0 turns the
@@ -24,22 +24,13 @@ class Augment:
     Raises ConfigError for a value out of range.
     """
 
-    crop_scale_min: float = 0.08
-    crop_ratio_max: float = 4 / 3
-    flip: bool = True
-    color_jitter: float = 0.4
-    shift: float = 0.0
-
-    def __post_init__(self):
-        _check("crop_scale_min", self.crop_scale_min, 0 < self.crop_scale_min <= 1, "above 0 and at most 1")
-        _check("crop_ratio_max", self.crop_ratio_max, 1 <= self.crop_ratio_max <= 10, "between 1 and 10")
-        _check("color_jitter", self.color_jitter, 0 <= self.color_jitter <= 1, "between 0 and 1")
-        _check("shift", self.shift, 0 <= self.shift < 1, "at least 0 and below 1")
-
-
-def _check(name: str, value: float, ok: bool, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{name} must be {allowed}; received {value}.")
+    crop_scale_min: float = field(
+        0.08, "Least share of the area that a random crop keeps; 1: no random crops.", above=0, at_most=1
+    )
+    crop_ratio_max: float = field(4 / 3, "Largest aspect ratio of a random crop.", at_least=1, at_most=10)
+    flip: bool = field(True, "Random horizontal flips.")
+    color_jitter: float = field(0.4, "Brightness, contrast and saturation vary by this share.", at_least=0, at_most=1)
+    shift: float = field(0.0, "Random shift, as a share of the side.", at_least=0, below=1)
 
 
 def random_window(shape, augment: Augment, seed):

@@ -85,21 +85,21 @@ def open_dataset(
     return dataset
 
 
-def reopen_dataset(description: dict, num_classes: int) -> Dataset:
-    """The data set that `description`, the dataset of a run's configuration, names; as `open_dataset`."""
-    folder = Path(description["folder"])
-    if not folder.exists() and description["name"] in EMBEDDED and folder.name == description["name"]:
-        return open_dataset(description["name"], folder.parent)  # the embedded data can be written again
+def reopen_dataset(description, num_classes: int) -> Dataset:
+    """The data set that `description`, the `DatasetConfig` of a run, names; as `open_dataset`."""
+    folder = Path(description.folder)
+    if not folder.exists() and description.name in EMBEDDED and folder.name == description.name:
+        return open_dataset(description.name, folder.parent)  # the embedded data can be written again
     if not folder.exists():
         raise DataError(
             f"{folder}, the data of the run, does not exist. Put it back; what was prepared from photographs is made "
             "again by `python -m pipelines.train --resume --run=RUN --data_dir=PHOTOGRAPHS`."
         )
-    cache_dir = description.get("cache_dir")
+    cache_dir = description.cache_dir
     if cache_dir is None:
         return open_dataset(folder)
-    share = {"validation_share": description["validation_share"]} if description.get("validation_share") else {}
-    return open_dataset(folder, cache_dir, label_offset=description["label_offset"], num_classes=num_classes, **share)
+    share = {"validation_share": description.validation_share} if description.validation_share else {}
+    return open_dataset(folder, cache_dir, label_offset=description.label_offset, num_classes=num_classes, **share)
 
 
 def has_records(source: str | Path) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 from mnext_tf.data.augment import Augment, flip_color_shift, random_window
-from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.records import Record, field
 
 _LONGEST = 8  # times the short side
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class Preprocess(Record):
     """Resize the short side to `resize_size`, then take the centre crop of `input_size`.
 
     This record travels with a model. Pixel normalisation is not part of it: that is inside the
@@ -20,32 +20,14 @@ class Preprocess:
     Raises ConfigError for a value out of range.
     """
 
-    input_size: int = 224
-    crop_fraction: float = 0.875
-    interpolation: str = "bicubic"
-
-    def __post_init__(self):
-        if not isinstance(self.input_size, int) or self.input_size < 1:
-            raise ConfigError(f"input_size must be a whole number of pixels above 0; received {self.input_size!r}.")
-        if not 0 < self.crop_fraction <= 1:
-            raise ConfigError(f"crop_fraction must be above 0 and at most 1; received {self.crop_fraction!r}.")
-        one_of("interpolation", self.interpolation, INTERPOLATIONS)
+    input_size: int = field(224, "Side of the square input, in pixels.", at_least=1)
+    crop_fraction: float = field(0.875, "Evaluation takes this share of the short side.", above=0, at_most=1)
+    interpolation: str = field("bicubic", "How images are resized.", choices=INTERPOLATIONS)
 
     @property
     def resize_size(self) -> int:
-        """The short side in pixels before the centre crop."""
+        """The short side in pixels before the center crop."""
         return round(self.input_size / self.crop_fraction)
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict) -> Preprocess:
-        """Raises ConfigError unless `record` has exactly the fields that `to_dict` writes."""
-        names = [field.name for field in fields(cls)]
-        if set(record) != set(names):
-            raise ConfigError(f"A preprocessing record has the fields {', '.join(names)}; received {sorted(record)}.")
-        return cls(**record)
 
 
 def decode(encoded):

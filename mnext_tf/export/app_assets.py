@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError
 from mnext_tf.evaluation.tolerance import Tolerance
@@ -70,7 +69,7 @@ def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     require_project(assets)
     source = stage.folder / stage.result["file"]
     name = source.stem.removesuffix("_probabilities")
-    preprocess = Preprocess.from_dict(run.config["preprocess"])
+    preprocess = run.config.preprocess
     pixels = sample_pixels(preprocess)
     golden = TFLiteNetwork(source, workers=1)(pixels[None].astype(np.float32))[0]
     record = {

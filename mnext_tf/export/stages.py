@@ -14,7 +14,6 @@ import numpy as np
 
 import mnext_tf
 from mnext_tf.compression.calibration import calibration_images
-from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.evaluation.equivalence import (
     FLOAT_TOLERANCE,
@@ -29,6 +28,7 @@ from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
 from mnext_tf.files import sha256, write_csv, write_json
 from mnext_tf.inference.predictor import keras_function, run_network
 from mnext_tf.naming import IO_TYPES, QUANTIZE, network_name, network_title, stage_name
+from mnext_tf.runs.config import RunConfig
 from mnext_tf.runs.dataset import run_dataset, validation_images
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, run_stage
@@ -36,19 +36,19 @@ from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tflite.metadata import Metadata
 
 
-def describe(config: dict, stage: str, *, author: str, license: str) -> Metadata:
+def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
     """What a .tflite file says of itself that a stage makes of a run with this configuration."""
-    model, labels = config["model"], tuple(config["class_names"])
-    title = network_title(model["name"], model["width"], model["identity_tensor_multiplier"])
-    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config["init"]]
+    model, labels = config.model, config.class_names
+    title = network_title(model.name, model.width, model.identity_tensor_multiplier)
+    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
     return Metadata(
-        name=f"{title}, {model['input_size']} px, {stage.removeprefix('tflite_').split('_')[0]}",
+        name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
         description=f"Classifies a photograph as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
         version=mnext_tf.__version__,
         author=author,
         license=license,
         labels=labels,
-        preprocess=config["preprocess"],
+        preprocess=config.preprocess.to_dict(),
     )
 
 
@@ -75,7 +75,7 @@ def saved_model(run: Run, *, force: bool = False) -> StageResult:
         from mnext_tf.export.saved_model import write_saved_model
         from mnext_tf.inference.saved_model import load_saved_model
 
-        write_saved_model(load_network(run), run.config["class_names"], folder)
+        write_saved_model(load_network(run), run.config.class_names, folder)
         _write_preprocess(run, folder)
         return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
 
@@ -130,7 +130,7 @@ def tflite(
     name = stage_name(quantize, io_type)
     before = (run.manifest(name) or {}).get("settings", {})
     if calibration_count is None:
-        calibration_count = before.get("calibration_count", CALIBRATION_IMAGES[run.config["init"]])
+        calibration_count = before.get("calibration_count", CALIBRATION_IMAGES[run.config.init])
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
     tolerance = tolerance or Tolerance(**before.get("tolerance", {}))
@@ -149,8 +149,8 @@ def tflite(
         path = folder / tflite_name(run, name)
         calibration = []
         if quantize == "int8":
-            preprocess = Preprocess.from_dict(run.config["preprocess"])
-            calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config["seed"])
+            preprocess = run.config.preprocess
+            calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config.seed)
         frozen = source.folder / "frozen.pb"
         content = convert(frozen, quantize, io_type=io_type, calibration=calibration)
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), output="logits"))
@@ -208,19 +208,19 @@ def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -
 
 def _write_labels(run: Run, folder: Path) -> None:
     """labels.txt: one class name a line, in order of the logits."""
-    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config["class_names"]), encoding="utf-8")
+    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config.class_names), encoding="utf-8")
 
 
 def _write_preprocess(run: Run, folder: Path) -> None:
     """preprocess.json: how an image is resized and cropped before the network sees it."""
-    write_json(folder / "preprocess.json", run.config["preprocess"])
+    write_json(folder / "preprocess.json", run.config.preprocess.to_dict())
 
 
 def tflite_name(run: Run, stage: str) -> str:
     """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
-    m = run.config["model"]
+    m = run.config.model
     kind = stage.removeprefix("tflite_")
-    name = network_name(m["name"], m["width"], m["identity_tensor_multiplier"], m["input_size"])
+    name = network_name(m.name, m.width, m.identity_tensor_multiplier, m.input_size)
     return f"{name}_{kind}.tflite"
 
 
@@ -259,6 +259,7 @@ def _layers(model, kind: str, folder: Path, images: np.ndarray) -> list[dict]:
 
 def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool) -> StageResult:
     """`run_stage` for what depends on the run's network, data and preprocessing."""
-    data = {k: run.config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
-    settings = {**settings, **data, "dataset": run.config["dataset"]["fingerprint"]}
+    config = run.config.to_dict()
+    data = {k: config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
+    settings = {**settings, **data, "dataset": run.config.dataset.fingerprint}
     return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force)

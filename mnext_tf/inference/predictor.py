@@ -47,8 +47,8 @@ def open_keras(run: Run) -> Network:
         "keras",
         run.weights,
         keras_function(load_network(run)),
-        Preprocess.from_dict(run.config["preprocess"]),
-        tuple(run.config["class_names"]),
+        run.config.preprocess,
+        run.config.class_names,
     )
 
 

@@ -97,7 +97,7 @@ def _accuracy_line(facts: Sequence[RunFacts]) -> str:
         ]
         keras = next(e.checks["keras"].accuracy for e in run.exports if e.checks)
         images = max(e.images for e in run.exports)
-        data = run.run.config["dataset"]["name"]
+        data = run.run.config.dataset.name
         parts.append(f"{name}: Keras {keras:.1%}, TFLite {', '.join(numbers)} ({images} validation images of {data})")
     return f"Accuracy: {'; '.join(parts)}." if parts else "Accuracy: no trained run has a checked export yet."
 
@@ -147,7 +147,7 @@ def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) ->
     checked = {key: export for key, export in exported.items() if export and export.checks}
     panels = []
     if checked:
-        data = " and ".join(sorted({run.run.config["dataset"]["name"] for run in trained.values()}))
+        data = " and ".join(sorted({run.run.config.dataset.name for run in trained.values()}))
         accuracy = {key: 100 * e.checks["tflite"].accuracy for key, e in checked.items()}
         panels.append(plots.Panel("Top-1 accuracy, %", f"of the TFLite file, on {data}", accuracy, {}, "{:.1f}", "-"))
     if timed:

@@ -66,8 +66,8 @@ class RunFacts:
 
     @property
     def title(self) -> str:
-        model = self.run.config["model"]
-        return network_title(model["name"], model["width"], model.get("identity_tensor_multiplier", 1.0))
+        model = self.run.config.model
+        return network_title(model.name, model.width, model.identity_tensor_multiplier)
 
     @property
     def measures_accuracy(self) -> bool:
@@ -84,13 +84,6 @@ class RunFacts:
 
 def read_run(run: Run) -> RunFacts:
     """Raises DataError where a file is damaged; the text says which command makes it again."""
-    try:
-        run.config["model"]["name"], run.config["model"]["width"], run.config["model"]["input_size"]
-        run.config["init"], run.config["dataset"]["name"]
-    except (KeyError, TypeError) as e:
-        raise DataError(
-            f"{run.folder}/config.json lacks {e}. Make the run again with `python -m pipelines.train`."
-        ) from e
     order = ["float32", "float16", "dynamic", "int8"]
     folders = [p for p in run.folder.glob("tflite_*") if (p / "manifest.json").is_file()]
     labels = [p.name.removeprefix("tflite_") for p in folders]

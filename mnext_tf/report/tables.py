@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 
@@ -114,8 +115,8 @@ def sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
             f.title,
             e.label,
             f"{e.file_bytes / 1e6:.2f}",
-            f.run.config["model"].get("num_classes", "-"),
-            f.run.config["model"]["input_size"],
+            f.run.config.model.num_classes,
+            f.run.config.model.input_size,
             f"`{e.file.name}` in {f.run.name}",
         )
         for f in facts
@@ -138,7 +139,7 @@ def training(facts: Sequence[RunFacts]) -> str:
         (
             f.title,
             f.run.name,
-            f.run.config["dataset"]["name"],
+            f.run.config.dataset.name,
             f"{f.history[-1]['epoch']:.0f}",
             f"{f.history[-1]['val_loss']:.4f}",
             f"{100 * f.history[-1]['val_accuracy']:.2f}",
@@ -190,10 +191,8 @@ def reproduce(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
             )
             for e in f.exports
         ]
-        made = (
-            f"{f.run.config['dataset']['name']}, seed {f.run.config.get('seed', '-')}; all settings in its config.json"
-        )
-        parts.append(f"Run `{f.run.name}`: {f.title}, {_ORIGIN[f.run.config['init']]} {made}.")
+        made = f"{f.run.config.dataset.name}, seed {f.run.config.seed}; all settings in its config.json"
+        parts.append(f"Run `{f.run.name}`: {f.title}, {_ORIGIN[f.run.config.init]} {made}.")
         parts.append("```\n" + "\n".join(commands(f)) + "\n```")
         if rows:
             parts.append(markdown(("type", "sha256", "made, UTC", "versions", "on XNNPACK"), rows))
@@ -213,13 +212,15 @@ def commands(facts: RunFacts) -> list[str]:
     """The command lines that make a run and its files."""
     config, lines = facts.run.config, []
     if facts.run.imported:
-        given = {"model": config["model"]["name"], "checkpoint": config["source"]["file"], "out": facts.run.folder}
+        given = {"model": config.model.name, "checkpoint": config.source.file, "out": facts.run.folder}
         lines.append(_command_line("import_checkpoint", given))
-    elif facts.run.trained and "recipe" in config:
-        data = {} if config["dataset"]["name"] == "digits" else {"data_dir": config["dataset"].get("folder", "")}
-        source = {"init": config["init_from"]["run"]} if "init_from" in config else {}
-        given = {"model": config["model"]["name"], **source, "out": facts.run.folder, **data}
-        given |= {**config["model"].get("options", {}), **config["recipe"]}
+    elif config.recipe and facts.run.trained:
+        data = {} if config.dataset.name == "digits" else {"data_dir": config.dataset.folder}
+        source = {"init": config.init_from.run} if config.init_from else {}
+        given = {"model": config.model.name, **source, "out": facts.run.folder, **data}
+        given |= config.model.options | {
+            f.name: getattr(config.recipe, f.name) for f in dataclasses.fields(config.recipe)
+        }
         lines.append(_command_line("train", given))
     for export in facts.exports:
         quantize, _, rest = export.label.partition("_")

@@ -11,12 +11,14 @@ when what goes in has changed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.errors import ConfigError, MnextError
 from mnext_tf.files import read_json, write_json
 from mnext_tf.provenance import now, versions
+from mnext_tf.runs.config import RunConfig
 
 WEIGHTS_STAGE = {"trained": "train", "random": "init", "imported": "import"}  # where a run's weights come from
 
@@ -26,7 +28,7 @@ class Run:
     """A run folder and its resolved configuration."""
 
     folder: Path
-    config: dict
+    config: RunConfig
 
     @property
     def name(self) -> str:
@@ -35,16 +37,16 @@ class Run:
     @property
     def trained(self) -> bool:
         """False for a network with random weights, which is good for latency only."""
-        return self.config["init"] != "random"
+        return self.config.init != "random"
 
     @property
     def imported(self) -> bool:
         """True where the weights were trained by somebody else: there is no recipe and no history."""
-        return self.config["init"] == "imported"
+        return self.config.init == "imported"
 
     @property
     def weights(self) -> Path:
-        return self.stage(WEIGHTS_STAGE[self.config["init"]]) / "model.weights.h5"
+        return self.stage(WEIGHTS_STAGE[self.config.init]) / "model.weights.h5"
 
     def stage(self, name: str) -> Path:
         return self.folder / name
@@ -62,42 +64,32 @@ class Run:
             raise MnextError(f"{path} is damaged ({e}). Delete that file; the stage then runs again.") from e
 
 
-def create_run(folder: Path, config: dict) -> Run:
+def create_run(folder: Path, config: RunConfig) -> Run:
     """Make `folder` and write its config.json; the time and the versions are added here."""
     folder = Path(folder)
-    config = {**config, "created": now(), "versions": versions()}
-    write_json(folder / "config.json", config)
-    return Run(folder, read_json(folder / "config.json"))
+    config = dataclasses.replace(config, created=now(), versions=versions())
+    write_json(folder / "config.json", config.to_dict())
+    return Run(folder, config)
 
 
 def open_run(folder: Path) -> Run:
-    """Raises ConfigError where `folder` is no run."""
+    """Raises ConfigError where `folder` is no run or its config.json is damaged."""
     folder = Path(folder)
     path = folder / "config.json"
     if not path.is_file():
-        what = "is no run folder (it has no config.json)" if folder.is_dir() else "does not exist"
+        what = "is not a run folder (it has no config.json)" if folder.is_dir() else "does not exist"
         what = "is a file, not a run folder" if folder.is_file() else what
         raise ConfigError(f"{folder} {what}. `python -m pipelines.train` makes a run folder; give its path with --run.")
     try:
         config = read_json(path)
-    except ValueError as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise ConfigError(f"{path} is damaged: {e}. Restore it, or delete {folder} and train again.") from e
     if not (isinstance(config, dict) and "init" in config):
-        raise ConfigError(f"{path} was written by another program: {folder} is no run folder.")
-    return Run(folder, _Config(path, config))
-
-
-class _Config(dict):
-    """A run's configuration; what it lacks is the file's fault."""
-
-    def __init__(self, path: Path, config: dict):
-        super().__init__(config)
-        self._path = path
-
-    def __missing__(self, key: str):
-        raise ConfigError(
-            f"{self._path} is damaged: it lacks {key!r}. Restore it, or delete its folder and train again."
-        )
+        raise ConfigError(f"{path} was written by another program: {folder} is not a run folder.")
+    try:
+        return Run(folder, RunConfig.from_dict(config, str(path)))
+    except ConfigError as e:
+        raise ConfigError(f"{e} Restore {path.name}, or delete {folder} and train again.") from e
 
 
 def list_runs(root: Path) -> list[Run]:
@@ -107,7 +99,7 @@ def list_runs(root: Path) -> list[Run]:
     for path in (p for pattern in ("*/config.json", "*/*/config.json") for p in root.glob(pattern)):
         with contextlib.suppress(ConfigError):  # another program's config.json, or a damaged one
             found.append(open_run(path.parent))
-    return sorted(found, key=lambda run: run.config.get("created", ""))
+    return sorted(found, key=lambda run: run.config.created)
 
 
 def latest_run(root: Path) -> Run:

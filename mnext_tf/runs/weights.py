@@ -14,17 +14,15 @@ def require_weights(run: Run) -> Path:
         return run.weights
     go_on = f"python -m pipelines.train --resume --run={run.folder}"
     if run.imported:
-        source = run.config.get("source", {}).get("file", "FILE")
+        source = run.config.source.file if run.config.source else "FILE"
         go_on = f"python -m pipelines.import_checkpoint --checkpoint={source} --out={run.folder}"
     raise CheckpointError(f"{run.folder} has no finished weights. `{go_on}` goes on.")
 
 
 def load_network(run: Run):
     """The Keras network of a run with its weights. CheckpointError where they are damaged or of another network."""
-    from mnext_tf.models import create_model_from
-
     weights = require_weights(run)
-    model = create_model_from(run.config["model"])
+    model = run.config.model.create()
     try:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError) as e:

@@ -21,11 +21,11 @@ from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
 from mnext_tf.files import atomic_write, sha256, write_csv, write_json
-from mnext_tf.models import create_model_from, save_weights
+from mnext_tf.models import save_weights
 from mnext_tf.provenance import now, versions
 from mnext_tf.runs.run import Run
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
-from mnext_tf.training.recipe import Recipe, augment_of, preprocess_of
+from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.schedule import learning_rate
 from mnext_tf.training.transfer import transfer
 
@@ -49,7 +49,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
       TrainingError: the loss is not a number; names the step.
       ConfigError: data and configuration do not fit. CheckpointError: no checkpoint can be read.
     """
-    recipe = Recipe(**run.config["recipe"])
+    recipe = run.config.recipe
     folder = run.stage("train")
     _check_same_data(run, dataset)
     manifest = run.manifest("train")
@@ -60,7 +60,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
 
     started = time.monotonic()
     tf.keras.utils.set_random_seed(recipe.seed)
-    model = create_model_from(run.config["model"])
+    model = run.config.model.create()
     optimizer = tf.keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, recipe.nesterov)
     optimizer.build(model.trainable_variables)
     train_step, eval_step = make_steps(model, optimizer, recipe)
@@ -73,11 +73,11 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
         _restore(model, optimizer, variables, folder)
         step, history, totals = state["step"], state["history"], np.array(state["totals"])
         _log.info(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
-    elif "init_from" in run.config:
-        _log.info(f"train: from {run.config['init_from']['run']} {transfer(model, run.config)}")
+    elif run.config.init_from:
+        _log.info(f"train: from {run.config.init_from.run} {transfer(model, run.config)}")
     resumed_from = step
 
-    preprocess, augment = preprocess_of(recipe), augment_of(recipe)
+    preprocess, augment = recipe.preprocess(), recipe.augment()
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
     with stop_signals() as stop, _bar(progress, per_epoch * recipe.epochs, step, recipe.batch_size) as bar:
 
@@ -262,16 +262,16 @@ def _restore(model, optimizer, arrays: dict[str, np.ndarray], folder) -> None:
 
 
 def _check_same_data(run: Run, dataset: Dataset) -> None:
-    classes = run.config["model"]["num_classes"]
+    classes = run.config.model.num_classes
     if classes != dataset.num_classes:
         raise ConfigError(
             f"{run.folder} has a network of {classes} classes, the data {dataset.name!r} has {dataset.num_classes}. "
             "Resume with the data it was started with, or start a new run."
         )
-    if run.config["dataset"]["fingerprint"] != dataset.fingerprint:
+    if run.config.dataset.fingerprint != dataset.fingerprint:
         raise ConfigError(
             f"The data {dataset.name!r} has changed since {run.folder} was started "
-            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config['dataset']['fingerprint'][:12]}). "
+            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config.dataset.fingerprint[:12]}). "
             "Start a new run."
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import sha256
+from mnext_tf.runs.config import InitialWeights, RunConfig
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.weights import load_network, require_weights
 
@@ -42,43 +43,43 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
     if not source.trained:
         raise ConfigError(f"{source.folder} holds random weights, made for latency; there is nothing to start from.")
     require_weights(source)
-    model = source.config["model"]
-    fixed = {"model": model["name"], "convention": "pytorch", **model.get("options", {})}
-    fixed |= {k: model[k] for k in ("width", "identity_tensor_multiplier")}
+    model = source.config.model
+    fixed = {"model": model.name, "convention": "pytorch", **model.options}
+    fixed |= {k: getattr(model, k) for k in ("width", "identity_tensor_multiplier")}
     for name, value in given.items():
         if value is not None and name in fixed and value != fixed[name]:
             raise ConfigError(
                 f"--{name}={value} contradicts --init={source.folder}, whose weights are of {name}={fixed[name]}. "
                 "Leave the flag out."
             )
-    preprocess = source.config["preprocess"]
-    fields = {k: model[k] for k in ("width", "identity_tensor_multiplier")}
-    fields |= {k: preprocess[k] for k in ("input_size", "crop_fraction", "interpolation")}
-    return model["name"], fields, {k: model[k] for k in ("options", "mean", "std") if k in model}
+    preprocess = source.config.preprocess
+    fields = {k: getattr(model, k) for k in ("width", "identity_tensor_multiplier")}
+    fields |= {k: getattr(preprocess, k) for k in ("input_size", "crop_fraction", "interpolation")}
+    return model.name, fields, {k: getattr(model, k) for k in ("options", "mean", "std")}
 
 
-def describe_source(source: Run) -> dict:
+def describe_source(source: Run) -> InitialWeights:
     """For config.json: where the first weights come from."""
-    return {"run": str(source.folder.absolute()), "weights_sha256": sha256(require_weights(source))}
+    return InitialWeights(str(source.folder.absolute()), sha256(require_weights(source)))
 
 
-def transfer(model, config: dict) -> Transferred:
-    """Give `model` the weights of the run in `config["init_from"]`, layer by layer, by name.
+def transfer(model, config: RunConfig) -> Transferred:
+    """Give `model` the weights of the run in `config.init_from`, layer by layer, by name.
 
     The head is taken over only if the classes are the same, in the same order. Raises CheckpointError
     where that run has changed or is gone, or where a layer other than the head does not fit.
     """
-    wanted = config["init_from"]
+    wanted = config.init_from
     try:
-        source = open_run(Path(wanted["run"]))
+        source = open_run(Path(wanted.run))
         found = sha256(require_weights(source))
     except ConfigError as e:
         raise CheckpointError(f"The run whose weights this one starts from is gone: {e}") from e
-    if found != wanted["weights_sha256"]:
+    if found != wanted.weights_sha256:
         raise CheckpointError(
             f"The weights of {source.folder} have changed since this run was made; put them back or start a new run."
         )
-    same_classes = source.config["class_names"] == config["class_names"]
+    same_classes = source.config.class_names == config.class_names
     theirs = {layer.name: layer for layer in load_network(source).layers}
     kept, new = [], []
     for layer in model.layers:
@@ -96,4 +97,4 @@ def transfer(model, config: dict) -> Transferred:
             )
         layer.set_weights(values)
         kept += names
-    return Transferred(tuple(kept), tuple(new), len(source.config["class_names"]), len(config["class_names"]))
+    return Transferred(tuple(kept), tuple(new), len(source.config.class_names), len(config.class_names))

@@ -43,7 +43,7 @@ def exports(monkeypatch, tiny_files):
     asked = []
 
     def create_random_run(folder, model, **kwargs):
-        return model["name"]
+        return model.name
 
     def export_tflite(run, quantize, **kwargs):
         asked.append((run, quantize))

@@ -57,7 +57,7 @@ def test_the_run_folder_says_everything_that_later_stages_need(imported, unlabel
     assert config["preprocess"] == {"input_size": 224, "crop_fraction": 0.875, "interpolation": "bilinear"}
     assert config["class_names"] == [f"class {i}" for i in range(6)]
     assert (config["recipe"], config["verify_images"]) == (None, 1000)
-    assert config["dataset"]["name"] == unlabelled.name
+    assert config.dataset.name == unlabelled.name
     source = config["source"]
     assert (source["file"], source["bytes"]) == ("weights.pdparams", path.stat().st_size)
     assert (source["sha256"], source["format"], source["naming"]) == (sha256(path), "Paddle", "torchvision")
@@ -157,10 +157,10 @@ def test_what_the_file_does_not_say_can_be_given(tmp_path, checkpoint, unlabelle
         std=(58.395, 57.12, 57.375),  # the network's own
     )
     assert asked == [tuple(names)]
-    assert run.config["class_names"] == names
-    assert run.config["preprocess"] == {"input_size": 64, "crop_fraction": 0.5, "interpolation": "nearest"}
-    assert run.config["model"]["mean"] == [127.5, 127.5, 127.5]
-    assert "std" not in run.config["model"]
+    assert run.config.class_names == names
+    assert run.config.preprocess == {"input_size": 64, "crop_fraction": 0.5, "interpolation": "nearest"}
+    assert run.config.model.mean == [127.5, 127.5, 127.5]
+    assert "std" not in run.config.model
     assert load_network(run).get_layer("normalize").mean == (127.5, 127.5, 127.5)
 
 
@@ -201,10 +201,10 @@ def test_1001_classes_with_and_without_background(tmp_path, checkpoint, unlabell
     with pytest.raises(ConfigError, match=r"has 1001 classes; num_classes=1000 was given.*--drop_background"):
         import_checkpoint(path, tmp_path / "run", dataset=unlabelled, num_classes=1000)
     run = import_checkpoint(path, tmp_path / "whole", dataset=unlabelled)
-    assert run.config["class_names"] == ["background", *imagenet.class_names()]
+    assert run.config.class_names == ["background", *imagenet.class_names()]
     run = import_checkpoint(path, tmp_path / "run", dataset=unlabelled, num_classes=1000, drop_background=True)
-    assert run.config["class_names"] == list(imagenet.class_names())
-    assert run.config["source"]["drop_background"]
+    assert run.config.class_names == list(imagenet.class_names())
+    assert run.config.source.drop_background
     kernel, bias = state_dict_of(*NARROW, 1001)[2]["logits"]
     got = load_network(run).get_layer("logits").get_weights()
     np.testing.assert_array_equal(got[0], kernel[:, 1:])
@@ -235,8 +235,8 @@ def test_keras_applications_in_three_formats_give_the_same_weights(tmp_path, unl
     runs = []
     for name in ("a.keras", "b.h5", "c.weights.h5"):
         run = import_checkpoint(tmp_path / name, tmp_path / f"run-{name}", dataset=unlabelled)
-        assert run.config["model"]["options"] == {"convention": "tensorflow"}
-        assert run.config["preprocess"]["input_size"] == 64
+        assert run.config.model.options == {"convention": "tensorflow"}
+        assert run.config.preprocess.input_size == 64
         runs.append(run)
     first, *others = [_arrays(run.weights) for run in runs]
     for other in others:

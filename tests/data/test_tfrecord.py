@@ -16,8 +16,7 @@ from mnext_tf.data import (
 )
 from mnext_tf.data.sources import tfrecords
 from mnext_tf.errors import ConfigError, DataError
-from mnext_tf.training.recipe import RECIPES
-from mnext_tf.training.start import make_config
+from mnext_tf.runs.config import DatasetConfig
 
 
 @pytest.fixture
@@ -212,12 +211,12 @@ def test_eval_batches_keep_order_and_all_images(digits):
 
 def test_foreign_shards_are_found_again_by_a_runs_configuration(shards, tmp_path, monkeypatch):
     dataset = open_foreign(shards)
-    description = json.loads(json.dumps(make_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
+    description = DatasetConfig.from_dict(json.loads(json.dumps(DatasetConfig.of(dataset).to_dict())))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tfrecords, "_read_all", None)  # what was found is kept: not read through again
     assert reopen_dataset(description, 3) == dataclasses.replace(dataset, cache_dir=dataset.cache_dir.absolute())
     with pytest.raises(DataError, match=r"nowhere, the data of the run, does not exist.*--data_dir"):
-        reopen_dataset({**description, "folder": str(tmp_path / "nowhere")}, 3)
+        reopen_dataset(dataclasses.replace(description, folder=str(tmp_path / "nowhere")), 3)
 
 
 def test_a_class_of_foreign_shards_without_an_image_is_a_warning(shards, log_lines):

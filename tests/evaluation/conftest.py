@@ -13,15 +13,16 @@ def run(tmp_path_factory, randomise):
     """A mobilenet_v2 of 4 classes at 32 pixels that tells images apart, exported in every format."""
     from mnext_tf.export import create_random_run
     from mnext_tf.export.stages import tflite
-    from mnext_tf.models import create_model_from, save_weights
+    from mnext_tf.models import save_weights
+    from mnext_tf.models.config import ModelConfig
     from mnext_tf.runs.stages import run_stage
 
     folder = tmp_path_factory.mktemp("evaluated") / "net"
     model = {"name": "mobilenet_v2", "width": 0.35, "input_size": 32, "num_classes": 4}
-    run = create_random_run(folder, model, cache_dir=str(folder.parent / "cache"))
+    run = create_random_run(folder, ModelConfig(**model), cache_dir=str(folder.parent / "cache"))
 
     def build(stage):
-        save_weights(randomise(create_model_from(run.config["model"])), stage / "model.weights.h5")
+        save_weights(randomise(run.config.model.create()), stage / "model.weights.h5")
         return {}
 
     run_stage(run, "init", inputs={}, settings={"weights": "of a test"}, build=build)

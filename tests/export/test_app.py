@@ -63,7 +63,7 @@ def test_weights_are_those_of_the_logits_file(exported, apps, kind):
 
 def test_it_says_that_it_gives_probabilities_and_is_verified(exported, apps):
     for kind in KINDS:
-        assert read_metadata(path_of(apps[kind])).labels == tuple(exported.config["class_names"])
+        assert read_metadata(path_of(apps[kind])).labels == tuple(exported.config.class_names)
         assert apps[kind].result["verify"]["passed"]
     measured = apps["float32"].result["verify"]["networks"]["tflite"]
     assert measured["max_relative_difference"] < 1e-4
@@ -106,7 +106,7 @@ def test_publish_puts_all_that_an_app_needs_into_the_assets(exported, apps, tmp_
     content = (assets / record["file"]).read_bytes()
     assert content == path_of(apps["int8"]).read_bytes()
     assert (record["bytes"], record["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
-    assert (assets / record["labels"]).read_text().splitlines() == exported.config["class_names"]
+    assert (assets / record["labels"]).read_text().splitlines() == exported.config.class_names
     pixels = np.frombuffer((assets / record["golden"]["input"]).read_bytes(), np.uint8).reshape(1, 32, 32, 3)
     assert pixels.std() > 20  # a photograph
     assert record["golden"]["tolerance"] == pytest.approx(0.02 * max(record["golden"]["output"]))  # random weights
@@ -147,7 +147,7 @@ def classify():
 @pytest.mark.mediapipe
 @pytest.mark.parametrize("kind", KINDS)
 def test_mediapipe_gives_our_probabilities(exported, apps, classify, pixels, kind):
-    network, labels = TFLiteNetwork(path_of(apps[kind])), exported.config["class_names"]
+    network, labels = TFLiteNetwork(path_of(apps[kind])), exported.config.class_names
     for image in pixels:
         names, scores = zip(*classify(path_of(apps[kind]), image.astype(np.uint8)), strict=True)
         ours = network(image[None])[0]
@@ -165,7 +165,7 @@ def test_mediapipe_loads_the_files_with_logits_too(exported, classify, pixels):
         network = TFLiteNetwork(path_of(stage))
         name, score = classify(path_of(stage), pixels[0].astype(np.uint8))[0]
         ours = network(pixels[:1])[0]
-        assert name == exported.config["class_names"][ours.argmax()]
+        assert name == exported.config.class_names[ours.argmax()]
         assert score == pytest.approx(ours.max(), rel=1e-4)
     with pytest.raises(ValueError, match="uint8/float32, got INT8"):
         classify(path_of(tflite(exported, "int8")), pixels[0].astype(np.uint8))

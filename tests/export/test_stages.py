@@ -67,7 +67,7 @@ def test_file_carries_signature_and_labels(exported):
     signatures = open_interpreter(tflite_path(exported, "tflite_float32")).get_signature_list()
     assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
     labels = (exported.stage("saved_model") / "assets" / "labels.txt").read_text().split("\n")
-    assert labels[:-1] == exported.config["class_names"]
+    assert labels[:-1] == exported.config.class_names
 
 
 def test_every_node_is_delegated(exported):

@@ -129,7 +129,7 @@ class TestRealWeights:
         folder = tmp_path_factory.mktemp("real")
         run = import_checkpoint(weights, folder / "run", dataset=open_dataset("photographs", folder / "data"))
         model = load_network(run)
-        write_saved_model(model, run.config["class_names"], folder / "saved_model")
+        write_saved_model(model, run.config.class_names, folder / "saved_model")
         write_frozen(folder / "saved_model", folder / "frozen.pb")
 
         def write(kind):

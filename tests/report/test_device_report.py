@@ -263,7 +263,7 @@ def test_titles_name_the_share_of_the_shortcuts(tmp_path, row, run_maker):
     assert "| MobileNeXt 1.0 (shortcuts of 1/2) (ours) | 6.40-7.10 (1 thread) | - |" in text
     run = run_maker(tmp_path / "run", exports={"float32": 0.9})
     config = json.loads((run / "config.json").read_text())
-    config["model"]["identity_tensor_multiplier"] = 0.5
+    config.model.identity_tensor_multiplier = 0.5
     (run / "config.json").write_text(json.dumps(config))
     assert "| MobileNeXt 1.0 (shortcuts of 1/2) | run | digits" in report(tmp_path, [], [run])
 

@@ -150,8 +150,8 @@ def test_a_damaged_manifest_is_an_error_that_says_what_to_do(stage, run):
 def test_a_run_is_opened_as_it_was_created(run):
     opened = open_run(run.folder)
     assert opened == run
-    assert opened.config["created"]
-    assert "numpy" in opened.config["versions"]
+    assert opened.config.created
+    assert "numpy" in opened.config.versions
     assert opened.weights == run.folder / "train" / "model.weights.h5"
 
 
@@ -218,5 +218,5 @@ def test_a_manifest_without_a_result_is_damaged(stage, run):
 
 
 def test_a_configuration_that_lacks_something_is_named(run):
-    with pytest.raises(ConfigError, match=r"config\.json is damaged: it lacks 'recipe'"):
-        open_run(run.folder).config["recipe"]
+    with pytest.raises(ConfigError, match=r"config\.json: RunConfig lacks model"):
+        open_run(run.folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mnext_tf.export import create_random_run
+from mnext_tf.models.config import ModelConfig
 
 FEW_STAGES = ((2, 96, 1, 2), (6, 192, 2, 2), (6, 288, 1, 2))  # expansion, channels, blocks, stride of the first
 
@@ -22,7 +23,7 @@ def make_run(tmp_path_factory, cache):
         folder = tmp_path_factory.mktemp("runs") / "run"
         model = {"name": "mnext", "width": 0.35, "input_size": 32, "num_classes": 10, **model}
         model["options"] = {"convention": convention} if convention else {}
-        return create_random_run(folder, model, cache_dir=str(cache))
+        return create_random_run(folder, ModelConfig(**model), cache_dir=str(cache))
 
     return make
 

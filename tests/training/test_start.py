@@ -11,7 +11,7 @@ RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2, "b
 
 def test_the_configuration_says_all_that_later_stages_need(tmp_path, few_images):
     run = start_run(tmp_path / "r", "mobilenet_v2", RECIPE, few_images, options={"convention": "tensorflow"})
-    assert run.config["model"] == {
+    assert run.config.model == {
         "name": "mobilenet_v2",
         "num_classes": 3,
         "width": 0.5,
@@ -20,11 +20,11 @@ def test_the_configuration_says_all_that_later_stages_need(tmp_path, few_images)
         "dropout": 0.2,
         "options": {"convention": "tensorflow"},
     }
-    assert run.config["class_names"] == ["class0", "class1", "class2"]
-    assert run.config["dataset"]["fingerprint"] == few_images.fingerprint
-    assert (run.config["dataset"]["num_train"], run.config["dataset"]["num_validation"]) == (24, 9)
-    assert run.config["preprocess"]["input_size"] == 32
-    assert run.config["recipe"]["epochs"] == 3
+    assert run.config.class_names == ["class0", "class1", "class2"]
+    assert run.config.dataset.fingerprint == few_images.fingerprint
+    assert (run.config.dataset.num_train, run.config.dataset.num_validation) == (24, 9)
+    assert run.config.preprocess.input_size == 32
+    assert run.config.recipe.epochs == 3
     assert run.trained
 
 

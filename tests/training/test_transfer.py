@@ -58,12 +58,12 @@ def started(source, few_images, tmp_path):
 def test_a_new_run_takes_network_and_preprocessing_of_its_source(source, started):
     config = started.config
     assert config["model"] == {**MODEL, "num_classes": 3}
-    assert config["preprocess"] == source.config["preprocess"]
-    assert config["init_from"]["run"] == str(source.folder.absolute())
+    assert config["preprocess"] == source.config.preprocess
+    assert config.init_from.run == str(source.folder.absolute())
 
 
 def test_every_tensor_but_the_head_is_kept(source, started):
-    model = create_model_from(started.config["model"])
+    model = create_model_from(started.config.model)
     fresh = model.get_layer("logits").get_weights()
     done = transfer(model, started.config)
     theirs = load_network(source)
@@ -139,7 +139,7 @@ def test_random_weights_are_nothing_to_start_from(source):
 
 
 def test_a_source_that_changed_or_is_gone_is_refused(source, started):
-    model = create_model_from(started.config["model"])
+    model = create_model_from(started.config.model)
     before = model.get_weights()
     with source.weights.open("ab") as f:
         f.write(b"x")

@@ -8,8 +8,7 @@ from mnext_tf.data import Augment, Preprocess, eval_batches, open_dataset, reope
 from mnext_tf.data.opening import has_records
 from mnext_tf.data.sources import tfrecords
 from mnext_tf.errors import DataError
-from mnext_tf.training.recipe import RECIPES
-from mnext_tf.training.start import make_config
+from mnext_tf.runs.config import DatasetConfig
 
 SMALL = Preprocess(8, 1.0)
 PLAIN = Augment(crop_scale_min=1.0, flip=False, color_jitter=0)
@@ -72,8 +71,7 @@ def test_tfds_folder_is_read_in_place_without_the_package(tfds_folder, tmp_path,
     assert labels_of(dataset, "validation") == [i % 3 for i in range(10)]
     assert sorted(p.name for p in folder.iterdir() if "scan" in p.name) == []
     monkeypatch.setattr(tfrecords, "_read_all", None)
-    config = make_config("mnext", RECIPES["digits"], dataset, init="trained")
-    description = json.loads(json.dumps(config["dataset"]))
+    description = DatasetConfig.from_dict(json.loads(json.dumps(DatasetConfig.of(dataset).to_dict())))
     assert reopen_dataset(description, 3) == dataclasses.replace(dataset, cache_dir=dataset.cache_dir.absolute())
     with pytest.raises(DataError, match=r"tfds:farben needs the package .*pip install 'mnext-tf\[tfds\]'"):
         open_dataset("tfds:farben", tmp_path / "cache")

@@ -19,8 +19,7 @@ from mnext_tf.data.input_pipeline import stored_examples
 from mnext_tf.data.opening import has_records
 from mnext_tf.data.sources import tfrecords
 from mnext_tf.errors import ConfigError, DataError
-from mnext_tf.training.recipe import RECIPES
-from mnext_tf.training.start import make_config
+from mnext_tf.runs.config import DatasetConfig
 
 SMALL = Preprocess(8, 1.0)
 PLAIN = Augment(crop_scale_min=1.0, flip=False, color_jitter=0)
@@ -175,7 +174,7 @@ def test_validation_is_held_out_by_content(write, encode, tmp_path, opened):
     batches = list(train_batches(dataset, SMALL, PLAIN, 1, seed=0, epoch=0))
     assert len(batches) == dataset.splits["train"]
     assert sum(1 for _ in calibration_images(dataset, SMALL, 500)) == dataset.splits["train"]
-    description = json.loads(json.dumps(make_config("mnext", RECIPES["digits"], dataset, init="trained")["dataset"]))
+    description = DatasetConfig.from_dict(json.loads(json.dumps(DatasetConfig.of(dataset).to_dict())))
     description["validation_share"] = dataset.validation_share
     assert reopen_dataset(description, 4).fingerprint == dataset.fingerprint
 

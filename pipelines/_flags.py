@@ -1,0 +1,30 @@
+"""Flags made of the fields of configuration records: name, type, help and choices are said there once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from mnext_tf.records import Record, base_type, field_types
+
+_DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
+
+
+def define(record: type[Record], name: str, help: str | None = None, default=None) -> flags.FlagHolder:
+    """The flag of one field; without `default` its value is None unless it is given. `help` replaces the field's."""
+    f = record.__dataclass_fields__[name]
+    help, kind = help or f.metadata["help"], base_type(field_types(record)[name])
+    if "choices" in f.metadata:
+        return flags.DEFINE_enum(name, default, f.metadata["choices"], help)
+    return _DEFINE[kind](name, default, help)
+
+
+def define_all(record: type[Record]) -> dict[str, flags.FlagHolder]:
+    """A flag for each field of a record."""
+    return {f.name: define(record, f.name) for f in dataclasses.fields(record)}
+
+
+def given(holders: dict[str, flags.FlagHolder]) -> dict:
+    """Name -> value of the flags that were given."""
+    return {name: flag.value for name, flag in holders.items() if flag.value is not None}
