@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
-	@echo "Look at runs/demo/report/report.md and the pictures beside it."
+	@echo "Look at runs/demo/report/report.md and the plots beside it."
 
 # Files of tests side by side, so that what a file prepares is prepared once.
 test: install
@@ -37,14 +37,14 @@ environment-%:
 install: $(VENV)/.installed
 
 # Removed and made again as a whole: a half-installed .venv would look complete.
-$(VENV)/.installed: setup.py constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mnext_tf needs Python 3.11 or later; set PYTHON=python3.x")'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-# Pin what a fresh installation of the ranges in setup.py gives today.
+# Pin what a fresh installation of the ranges in pyproject.toml gives today.
 constraints:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
