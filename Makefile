@@ -1,11 +1,12 @@
 # make demo: train, export, verify and time MobileNeXt and MobileNetV2, then write a report.
-# make test: all tests.  Each makes .venv by itself, with the versions of constraints.txt.
+# make test: the tests; make test-all: the slow ones too.  Each makes .venv by itself, with the versions of
+# constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format install extras environments constraints clean
+.PHONY: demo test test-all lint format install extras environments constraints clean
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
@@ -13,11 +14,15 @@ demo: install
 
 # Files of tests side by side, so that what a file prepares is prepared once.
 test: install
-	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile
+	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile $(PYTEST_FLAGS)
+
+test-all: PYTEST_FLAGS += --slow
+test-all: test
 
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: install
 	$(VENV)/bin/ruff check --fix .
