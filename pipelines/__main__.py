@@ -15,18 +15,19 @@ def commands() -> list[str]:
 
 
 def main() -> None:
-    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else "--help"
+    given = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = given.replace("-", "_")
     if name in commands():
         sys.argv[:2] = [f"mnext {name.replace('_', '-')}"]
         runpy.run_module(f"pipelines.{name}", run_name="__main__", alter_sys=True)
         return
     lines = ["Usage: mnext COMMAND [--flag=value ...]; mnext COMMAND --help lists the flags.", ""]
     lines += [f"  {c.replace('_', '-'):20} {_summary(c)}" for c in commands()]
-    if name in ("--help", "-h", "help"):
+    if given in ("--help", "-h", "help"):
         print("\n".join(lines))
         return
     known = ", ".join(c.replace("_", "-") for c in commands())
-    sys.exit(_fail(f"error: there is no command {sys.argv[1]!r}; the commands are {known}."))
+    sys.exit(_fail(f"error: there is no command {given!r}; the commands are {known}."))
 
 
 def _fail(text: str) -> int:
