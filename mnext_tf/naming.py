@@ -41,7 +41,7 @@ def network_of(name: str) -> Network | None:
     return Network(found["model"], width, share, size, found["kind"], found["rest"] or "")
 
 
-QUANTIZE = ("float32", "float16", "dynamic", "int8")
+PRECISIONS = QUANTIZE = ("float32", "float16", "dynamic", "int8")
 
 IO_TYPES = ("int8", "uint8", "float32")
 
@@ -75,3 +75,8 @@ def stage_name(quantize: str, io_type: str = "int8", output: str = "logits") -> 
     if output == "probabilities":
         return f"tflite_{quantize}_probabilities"
     return f"tflite_{quantize}" + (f"_{io_type}" if quantize == "int8" and io_type != "int8" else "")
+
+
+def precision_of(stage: str) -> str:
+    """Of a TFLite stage: int8 of tflite_int8_uint8."""
+    return stage.split("_")[1]

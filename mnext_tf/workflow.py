@@ -9,9 +9,9 @@ from pathlib import Path
 from mnext_tf.benchmark.suite import Settings, run_benchmark
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.export import export_tflite
 from mnext_tf.runs.run import Run, open_run
+from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.start import start_run
 

@@ -24,8 +24,14 @@ WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
 FORCE = flags.DEFINE_bool("force", False, "Redo the stage even if nothing has changed.")
+KEEP_FAILED = flags.DEFINE_bool("keep_failed", False, "Keep a refused export, in a folder that ends in .failed.")
 
 _RANDOM_ONLY = (MODEL, WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY)
+
+
+def stage_options() -> dict:
+    """What every exporting stage takes from the flags."""
+    return {"force": FORCE.value, "keep_failed": KEEP_FAILED.value}
 
 
 def select_run():
@@ -49,7 +55,7 @@ def select_run():
     name = given.pop("model", "mnext")
     model = ModelConfig(name, **given)
 
-    from mnext_tf.export import create_random_run
+    from mnext_tf.training.random_weights import create_random_run
 
     parts = [network_name(name, model.width, model.identity_tensor_multiplier, model.input_size)]
     if model.num_classes != ModelConfig.num_classes:

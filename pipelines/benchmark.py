@@ -13,8 +13,8 @@ from mnext_tf.benchmark.baselines import BASELINES
 from mnext_tf.benchmark.results import format_table, read_results
 from mnext_tf.benchmark.suite import DELEGATES, Settings, run_benchmark
 from mnext_tf.errors import ConfigError
-from mnext_tf.export import QUANTIZE
 from mnext_tf.models import list_models
+from mnext_tf.naming import QUANTIZE
 from pipelines import _cli
 
 _D = Settings()

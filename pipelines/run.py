@@ -8,9 +8,9 @@ from __future__ import annotations
 from absl import flags
 
 from mnext_tf.errors import one_of
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.models import list_models
 from mnext_tf.naming import QUANTIZE
+from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _recipe
 
 MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")

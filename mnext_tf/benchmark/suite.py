@@ -15,15 +15,16 @@ from mnext_tf.benchmark.isolated import benchmark_isolated
 from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_results, write_results
 from mnext_tf.benchmark.timing import Case, benchmark
 from mnext_tf.errors import ConfigError, MnextError, one_of
-from mnext_tf.export import QUANTIZE, create_random_run, export_tflite
+from mnext_tf.export import export_tflite
 from mnext_tf.files import sha256, sha256_of
 from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import identity_divisor
-from mnext_tf.naming import network_name
+from mnext_tf.naming import QUANTIZE, network_name
 from mnext_tf.provenance import versions
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.tflite.operators import delegation
+from mnext_tf.training.random_weights import create_random_run
 
 _log = logging.getLogger(__name__)
 

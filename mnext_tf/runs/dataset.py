@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mnext_tf.data.dataset import Dataset
@@ -11,18 +13,15 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.runs.run import Run
 
 
-def validation_images(run: Run, *, max_images: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """(images float32 (n, size, size, 3), labels (n,) or None) on which every network of the run is compared."""
+def validation_batches(
+    run: Run, *, max_images: int | None = None, batch_size: int = 64
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """(images float32 (n, size, size, 3), labels (n,) or None) on which every form of the network is compared."""
     dataset = run_dataset(run)
-    preprocess = run.config.preprocess
+    most = max_images or run.config.verify_images
     with report_damage(dataset, "validation"):
-        batches = list(
-            eval_batches(
-                dataset, preprocess, 64, max_images=run.config.verify_images if max_images is None else max_images
-            )
-        )
-    labels = np.concatenate([y for _, y in batches]) if dataset.labelled else None
-    return np.concatenate([x for x, _ in batches]), labels
+        for images, labels in eval_batches(dataset, run.config.preprocess, batch_size, max_images=most):
+            yield images.numpy(), labels.numpy() if dataset.labelled else None
 
 
 def run_dataset(run: Run) -> Dataset:

@@ -39,6 +39,7 @@ def run_stage(
     settings: dict,
     build: Callable[[Path], dict],
     force: bool = False,
+    keep_failed: bool = False,
 ) -> StageResult:
     """Run `build(folder)` in a folder beside the stage's, then rename it; skip it if nothing changed.
 

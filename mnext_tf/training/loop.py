@@ -24,6 +24,7 @@ from mnext_tf.files import atomic_write, sha256, write_csv, write_json
 from mnext_tf.models import save_weights
 from mnext_tf.provenance import now, versions
 from mnext_tf.runs.run import Run
+from mnext_tf.tasks import get_task
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.schedule import learning_rate
@@ -63,7 +64,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
     model = run.config.model.create()
     optimizer = tf.keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, recipe.nesterov)
     optimizer.build(model.trainable_variables)
-    train_step, eval_step = make_steps(model, optimizer, recipe)
+    train_step, eval_step = make_steps(model, optimizer, recipe, get_task(run.config.task))
 
     per_epoch = steps_per_epoch(dataset, recipe.batch_size)
     step, history, totals = 0, [], np.zeros(2)
@@ -153,17 +154,16 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
     return Trained(history[-1]["val_accuracy"], history, resumed_from)
 
 
-def make_steps(model, optimizer, recipe: Recipe):
+def make_steps(model, optimizer, recipe: Recipe, task):
     """(train_step, eval_step), both compiled. `train_step` gives the mean loss and the count of correct."""
-    cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=recipe.label_smoothing)
-    num_classes = model.output_shape[-1]
+    loss_of = task.loss(model.output_shape[-1], recipe.label_smoothing)
     variables = model.trainable_variables
 
     @tf.function
     def train_step(images, labels, rate):
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss = cross_entropy(tf.one_hot(labels, num_classes), logits)
+            loss = loss_of(labels, logits)
         gradients = tape.gradient(loss, variables)
         gradients = [
             g + recipe.weight_decay * tf.convert_to_tensor(v) if len(v.shape) > 1 else g
@@ -171,13 +171,11 @@ def make_steps(model, optimizer, recipe: Recipe):
         ]
         optimizer.learning_rate.assign(rate)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss, tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+        return loss, task.correct(labels, logits)
 
     @tf.function(reduce_retracing=True)
     def eval_step(images, labels):
-        logits = model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+        return task.batch_metrics(labels, model(images, training=False))
 
     return train_step, eval_step
 
@@ -195,10 +193,6 @@ def evaluate(eval_step, batches) -> tuple[float, float]:
         batch_loss, batch_correct = eval_step(images, labels)
         loss, correct, count = loss + float(batch_loss), correct + float(batch_correct), count + len(labels)
     return loss / count, correct / count
-
-
-def _correct(logits, labels):
-    return tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
 
 
 @dataclass
