@@ -63,7 +63,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict, dict] | None:
             errors.append(str(e))
             continue
         for error in errors:
-            _log.warning(f"{error} Going on from {path.name} instead.")
+            _log.warning(f"{error} Resuming from {path.name} instead.")
         return loaded
     if errors:
         raise CheckpointError(

@@ -54,7 +54,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
     _check_same_data(run, dataset)
     manifest = run.manifest("train")
     if manifest and run.weights.is_file():
-        _log.info(f"train: finished already, kept {folder}")
+        _log.info(f"train: already finished, kept {folder}")
         history = manifest["result"]["history"]
         return Trained(manifest["result"]["val_accuracy"], history, history[-1]["step"])
 
@@ -72,7 +72,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
         variables, state = loaded
         _restore(model, optimizer, variables, folder)
         step, history, totals = state["step"], state["history"], np.array(state["totals"])
-        _log.info(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
+        _log.info(f"train: resuming at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif run.config.init_from:
         _log.info(f"train: from {run.config.init_from.run} {transfer(model, run.config)}")
     resumed_from = step

@@ -10,8 +10,8 @@ from mnext_tf.runs.weights import require_weights
 
 
 @pytest.fixture
-def run(tmp_path):
-    return create_run(tmp_path / "runs" / "one", {"model": {"name": "mnext"}, "init": "trained"})
+def run(tmp_path, run_config):
+    return create_run(tmp_path / "runs" / "one", run_config())
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_changed_settings_redo_it_and_the_first_ones_again(stage):
 
 def test_other_versions_redo_it(stage, monkeypatch):
     stage()
-    monkeypatch.setattr("mnext_tf.provenance.versions", lambda: {"tensorflow": "0.0"})
+    monkeypatch.setattr("mnext_tf.runs.stages.versions", lambda: {"tensorflow": "0.0"})
     assert not stage().skipped
 
 
@@ -155,8 +155,8 @@ def test_a_run_is_opened_as_it_was_created(run):
     assert opened.weights == run.folder / "train" / "model.weights.h5"
 
 
-def test_random_weights_have_a_folder_of_their_own(tmp_path):
-    run = create_run(tmp_path / "r", {"init": "random"})
+def test_random_weights_have_a_folder_of_their_own(tmp_path, run_config):
+    run = create_run(tmp_path / "r", run_config(init="random"))
     assert not run.trained
     assert run.weights == tmp_path / "r" / "init" / "model.weights.h5"
 
@@ -165,7 +165,7 @@ def test_no_folder_and_no_run_are_told_apart(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere does not exist.*pipelines\.train"):
         open_run(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"empty is no run folder \(it has no config\.json\).*pipelines\.train"):
+    with pytest.raises(ConfigError, match=r"empty is not a run folder \(it has no config\.json\).*pipelines\.train"):
         open_run(tmp_path / "empty")
 
 
@@ -176,14 +176,14 @@ def test_a_damaged_or_foreign_configuration_is_named(tmp_path, text):
         open_run(tmp_path)
 
 
-def test_the_latest_trained_run_is_taken(tmp_path):
+def test_the_latest_trained_run_is_taken(tmp_path, run_config):
     for name, created, init in (
         ("b", "2026-01-03", "trained"),
         ("a", "2026-01-04", "trained"),
         ("deep/c", "2026-01-01", "trained"),
         ("untrained/d", "2026-01-05", "random"),
     ):
-        write_json(tmp_path / name / "config.json", {"init": init, "created": created})
+        write_json(tmp_path / name / "config.json", run_config(init=init, created=created).to_dict())
     assert [run.name for run in list_runs(tmp_path)] == ["c", "b", "a", "d"]
     assert latest_run(tmp_path).name == "a"
 
@@ -218,5 +218,6 @@ def test_a_manifest_without_a_result_is_damaged(stage, run):
 
 
 def test_a_configuration_that_lacks_something_is_named(run):
+    write_json(run.folder / "config.json", {"init": "trained"})
     with pytest.raises(ConfigError, match=r"config\.json: RunConfig lacks model"):
         open_run(run.folder)

@@ -2,6 +2,7 @@ import pytest
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import write_json
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import create_run
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import make_config, resume_run, start_run
@@ -11,16 +12,10 @@ RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2, "b
 
 def test_the_configuration_says_all_that_later_stages_need(tmp_path, few_images):
     run = start_run(tmp_path / "r", "mobilenet_v2", RECIPE, few_images, options={"convention": "tensorflow"})
-    assert run.config.model == {
-        "name": "mobilenet_v2",
-        "num_classes": 3,
-        "width": 0.5,
-        "input_size": 32,
-        "identity_tensor_multiplier": 1.0,
-        "dropout": 0.2,
-        "options": {"convention": "tensorflow"},
-    }
-    assert run.config.class_names == ["class0", "class1", "class2"]
+    assert run.config.model == ModelConfig(
+        "mobilenet_v2", num_classes=3, width=0.5, input_size=32, dropout=0.2, options={"convention": "tensorflow"}
+    )
+    assert run.config.class_names == ("class0", "class1", "class2")
     assert run.config.dataset.fingerprint == few_images.fingerprint
     assert (run.config.dataset.num_train, run.config.dataset.num_validation) == (24, 9)
     assert run.config.preprocess.input_size == 32
@@ -48,7 +43,7 @@ def runs(tmp_path, few_images):
     unfinished = start_run(tmp_path / "unfinished", "mnext", RECIPE, few_images)
     finished = start_run(tmp_path / "finished", "mnext", RECIPE, few_images)
     write_json(finished.folder / "train" / "manifest.json", {"result": {}})
-    random = create_run(tmp_path / "random", make_config("mnext", RECIPE, few_images, init="random"))
+    random = create_run(tmp_path / "random", make_config(RECIPE.model("mnext", 3), RECIPE, few_images, init="random"))
     return unfinished, finished, random
 
 
