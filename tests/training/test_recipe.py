@@ -18,6 +18,21 @@ def test_any_number_of_epochs_is_valid_by_itself(name, epochs):
     assert resolve_recipe(name, {"epochs": epochs}).epochs == epochs
 
 
+def test_the_recipe_of_the_digits_is_what_its_published_accuracies_were_trained_with():
+    """Earlier releases wrote warm-up and cool-down as whole numbers; a recipe of theirs is read and written alike."""
+    recipe = RECIPES["digits"]
+    assert (recipe.epochs, recipe.warmup_epochs, recipe.cooldown_epochs) == (15, 2, 2)
+    assert Recipe.from_dict({**recipe.to_dict(), "warmup_epochs": 2}).to_dict() == recipe.to_dict()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_no_number_of_epochs_drops_warm_up_or_cool_down(name, epochs):
+    recipe = resolve_recipe(name, {"epochs": epochs})
+    assert recipe.warmup_epochs > 0
+    assert recipe.cooldown_epochs > 0
+
+
 def test_every_field_has_a_help_text():
     assert all(f.metadata["help"] for f in dataclasses.fields(Recipe))
 
@@ -30,8 +45,10 @@ def test_fields_that_are_not_given_stay():
 def test_fewer_epochs_shorten_warm_up_and_cool_down():
     recipe = resolve_recipe("imagenet", {"epochs": 8})
     assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (2, 2)
+    recipe = resolve_recipe("digits", {"epochs": 3})
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (0.75, 0.75)
     recipe = resolve_recipe("imagenet", {"epochs": 1})
-    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (0, 0)
+    assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (0.25, 0.25)
     recipe = resolve_recipe("imagenet", {"epochs": 300})
     assert (recipe.warmup_epochs, recipe.cooldown_epochs) == (3, 10)
     recipe = resolve_recipe("imagenet", {"epochs": 8, "warmup_epochs": 5})
@@ -45,7 +62,7 @@ def test_fewer_epochs_shorten_warm_up_and_cool_down():
             {"epochs": 12, "warmup_epochs": 7, "cooldown_epochs": 5},
             r"warmup_epochs \(7\) and cooldown_epochs \(5\).*12 epochs",
         ),
-        ({"epochs": 1, "warmup_epochs": 1}, r"warmup_epochs \(1\) and cooldown_epochs \(0\).*1 epochs"),
+        ({"epochs": 1, "warmup_epochs": 1}, r"warmup_epochs \(1\) and cooldown_epochs \(0\.25\).*1 epochs"),
         (
             {"learning_rate": 0.01, "final_learning_rate": 0.02},
             r"final_learning_rate \(0\.02\).*learning_rate \(0\.01\)",
@@ -75,6 +92,9 @@ def test_each_contradiction_has_a_way_out():
         ("warmup_epochs", -1, "at least 0"),
         ("cooldown_epochs", -1, "at least 0"),
         ("seed", -1, "at least 0"),
+        ("seed", 2**32, "below 4294967296"),
+        ("epochs", 2.5, "a whole number"),
+        ("warmup_epochs", float("nan"), "a number"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("learning_rate", float("inf"), "above 0"),
