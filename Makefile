@@ -1,23 +1,28 @@
 # make demo: train, export, verify and time MobileNeXt and MobileNetV2, then write a report.
-# make test: all tests.  Each makes .venv by itself, with the versions of constraints.txt.
+# make test: the tests; make test-all: the slow ones too.  Each makes .venv by itself, with the versions of
+# constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format install extras environments constraints clean
+.PHONY: demo test test-all lint format install extras environments constraints clean
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
-	@echo "Look at runs/demo/report/report.md and the pictures beside it."
+	@echo "Look at runs/demo/report/report.md and the plots beside it."
 
 # Files of tests side by side, so that what a file prepares is prepared once.
 test: install
-	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile
+	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile $(PYTEST_FLAGS)
+
+test-all: PYTEST_FLAGS += --slow
+test-all: test
 
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: install
 	$(VENV)/bin/ruff check --fix .
@@ -37,14 +42,14 @@ environment-%:
 install: $(VENV)/.installed
 
 # Removed and made again as a whole: a half-installed .venv would look complete.
-$(VENV)/.installed: setup.py constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mnext_tf needs Python 3.11 or later; set PYTHON=python3.x")'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-# Pin what a fresh installation of the ranges in setup.py gives today.
+# Pin what a fresh installation of the ranges in pyproject.toml gives today.
 constraints:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import platform
 
-import mnext_tf
+from mnext_tf.version import __version__
 
 
 def now() -> str:
@@ -14,7 +14,7 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"mnext_tf": mnext_tf.__version__, "python": platform.python_version()}
+    found = {"mnext_tf": __version__, "python": platform.python_version()}
     for package in ("tensorflow", "tensorflow-cpu", "keras", "ai-edge-litert", "numpy"):
         try:
             found[package.removesuffix("-cpu")] = importlib.metadata.version(package)

@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError, MnextError
+from mnext_tf.quiet import quiet_stderr
 
 _resume_hint = "run the same command again"
 
@@ -59,7 +60,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Mutes standard error while TensorFlow is imported: no variable silences what it says there."""
+    """Mutes standard error while TensorFlow is imported and looks for GPUs: no variable silences what it says there."""
 
     def find_spec(self, name, path, target=None):
         if name != "tensorflow":
@@ -69,15 +70,9 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
         load = spec.loader.exec_module
 
         def muted(module):
-            sys.stderr.flush()
-            kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, 2)
-            try:
+            with quiet_stderr():
                 load(module)
-            finally:
-                os.dup2(kept, 2)
-                os.close(kept)
-                os.close(nothing)
+                module.config.list_physical_devices("GPU")  # a broken CUDA driver complains here, once
 
         spec.loader.exec_module = muted
         return spec

@@ -20,6 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 pytest_plugins = ["support.benchmark_folders", "support.exported_runs"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="Run the tests that are marked slow, too.")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow; make test-all runs it"))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return ROOT

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-import mnext_tf
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.evaluation.equivalence import (
@@ -34,6 +33,7 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tflite.metadata import Metadata
+from mnext_tf.version import __version__
 
 
 def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
@@ -44,7 +44,7 @@ def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Met
     return Metadata(
         name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
         description=f"Classifies a photograph as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
-        version=mnext_tf.__version__,
+        version=__version__,
         author=author,
         license=license,
         labels=labels,

@@ -1,0 +1,189 @@
+"""What `import mnext_tf` offers: one function for each command, with paths, strings, and runs taken everywhere.
+
+TensorFlow is imported when a function needs it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnext_tf.errors import ConfigError
+from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.inference.predictor import Predictor, open_predictor
+from mnext_tf.runs.run import Run, open_run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RunLike = Run | str | Path
+
+
+def load(run_or_file: RunLike, *, labels: Sequence[str] | None = None) -> Predictor:
+    """A network in any form, ready to predict: a run, a SavedModel, a frozen graph, or a TFLite file.
+
+    Raises ConfigError where there is no such file, ExportError where it is damaged or not an image classifier.
+    """
+    return open_predictor(run_or_file, labels=labels)
+
+
+def import_checkpoint(checkpoint: str | Path, *, out: str | Path | None = None, data_dir=None, **options: Any) -> Run:
+    """A run of published weights; see `mnext_tf.checkpoints.import_checkpoint` for `options`.
+
+    `data_dir` holds images, labeled or not, to verify and calibrate on; None takes crops of two embedded images.
+    """
+    from mnext_tf.checkpoints import import_checkpoint
+    from mnext_tf.data import open_dataset
+
+    def dataset(class_names):
+        return open_dataset(_data(data_dir) or "photographs", class_names=class_names)
+
+    return import_checkpoint(checkpoint, out or default_import_folder(checkpoint), dataset=dataset, **options)
+
+
+def train(
+    data_dir: str | Path | None = None,
+    *,
+    model: str | None = None,
+    recipe: str | None = None,
+    init: RunLike | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    **fields: Any,
+) -> Run:
+    """Train a network and return its run; see docs/recipes.md for `fields`, which replace those of the recipe.
+
+    Args:
+      data_dir: a folder in any layout of docs/data.md, "tfds:NAME", or None for the embedded digits.
+      model: one of `list_models()`; "mnext" unless `init` says otherwise.
+      recipe: "digits", "photos", "finetune", or "imagenet"; None chooses by data and `init`.
+      init: a run to start from: its network and weights, with a new head where the classes differ.
+      out: the run folder to make; None names a new one below runs/.
+
+    Raises ConfigError for arguments that do not fit, DataError for data, TrainingError where the loss is not a number.
+    """
+    from mnext_tf.data import open_dataset
+    from mnext_tf.training.loop import train
+    from mnext_tf.training.start import plan_training, start_run
+
+    source = None if init is None else _run(init)
+    plan = plan_training(model, recipe, fields, has_data=data_dir is not None, source=source)
+    dataset = open_dataset(_data(data_dir))
+    run = start_run(
+        None if out is None else Path(out), plan.model, plan.recipe, dataset, options=plan.options, source=source
+    )
+    train(run, dataset, progress=progress)
+    return run
+
+
+def export(
+    model_or_run: Any,
+    precision: str = "float32",
+    *,
+    path: str | Path | None = None,
+    calibration: Any = None,
+    labels: Sequence[str] | None = None,
+    max_accuracy_drop: float = Tolerance.max_accuracy_drop,
+    min_agreement: float = Tolerance.min_agreement,
+    **options: Any,
+) -> Path:
+    """A verified .tflite file of a run, or of a `tf.keras` model that `create_model` built; returns its path.
+
+    Args:
+      precision: "float32", "float16", "dynamic", or "int8".
+      path: where to put a copy of the file; needed for a model, which has no run folder of its own.
+      calibration: images for int8: an array (n, size, size, 3) of RGB in [0, 255], or a data folder. A run calibrates
+        on its own training images.
+      labels: class names of a model.
+      max_accuracy_drop, min_agreement: see `Tolerance`.
+      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, author, license, force.
+
+    Raises VerificationError where the file would not be the same network; nothing is written then.
+    """
+    import shutil
+
+    from mnext_tf.export.of_model import run_of_model
+    from mnext_tf.export.stages import tflite
+
+    options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
+    if isinstance(model_or_run, RunLike):
+        stage = tflite(_run(model_or_run), precision, **options)
+        made = stage.folder / stage.result["file"]
+        return Path(shutil.copy2(made, path)) if path else made
+    if path is None:
+        raise ConfigError("path is needed: a model has no run folder that its file could go into.")
+    with tempfile.TemporaryDirectory() as scratch:
+        run = run_of_model(model_or_run, Path(scratch) / "run", labels=labels, calibration=calibration)
+        stage = tflite(run, precision, **options)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy2(stage.folder / stage.result["file"], path))
+
+
+def verify(
+    run: RunLike,
+    *,
+    max_accuracy_drop: float = Tolerance.max_accuracy_drop,
+    min_agreement: float = Tolerance.min_agreement,
+    **options: Any,
+) -> dict:
+    """Compare all exports of a run with its Keras network; see `mnext_tf.evaluation.verify_run.verify_run`."""
+    from mnext_tf.evaluation.verify_run import verify_run
+
+    return verify_run(_run(run), Tolerance(max_accuracy_drop, min_agreement), **options)
+
+
+def evaluate(
+    networks: RunLike | Predictor | Iterable[RunLike | Predictor],
+    data_dir: str | Path | None = None,
+    *,
+    split: str | None = None,
+    out: str | Path | None = None,
+) -> dict:
+    """Accuracy of one or more networks on the same labeled images; returns what evaluation.json holds.
+
+    `data_dir` defaults to the validation images of the first run. `out` keeps tables and plots in a folder.
+    """
+    from mnext_tf.evaluation.accuracy import evaluate
+    from mnext_tf.inference.images import open_images
+
+    given = [networks] if isinstance(networks, RunLike | Predictor) else list(networks)
+    opened = [n if isinstance(n, Predictor) else load(n) for n in given]
+    run = next((_run(n) for n in given if isinstance(n, Run) or _is_run(n)), None)
+    if run is None and data_dir is None:
+        raise ConfigError("data_dir is needed: files by themselves do not say which images they are for.")
+    images = open_images(_data(data_dir), opened[0].labels, run=run, split=split)
+    with tempfile.TemporaryDirectory() as scratch:
+        return evaluate(opened, images, Path(out) if out else Path(scratch) / "evaluation")
+
+
+def benchmark(files: Iterable[str | Path], *, threads: Sequence[int] = (1,), **options: Any) -> list[dict]:
+    """Time .tflite files against each other on this host, in interleaved rounds; a row per file and thread count.
+
+    `ratio` is the time over that of the first file. options: rounds, runs_per_round, warmup, seed, progress.
+    """
+    from mnext_tf.benchmark.suite import benchmark_files
+
+    return benchmark_files([Path(file) for file in files], threads=tuple(threads), **options)
+
+
+def default_import_folder(checkpoint: str | Path, root: str | Path = "runs") -> Path:
+    """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
+    name = Path(checkpoint).name
+    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
+        name = name.removesuffix(ending)
+    return Path(root) / f"{name}-imported"
+
+
+def _run(run: RunLike) -> Run:
+    return run if isinstance(run, Run) else open_run(Path(run))
+
+
+def _is_run(path) -> bool:
+    return isinstance(path, str | Path) and (Path(path) / "config.json").is_file()
+
+
+def _data(data_dir: str | Path | None) -> str | Path | None:
+    """A folder as a Path; names such as tfds:NAME stay text."""
+    return data_dir if data_dir is None or str(data_dir).startswith("tfds:") else Path(data_dir)

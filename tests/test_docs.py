@@ -1,0 +1,66 @@
+"""The documentation says what the code does: Python examples run, tables match the records, links lead somewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from mnext_tf.training.recipe import RECIPES, Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "android_assets/README.md"])
+
+
+def code_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_python_page_runs_from_top_to_bottom(python, tmp_path):
+    blocks = code_blocks(ROOT / "docs/python.md")
+    assert len(blocks) >= 8
+    script = tmp_path / "page.py"
+    script.write_text(f"import os\nos.chdir({str(tmp_path)!r})\n" + "\n".join(blocks))
+    done = python(script, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "mine.tflite").is_file()
+
+
+def recipe_table() -> str:
+    """Every field of a recipe with its help and its value in each recipe."""
+    rows = [["flag", "what it is", *(f"`{name}`" for name in RECIPES)]]
+    rows.append(["---"] * len(rows[0]))
+    for f in dataclasses.fields(Recipe):
+        values = [getattr(recipe, f.name) for recipe in RECIPES.values()]
+        rows.append([f"`--{f.name}`", f.metadata["help"], *(f"{v:g}" if type(v) is float else str(v) for v in values)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def test_the_table_of_recipes_is_that_of_the_code():
+    """UPDATE_DOCS=1 writes it."""
+    page = ROOT / "docs/recipes.md"
+    text = page.read_text(encoding="utf-8")
+    wanted = re.sub(r"(<!-- recipes -->\n).*?(<!-- /recipes -->)", rf"\g<1>{recipe_table()}\n\2", text, flags=re.S)
+    if os.environ.get("UPDATE_DOCS"):
+        page.write_text(wanted, encoding="utf-8")
+    assert text == wanted
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_commands_and_flags_that_pages_name_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"python -m ((?:pipelines|benchmarks)\.\w+)", text):
+        assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), name
+    flags = "\n".join(p.read_text() for p in [*(ROOT / "pipelines").glob("*.py"), *(ROOT / "benchmarks").rglob("*.sh")])
+    flags += "\n".join(f.name for f in dataclasses.fields(Recipe))
+    for flag in re.findall(r"(?<![\w-])--(\w+)", text):
+        assert re.search(rf"\b{flag}\b", flags), f"{page.name} names --{flag}"
