@@ -5,6 +5,7 @@ import pytest
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
+from mnext_tf.runs.run import create_run
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,8 @@ def run_config():
         recipe=None,
     )
     return lambda **changes: dataclasses.replace(config, **changes)
+
+
+@pytest.fixture
+def run(tmp_path, run_config):
+    return create_run(tmp_path / "runs" / "one", run_config())
