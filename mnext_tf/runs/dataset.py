@@ -35,6 +35,12 @@ def run_dataset(run: Run) -> Dataset:
 
 def check_same_data(run: Run, dataset: Dataset) -> None:
     """Raise ConfigError, saying what changed, unless `dataset` is what `run` was made with; it may have moved."""
+    classes = run.config.model.num_classes
+    if classes != dataset.num_classes:
+        raise ConfigError(
+            f"{run.folder} has a network of {classes} classes, the data {dataset.name!r} has {dataset.num_classes}. "
+            "Use the data that it was made with, or start a new run."
+        )
     recorded, found = run.config.dataset, DatasetConfig.of(dataset)
     if recorded.fingerprint == found.fingerprint:
         return

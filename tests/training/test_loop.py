@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mnext_tf.errors import CheckpointError, ConfigError, MnextError, TrainingError
-from mnext_tf.files import read_json, write_json
+from mnext_tf.files import exclusive_lock, read_json, write_json
 from mnext_tf.models.config import ModelConfig
+from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.run import open_run
 from mnext_tf.training.checkpoint import load_latest_checkpoint
 from mnext_tf.training.recipe import resolve_recipe
@@ -35,22 +36,6 @@ RECIPE = resolve_recipe(
 )
 ONE_EPOCH = {"epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0}
 TIMES = ("seconds", "images_per_second")
-
-
-@pytest.fixture
-def two_layers(monkeypatch):
-    """Every network is replaced by a convolution, a batch norm, dropout and a dense layer."""
-    import tensorflow as tf
-
-    def create(config, **changes):
-        layers = tf.keras.layers
-        image = tf.keras.Input((config.input_size, config.input_size, 3))
-        x = layers.Rescaling(1 / 128, -1)(image)
-        x = layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, 4, name="conv")(x))
-        x = layers.Dropout(config.dropout, name="dropout")(layers.GlobalAveragePooling2D()(layers.ReLU()(x)))
-        return tf.keras.Model(image, layers.Dense(config.num_classes, name="logits")(x))
-
-    monkeypatch.setattr(ModelConfig, "create", create)
 
 
 @pytest.fixture
@@ -246,7 +231,9 @@ def test_another_number_of_classes_is_refused(new_run, few_images, write_few_ima
 def test_changed_data_are_refused(new_run, few_images, write_few_images, tmp_path):
     run = new_run("run")
     changed = write_few_images(tmp_path / "changed", seed=1)
-    with pytest.raises(ConfigError, match=r"'few' has changed since .*run was started.*Start a new run") as error:
+    with pytest.raises(
+        ConfigError, match=r"'few' in .*changed has changed since .*run was made: as many images, but others"
+    ) as error:
         train(run, changed)
     assert changed.fingerprint[:12] in str(error.value)
 
@@ -275,3 +262,31 @@ def test_a_run_whose_configuration_was_written_again_trains(new_run, few_images,
     run = new_run("run", **ONE_EPOCH)
     write_json(run.folder / "config.json", read_json(run.folder / "config.json"))
     assert len(train(open_run(run.folder), few_images).history) == 1
+
+
+def test_one_process_trains_a_run(new_run, few_images, two_layers):
+    run, refused = new_run("run", **ONE_EPOCH), []
+
+    def another():
+        with contextlib.suppress(BlockingIOError), exclusive_lock(run.folder / ".lock", "another"):
+            refused.append("both have it")
+
+    with before_step(1, another):
+        train(run, few_images)
+    assert refused == []
+    with (
+        exclusive_lock(run.folder / ".lock", "process 1 on it"),
+        pytest.raises(MnextError, match="in use by process 1"),
+    ):
+        train(run, few_images)
+    with run_lock(run.folder, "exporting"):
+        train(run, few_images)
+
+
+def test_weights_that_were_replaced_are_not_taken_for_finished(new_run, few_images, two_layers, log_lines):
+    run = new_run("run", **ONE_EPOCH)
+    train(run, few_images)
+    assert log_lines[0].startswith("schedule: 1 epochs x 3 steps of 8 images; learning rate 0.0001 to 0.1 in 0 warm-up")
+    run.weights.write_bytes(b"other weights")
+    with pytest.raises(CheckpointError, match="have changed"):
+        train(run, few_images)

@@ -99,10 +99,8 @@ def test_as_many_classes_with_other_names_need_a_new_head(source):
 def test_training_starts_from_them_and_resumes_without_them(source, started, few_images, log_lines):
     from mnext_tf.training.loop import train
 
-    lines = log_lines
     trained = train(started, few_images, progress=False)
-    assert "kept" in lines[0]
-    assert "7 -> 3 classes" in lines[0]
+    assert any("kept" in line and "7 -> 3 classes" in line for line in log_lines)
     assert len(trained.history) == 4
     stem = load_network(started).get_layer("stem").get_weights()[0]
     start = load_network(source).get_layer("stem").get_weights()[0]
