@@ -25,7 +25,7 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
     warmup = math.ceil(recipe.warmup_epochs * steps_per_epoch)
     cooldown = steps - math.ceil((recipe.epochs - recipe.cooldown_epochs) * steps_per_epoch)
     return (
-        f"schedule: {recipe.epochs} epochs x {steps_per_epoch} steps of {recipe.batch_size} images; learning rate "
-        f"{recipe.warmup_learning_rate:g} to {recipe.learning_rate:g} in {warmup} warm-up steps, cosine to "
-        f"{recipe.final_learning_rate:g}, {cooldown} cool-down steps"
+        f"schedule: epochs {recipe.epochs}, steps per epoch {steps_per_epoch}, batch size {recipe.batch_size}, "
+        f"learning rate {recipe.warmup_learning_rate:g} to {recipe.learning_rate:g} in {warmup} warm-up steps, cosine "
+        f"to {recipe.final_learning_rate:g}, {cooldown} cool-down steps"
     )

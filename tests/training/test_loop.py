@@ -286,7 +286,9 @@ def test_one_process_trains_a_run(new_run, few_images, two_layers):
 def test_weights_that_were_replaced_are_not_taken_for_finished(new_run, few_images, two_layers, log_lines):
     run = new_run("run", **ONE_EPOCH)
     train(run, few_images)
-    assert log_lines[0].startswith("schedule: 1 epochs x 3 steps of 8 images; learning rate 0.0001 to 0.1 in 0 warm-up")
+    assert log_lines[0].startswith(
+        "schedule: epochs 1, steps per epoch 3, batch size 8, learning rate 0.0001 to 0.1 in 0"
+    )
     run.weights.write_bytes(b"other weights")
     with pytest.raises(CheckpointError, match="have changed"):
         train(run, few_images)
