@@ -143,9 +143,7 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     frozen.write_frozen(wrong, wrong / "frozen.pb")
     convert = tflite.convert
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
-    with pytest.raises(
-        VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"
-    ):
+    with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
         stages.tflite(run, "float32", force=True)
     assert not run.stage("tflite_float32").exists()
     assert not list(run.folder.glob(".*partial*"))
