@@ -9,6 +9,7 @@ from mnext_tf.errors import ConfigError, ExportError, VerificationError
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
 from mnext_tf.files import read_json
+from mnext_tf.inference.predictor import exports_of
 from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
@@ -107,10 +108,10 @@ def copy_of_exported(few_blocks_exported, few_blocks, tmp_path):
     return open_run(tmp_path / "run")
 
 
-def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypatch):
+def test_a_changed_layer_is_refused_and_the_accepted_export_stays(copy_of_exported, monkeypatch):
     """One kernel goes wrong between Keras and the SavedModel."""
     run = copy_of_exported
-    load = stages.load_network
+    load, accepted = stages.load_network, run.manifest("saved_model")
 
     calls = []
 
@@ -127,7 +128,7 @@ def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypat
         VerificationError, match=r"saved_model is not the network .*1e-04.*error grows most at layer block02_expand"
     ):
         stages.saved_model(run, force=True)
-    assert not run.stage("saved_model").exists()
+    assert run.manifest("saved_model") == accepted
 
 
 def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
@@ -141,11 +142,14 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     wrong = run.folder / "wrong"
     saved_model.write_saved_model(model, ["a"] * 10, wrong)
     frozen.write_frozen(wrong, wrong / "frozen.pb")
-    convert = tflite.convert
+    convert, accepted = tflite.convert, tflite_path(run, "tflite_float32").read_bytes()
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
     with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
-        stages.tflite(run, "float32", force=True)
-    assert not run.stage("tflite_float32").exists()
+        stages.tflite(run, "float32", force=True, keep_failed=True)
+    assert tflite_path(run, "tflite_float32").read_bytes() == accepted
+    (refused,) = run.stage("tflite_float32.failed").glob("*.tflite")
+    assert refused.read_bytes() != accepted
+    assert "tflite_float32.failed" not in dict(exports_of(run))
     assert not list(run.folder.glob(".*partial*"))
 
 
