@@ -16,7 +16,7 @@ from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 RunLike = Run | str | Path
 

@@ -1,7 +1,7 @@
 """The host's GPU through LiteRT's accelerator: whether there is one, and whether a file really runs on it.
 
-Both are tried in a process of its own, `python -m mnext_tf.benchmark.gpu FILE`: drivers are native code that
-can take a process down, and only their log says which adapter was chosen.
+Both run in a subprocess, `python -m mnext_tf.benchmark.gpu FILE`: drivers are native code that can crash a process,
+and only their log names the adapter that was chosen.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _DRIVER = (
     "Install the Vulkan driver of your GPU (Debian and Ubuntu: `apt install libvulkan1 mesa-vulkan-drivers` for AMD "
     "and Intel; for NVIDIA its own driver, and NVIDIA_DRIVER_CAPABILITIES=all for a container)"
 )
-_MISSING = (  # the first whose words stand in the log
+_MISSING = (  # the first whose pattern is in the log counts
     ("Couldn't load Vulkan", "this system has no Vulkan loader (libvulkan.so.1)", _DRIVER),
     (
         "Found no drivers|INCOMPATIBLE_DRIVER",
-        "the Vulkan loader is there, but finds no driver of a GPU",
+        "the Vulkan loader is installed, but finds no GPU driver",
         f"{_DRIVER}; `vulkaninfo --summary` lists what is found",
     ),
     (
         "No adapters found|No supported adapters",
-        "no adapter of this host can do what LiteRT asks of it",
+        "no adapter of this host has what LiteRT requires",
         "A newer driver may; `vulkaninfo --summary` lists what is found",
     ),
 )
@@ -49,19 +49,19 @@ _MISSING = (  # the first whose words stand in the log
 
 @dataclass(frozen=True)
 class Adapter:
-    """What WebGPU computes on. `kind` is its word for a discrete or integrated GPU, or for software."""
+    """What WebGPU computes on. `kind` is its term for a discrete or integrated GPU, or for software."""
 
     name: str
     backend: str
     kind: str
-    software: bool  # computes on the CPU: no GPU, whatever it is called
+    software: bool  # computes on the CPU, whatever its name
 
     def __str__(self) -> str:
         return f"{self.name}, {self.backend}, {self.kind}"
 
 
 def find_gpu() -> Adapter:
-    """The adapter that LiteRT chooses, tried with a network of one operator. Raises ConfigError for what is missing."""
+    """The adapter that LiteRT chooses for a network of one operator. Raises ConfigError naming what is missing."""
     package = importlib.util.find_spec("ai_edge_litert").submodule_search_locations[0]
     if not [*Path(package).glob("*Accelerator.*")]:
         version = importlib.metadata.version("ai-edge-litert")
@@ -79,27 +79,27 @@ def find_gpu() -> Adapter:
 
 
 def check_on_gpu(file: Path) -> float:
-    """Run the file on GPU and CPU; the difference of their logits, as `TOLERANCE` has it.
+    """Run the file on GPU and CPU; return the difference of their logits, in the units of `TOLERANCE`.
 
     Raises:
-      ExportError: it does not run on the GPU as a whole, or gives something else there.
+      ExportError: not all of it runs on the GPU, or its output differs there.
     """
     answer, log = _try(file)
     if "error" in answer:
         operators = re.findall(r"^([A-Z0-9_]+): .*not support.*$", log, re.MULTILINE)
-        which = f" It cannot do {', '.join(dict.fromkeys(operators))}." if operators else ""
+        which = f" Not supported: {', '.join(dict.fromkeys(operators))}." if operators else ""
         raise ExportError(f"{answer['error']}{which} Time this file with delegate=cpu.")
     if not answer["difference"] <= TOLERANCE:  # which is also so for NaN
         raise ExportError(
             f"{file} gives other logits on {_adapter(log)} than on the CPU: they differ by {answer['difference']:.3g} "
-            f"of their standard deviation, {TOLERANCE:g} is allowed. Its time would say nothing; leave this kind of "
-            "file out, or time it with delegate=cpu."
+            f"of their standard deviation, {TOLERANCE:g} is allowed. Its time would mean nothing; leave this precision "
+            "out, or time it with delegate=cpu."
         )
     return answer["difference"]
 
 
 def _try(file: Path) -> tuple[dict, str]:
-    """What `try_here` says in a process of its own, {"error": text} where it says nothing; and its log."""
+    """What `try_here` returns in a subprocess, {"error": text} where that fails; and its log."""
     try:
         done = run_module("mnext_tf.benchmark.gpu", str(file), timeout=TIME_LIMIT_S)
     except subprocess.TimeoutExpired as e:
@@ -107,7 +107,7 @@ def _try(file: Path) -> tuple[dict, str]:
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines and lines[-1].startswith("{"):
         return json.loads(lines[-1]), done.stderr
-    return {"error": f"{file} does not run on the GPU: the process that tried it {how_it_ended(done)}."}, done.stderr
+    return {"error": f"{file} does not run on the GPU: the subprocess {how_it_ended(done)}."}, done.stderr
 
 
 def _what_is_missing(error: str, log: str) -> str:

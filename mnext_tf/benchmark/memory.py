@@ -1,6 +1,6 @@
-"""Peak memory of a network, measured in a process of its own: `python -m mnext_tf.benchmark.memory FILE`.
+"""Peak memory of a network, measured in a fresh process: `python -m mnext_tf.benchmark.memory FILE`.
 
-The peak of a process never falls, so one process cannot tell two networks apart.
+The peak of a process never falls, so one process can measure one network only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ TIME_LIMIT_S = 300
 
 def peak_memory_mb(file: Path, threads: int) -> tuple[float | None, str | None]:
     """Growth of the resident memory of a fresh process from before the interpreter is built to its
-    peak over three inferences, in units of 1e6 bytes; or None and the reason. It counts the
-    pages of the `.tflite` file and of the runtime's own library that were touched."""
+    peak over three inferences, in units of 1e6 bytes; or None and the reason. It includes the
+    touched pages of the `.tflite` file and of the runtime's library."""
     try:
         done = run_module("mnext_tf.benchmark.memory", str(file), "--threads", str(threads), timeout=TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -47,7 +47,7 @@ def run_module(
 
 
 def how_it_ended(done: subprocess.CompletedProcess) -> str:
-    """The signal that ended it, or its exit status and the last line of what it said, for a sentence."""
+    """How it ended, for a sentence: the signal, or its exit status and the last line that it printed."""
     if done.returncode < 0:
         return f"was ended by {signal.Signals(-done.returncode).name}"
     last = ((done.stderr or "").strip().splitlines() or ["no message"])[-1]

@@ -1,4 +1,4 @@
-"""Reads what TensorFlow Lite's and LiteRT's benchmark tools print, builds of 2018 to now, also out of logcat."""
+"""Reads the output of TensorFlow Lite's and LiteRT's benchmark tools, builds of 2018 to now, also from logcat."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _MEMORY = re.compile(
 
 _PEAK = re.compile(rf"peak memory footprint \(MB\) via[^:]{{0,40}}: ({NUMBER})|Peak memory:\s{{0,40}}({NUMBER}) MB")
 
-# What ends a run, whatever else was printed
+# Ends a run, whatever else was printed
 _FATAL = re.compile(
     r"Unconsumed cmdline flags|Benchmark(?:ing)? failed|Failed to parse flag|Failed to allocate tensors|"
     r"Disallowed CPU fallback|[Ff]ailed to invoke|Run failed|acceleration are incompatible|"
@@ -73,7 +73,7 @@ _FATAL = re.compile(
     re.IGNORECASE,
 )
 
-# What ends a run where no measured result follows
+# Ends a run where no measured result follows
 _GRAVE = re.compile(
     r"Could not open '|Failed to (?:apply|load|mmap|compile|initialize the interpreter|construct|create litert|build)|"
     r"^(?:\S{1,40}: )?(?:line \d+: )?\s*(?:\d+ )?(?i:segmentation fault|abort(?:ed)?|killed|terminated|bus error|"
@@ -89,7 +89,7 @@ _HARMLESS = re.compile(
     r"Falling back to OpenGL|Using OpenGL|operations are not supported|op(?:eration)?s will run|inference timings"
 )
 
-_TELLS = re.compile(
+_WARNINGS = re.compile(
     r"Falling back|Using OpenGL|will not be executed|original execution plan|could not be loaded|nnapi-reference\]?$|"
     r"Duplicate flags|throttl",
     re.IGNORECASE,
@@ -110,11 +110,13 @@ def parse_log(text: str | bytes) -> Log:
     result = _measured(measured, timings, block)
     first = _ms(warm.get("first", warm.get("curr")))
 
-    failed = any(_says(_FATAL, line) for line in lines)
+    failed = any(_matches(_FATAL, line) for line in lines)
     failed = failed or (result["avg_ms"] is None and any(_grave(line) for line in lines))
     status = "failed" if failed else "ok" if result["avg_ms"] is not None else "incomplete"
-    said = [line for line in lines if line.level == "W" or _says(_TELLS, line) or (status == "ok" and _ill(line))]
-    notes = list(dict.fromkeys(line.text.strip()[:300] for line in said))[:MOST_NOTES]
+    noted = [
+        line for line in lines if line.level == "W" or _matches(_WARNINGS, line) or (status == "ok" and _is_error(line))
+    ]
+    notes = list(dict.fromkeys(line.text.strip()[:300] for line in noted))[:MOST_NOTES]
     if sessions > 1:
         notes.append(f"The log holds {sessions} runs; the last is read.")
     if left_out:
@@ -249,22 +251,24 @@ def _measured(row: dict[str, float], timings: dict[str, float], block: dict[str,
     return {"count": None, **{f"{name}_ms": None for name in names}, "avg_ms": _ms(mean)}
 
 
-def _says(pattern: re.Pattern, line: Line) -> bool:
+def _matches(pattern: re.Pattern, line: Line) -> bool:
     return bool(pattern.search(line.text[:400]))
 
 
 def _grave(line: Line) -> bool:
-    return line.level == "F" or (line.level != "W" and _says(_GRAVE, line))
+    return line.level == "F" or (line.level != "W" and _matches(_GRAVE, line))
 
 
-def _ill(line: Line) -> bool:
+def _is_error(line: Line) -> bool:
     return line.level == "E" or _grave(line)
 
 
 def _error(lines: Sequence[Line]) -> str:
     """Up to three messages, the first of which is most often the cause; without those that harm nothing."""
     texts = [
-        line.text.strip()[:300] for line in lines if (_ill(line) or _says(_FATAL, line)) and not _says(_HARMLESS, line)
+        line.text.strip()[:300]
+        for line in lines
+        if (_is_error(line) or _matches(_FATAL, line)) and not _matches(_HARMLESS, line)
     ]
     decisive = [text for text in texts if "Unconsumed" in text]
     return "; ".join([*decisive, *(text for text in dict.fromkeys(texts) if text not in decisive)][:3])

@@ -47,7 +47,7 @@ _GRAPHICS = re.compile(r"gpu|metal|opencl|opengl|vulkan|(?:^|_)(?:cl|gl|vk)$", r
 
 @dataclass(frozen=True)
 class Delegation:
-    ran_on: str  # see `tool_log.Log`
+    ran_on: str  # see `log.Log`
     delegate: str | None
     nodes_delegated: int | None
     nodes_total: int | None

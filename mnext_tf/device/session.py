@@ -5,7 +5,7 @@
     runs.csv                    a line for each run
     logs/<id>.log               what the tool printed
 
-What a session has not got yet, or has lost, is missing here too, and `Device.notes` say so.
+`Device.notes` say what a session does not have yet, or has lost.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ class Device:
 
 
 def is_session(folder: Path) -> bool:
-    """Whether `folder` is one of run_adb.sh's."""
+    """Whether `folder` is a session that run_adb.sh wrote."""
     return (Path(folder) / "session.txt").is_file()
 
 
@@ -118,7 +119,7 @@ def find_sessions(root: Path) -> list[Path]:
 
 
 def check_session(folder: Path) -> None:
-    """Raises DataError where `folder` is no session's."""
+    """Raises DataError where `folder` is not a session."""
     if not is_session(folder):
         what = "holds no session (it has no session.txt)" if Path(folder).is_dir() else "does not exist"
         raise DataError(
@@ -128,7 +129,7 @@ def check_session(folder: Path) -> None:
 
 
 def read_device(folder: Path) -> Device:
-    """Raises DataError where `folder` is no session's, or of a later format; anything else is noted."""
+    """Raises DataError where `folder` is not a session, or of a later format; anything else is noted."""
     folder = Path(folder)
     check_session(folder)
     session = _read_pairs(folder / "session.txt")
@@ -139,12 +140,13 @@ def read_device(folder: Path) -> Device:
         )
     notes = []
     if "format" not in session:
-        notes.append("session.txt is damaged: it names no format.")
+        notes.append("session.txt is damaged: it has no format.")
     status = session.get("status", "unknown")
     if status != "complete":
         reason = session.get("reason", "").strip(" ;,.")
         because = f" ({reason})" if reason else ""
-        goes_on = f"`benchmarks/run_adb.sh --resume={folder}` goes on with it"
+        resume = shlex.quote(f"--resume={folder}")
+        goes_on = f"`benchmarks/run_adb.sh {resume}` resumes it"
         notes.append(f"The session is not complete: {status}{because}; {goes_on}.")
     device = _read_pairs(folder / "device.txt")
     if not device:
@@ -199,7 +201,7 @@ def _rows(path: Path, needed: Sequence[str], notes: list[str]) -> list[dict[str,
     finally:
         csv.field_size_limit(limit)
     if damaged:
-        notes.append(f"{path.name}: {damaged} damaged line{'s' if damaged > 1 else ''} passed over.")
+        notes.append(f"{path.name}: {damaged} damaged line{'s' if damaged > 1 else ''} ignored.")
     return rows
 
 
@@ -214,7 +216,7 @@ def _read_models(folder: Path, notes: list[str]) -> dict[str, Model]:
 
 
 def _read_runs(folder: Path, notes: list[str]) -> tuple[Run, ...]:
-    """A later line of the same kind, round, model, backend and threads takes the place of an earlier one."""
+    """A later line of the same kind, round, model, backend, and threads replaces an earlier one."""
     newest: dict[tuple, dict[str, str]] = {}
     unreadable = 0
     for row in _rows(folder / "runs.csv", (*_KEY, "id", "exit", "outcome", "log", "command"), notes):
@@ -225,7 +227,7 @@ def _read_runs(folder: Path, notes: list[str]) -> tuple[Run, ...]:
         newest.pop(key, None)
         newest[key] = row
     if unreadable:
-        notes.append(f"runs.csv: {unreadable} lines without a round or a number of threads passed over.")
+        notes.append(f"runs.csv: {unreadable} lines without a round or a number of threads ignored.")
     lost = []
     runs = tuple(_read_run(folder, row, lost) for row in newest.values())
     if lost:

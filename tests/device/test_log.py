@@ -21,7 +21,7 @@ from support.tool_logs import (
     tool_log,
 )
 
-from mnext_tf.benchmark import parse_log
+from mnext_tf.device import parse_log
 
 XNNPACK = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
@@ -381,5 +381,5 @@ def test_megabytes_of_noise_take_seconds(noise):
 
 
 def test_reading_logs_needs_no_tensorflow():
-    code = "import sys, mnext_tf.benchmark as b; b.parse_log(''); print({'tensorflow', 'numpy'} & set(sys.modules))"
+    code = "import sys, mnext_tf.device as d; d.parse_log(''); print({'tensorflow', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
