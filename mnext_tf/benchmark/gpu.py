@@ -1,25 +1,24 @@
 """The host's GPU through LiteRT's accelerator: whether there is one, and whether a file really runs on it.
 
-Both run in a subprocess, `python -m mnext_tf.benchmark.gpu FILE`: drivers are native code that can crash a process,
-and only their log names the adapter that was chosen.
+Both are tried in a fresh process: drivers are native code that can crash it, and only their log names the adapter.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import re
-import subprocess
-import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.benchmark.memory import how_it_ended, run_module
+from mnext_tf.benchmark.isolated import call_isolated
+from mnext_tf.benchmark.timing import Case, CaseResult, benchmark
 from mnext_tf.errors import ConfigError, ExportError, MnextError
 
 # Root mean square of the difference to the CPU's logits over their standard deviation. Half precision gave
@@ -99,15 +98,20 @@ def check_on_gpu(file: Path) -> float:
 
 
 def _try(file: Path) -> tuple[dict, str]:
-    """What `try_here` returns in a subprocess, {"error": text} where that fails; and its log."""
-    try:
-        done = run_module("mnext_tf.benchmark.gpu", str(file), timeout=TIME_LIMIT_S)
-    except subprocess.TimeoutExpired as e:
-        return {"error": f"{file} gave no answer on the GPU within {TIME_LIMIT_S} s."}, str(e.stderr or "")
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines and lines[-1].startswith("{"):
-        return json.loads(lines[-1]), done.stderr
-    return {"error": f"{file} does not run on the GPU: the subprocess {how_it_ended(done)}."}, done.stderr
+    """What `try_here` returns in a fresh process, {"error": text} where that fails; and its log."""
+    outcome = call_isolated(try_here, file, timeout=TIME_LIMIT_S)
+    if outcome.error:
+        return {"error": f"{file} does not run on the GPU: {outcome.error}."}, outcome.log
+    return outcome.value, outcome.log
+
+
+def benchmark_isolated(cases: Sequence[Case], **settings) -> list[CaseResult]:
+    """`timing.benchmark` in a fresh process; ExportError also where that crashes."""
+    outcome = call_isolated(functools.partial(benchmark, **settings), cases, capture=False)
+    if outcome.error:
+        hint = "Nothing was written; delegate=cpu times the CPU alone."
+        raise ExportError(f"Timing on the GPU failed: {str(outcome.error).rstrip('.')}. {hint}") from outcome.error
+    return outcome.value
 
 
 def _what_is_missing(error: str, log: str) -> str:
@@ -162,7 +166,3 @@ def try_here(file: Path) -> dict:
         return {"error": str(e)}
     gpu, cpu = logits
     return {"difference": float(np.sqrt(np.mean((gpu - cpu) ** 2)) / cpu.std())}
-
-
-if __name__ == "__main__":
-    print(json.dumps(try_here(Path(sys.argv[1]))), flush=True)

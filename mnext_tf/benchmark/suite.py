@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.benchmark.baselines import BASELINES, check_baseline, export_keras_mobilenet_v2
-from mnext_tf.benchmark.gpu import check_on_gpu, find_gpu
-from mnext_tf.benchmark.isolated import benchmark_isolated
+from mnext_tf.benchmark.gpu import benchmark_isolated, check_on_gpu, find_gpu
 from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_results, write_results
 from mnext_tf.benchmark.timing import Case, benchmark
 from mnext_tf.errors import ConfigError, MnextError, one_of

@@ -145,7 +145,7 @@ def _measured(out: Path, rows: Sequence[Measurement], name: str, index: int) -> 
         plot = f"{name}.png" if index == 0 else f"{name}_{index + 1}.png"
         plots.rounds(out / plot, drawn)
         parts.append(f"![Every round on {escape_markdown(rows[0].source.platform)}]({plot})")
-        missing = [row.label.replace("  ", " ") for row in ordered(rows) if not row.round_ms]
+        missing = [f"{row.title} {row.asked}" for row in ordered(rows) if not row.round_ms]
         if missing:
             what = escape_markdown("; ".join(missing))
             parts.append(f"Not in the plot, for nothing was measured (the table says why): {what}.")

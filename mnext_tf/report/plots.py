@@ -24,7 +24,7 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#00
 LINES = ("-", "--", "-.")
 MARKERS = {"cpu": "o", "gpu": "s", "nnapi": "D"}
 DOTS_PER_INCH = 150
-LONGEST_LABEL = 48
+LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def rounds(path: Path, rows: Sequence[Measurement]) -> None:
         axis.plot([row.median_ms] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=1.4)
         place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
         axis.annotate(label(_note(row, places)), (max(row.round_ms), y), **place)
-    axis.set_yticks(range(len(rows)), [label(row.label) for row in rows], fontsize=9.5)
+    axis.set_yticks(range(len(rows)), [f"{label(row.title)}  {row.asked}" for row in rows], fontsize=9.5)
     axis.set_ylim(-0.8, len(rows) - 0.2)
     axis.invert_yaxis()
     room = 1.8 if any(row.is_unsaid for row in rows) else 1.3  # for the longest of the notes

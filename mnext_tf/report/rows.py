@@ -96,7 +96,7 @@ class Measurement:
     @property
     def is_doubtful(self) -> bool:
         """For more than charging, which a phone on a cable always does."""
-        return any(doubt != CHARGING for doubt in self.doubts)
+        return any(doubt not in (CHARGING, NOT_CHECKED) for doubt in self.doubts)
 
     @property
     def as_asked(self) -> bool:
@@ -128,10 +128,10 @@ class Measurement:
         return self.network.precision_text if self.network else "-"
 
     @property
-    def label(self) -> str:
-        """All that was asked for, for plots and notes."""
+    def asked(self) -> str:
+        """Beside the title, for plots and notes."""
         pixels = f" {self.network.input_size} px" if self.network else ""
-        return f"{self.title}  {self.precision_text}{pixels}  {self.backend.upper()}, {threads_text(self.threads)}"
+        return f"{self.precision_text}{pixels} {self.backend.upper()}, {threads_text(self.threads)}"
 
 
 def processor(ran_on: str) -> str:
