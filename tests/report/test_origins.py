@@ -5,7 +5,7 @@ import pytest
 from mnext_tf.files import read_json, write_json
 from mnext_tf.report import reproduce, run_tables
 from mnext_tf.report.run_facts import read_runs
-from mnext_tf.runs.config import ImportSource, InitialWeights
+from mnext_tf.runs.config import DatasetConfig, ImportSource, InitialWeights
 from mnext_tf.runs.run import open_run
 
 
@@ -46,3 +46,16 @@ def test_images_without_labels_give_no_accuracy(changed_run, tmp_path):
     table = run_tables.accuracy([facts])
     assert "| int8 | - | - | - | 98.75 |" in table
     assert "No accuracy" in table
+
+
+def test_shards_that_do_not_describe_themselves_need_their_flags(changed_run):
+    data = DatasetConfig("shards", "/data/my shards", "0", 9, 9, "/cache", 0, 0.2)
+    train = reproduce.commands(changed_run(dataset=data))[0]
+    assert "'--data_dir=/data/my shards' --label_offset=0 --num_classes=10 --cache_dir=/cache" in train
+    assert "--validation_share=0.2" in train
+
+
+def test_an_untrained_network_is_made_by_its_flags(changed_run):
+    (export,) = reproduce.commands(changed_run(init="random", recipe=None))
+    assert export.startswith("python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --width=1.0")
+    assert "--num_classes=10" in export

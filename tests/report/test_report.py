@@ -129,3 +129,17 @@ def test_other_files_in_the_folder_stay(tmp_path, benchmark_folder):
     (tmp_path / "report" / "notes.txt").write_text("mine")
     report(tmp_path, [], [benchmark_folder])
     assert (tmp_path / "report" / "notes.txt").read_text() == "mine"
+
+
+def test_folders_of_version_0_1_are_reported(tmp_path, repository):
+    folders = repository / "tests" / "fixtures" / "version_0_1"
+    runs = [open_run(folders / "runs" / name) for name in ("trained", "imported", "interrupted")]
+    page = write_report(tmp_path / "report", runs, [folders / "benchmark"], [folders / "phone_session"])
+    text = page.read_text()
+    assert "MobileNetV1 0.05 (trained): Keras 9" in text
+    assert "float32 MobileNetV1 0.05 0.015 ms" in text
+    assert "`phone_session`" in text
+    train = next(line for line in text.splitlines() if line.startswith("python -m pipelines.train"))
+    assert "--width=0.05 --input_size=32" in train
+    assert "--data_dir" not in train  # the embedded digits
+    assert "--quantize=int8 --calibration_images=200 --max_accuracy_drop=1.0 --min_agreement=0.9" in text

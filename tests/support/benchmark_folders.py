@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -125,16 +124,16 @@ def make_run(
     `left`: names of the operators that no delegate took. `fields` replace those of the configuration.
     """
     recipe = Recipe(epochs=2, warmup_epochs=0, cooldown_epochs=0, flip=False, input_size=32)
-    config = RunConfig(
-        model=model_config or ModelConfig(model, num_classes=10, input_size=32),
-        init=init,
-        dataset=DatasetConfig(data, f"/data/{data}", data * 2, 100, 20),
-        class_names=tuple("0123456789"),
-        preprocess=Preprocess(32),
-        recipe=recipe if init == "trained" else None,
-        created="2026",
-    )
-    write_json(folder / "config.json", dataclasses.replace(config, **fields).to_dict())
+    config = {
+        "model": model_config or ModelConfig(model, num_classes=10, input_size=32),
+        "init": init,
+        "dataset": DatasetConfig(data, f"/data/{data}", data * 2, 100, 20),
+        "class_names": tuple("0123456789"),
+        "preprocess": Preprocess(32),
+        "recipe": recipe if init == "trained" else None,
+        "created": "2026",
+    }
+    write_json(folder / "config.json", RunConfig(**{**config, **fields}).to_dict())
     if history:
         columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         write_csv(
