@@ -84,58 +84,39 @@ def make_rows(
     and `gpu_differences` are for cases on the GPU, which runs all of a file or is refused."""
     used, date = versions(), now()
 
-    def on(r: CaseResult) -> dict:
-        nodes = delegations[r.case.file]
-        if r.case.delegate == "cpu":
-            return {
-                "delegate": "xnnpack",
-                "adapter": None,
-                "gpu_difference": None,
-                "nodes_delegated": nodes.nodes_delegated,
-                "nodes_total": nodes.nodes_total,
-                "not_delegated": list(nodes.left),
-            }
+    def row(r: CaseResult) -> dict:
+        case, nodes, on_cpu = r.case, delegations[r.case.file], r.case.delegate == "cpu"
         return {
-            "delegate": "software_gpu" if adapter.software else "gpu",
-            "adapter": str(adapter),
-            "gpu_difference": gpu_differences[r.case.file],
-            "nodes_delegated": nodes.nodes_total,
+            "model": case.network.model,
+            "width": case.network.width,
+            "input_size": case.network.input_size,
+            "quantize": case.network.precision,
+            "delegate": "xnnpack" if on_cpu else "software_gpu" if adapter.software else "gpu",
+            "adapter": None if on_cpu else str(adapter),
+            "gpu_difference": None if on_cpu else gpu_differences[case.file],
+            "nodes_delegated": nodes.nodes_delegated if on_cpu else nodes.nodes_total,
             "nodes_total": nodes.nodes_total,
-            "not_delegated": [],
-        }
-
-    return [
-        {
-            "model": r.case.network.model,
-            "width": r.case.network.width,
-            "input_size": r.case.network.input_size,
-            "quantize": r.case.network.precision,
-            "threads": r.case.threads,
+            "not_delegated": list(nodes.left) if on_cpu else [],
+            "threads": case.threads,
             "runs": sum(map(len, r.run_ms)),
             "rounds": len(r.run_ms),
-            "init_ms": r.init_ms,
-            **r.statistics,
-            "ratio": r.ratio.median,
-            "ratio_p25": r.ratio.p25,
-            "ratio_p75": r.ratio.p75,
-            "peak_memory_mb": r.peak_memory_mb,
-            "file": Path(os.path.relpath(r.case.file, folder)).as_posix(),
-            "file_mb": r.case.file.stat().st_size / 1e6,
-            "sha256": sha256(r.case.file),
+            **r.numbers,
+            "file": Path(os.path.relpath(case.file, folder)).as_posix(),
+            "file_mb": case.file.stat().st_size / 1e6,
+            "sha256": sha256(case.file),
             "host_cpu": f"{host['cpu']}, {host['cores']} cores",
             "litert_version": used.get("ai-edge-litert"),
             "tensorflow_version": used.get("tensorflow"),
             "mnext_tf_version": used["mnext_tf"],
             "date": date,
-            "name": r.case.name,
-            "accuracy_check": r.case.accuracy_check,
-            "identity_tensor_multiplier": r.case.network.share,
+            "name": case.name,
+            "accuracy_check": case.accuracy_check,
+            "identity_tensor_multiplier": case.network.share,
             "round_medians_ms": r.round_medians_ms,
             "peak_memory_reason": r.peak_memory_reason,
-            **on(r),
         }
-        for r in results
-    ]
+
+    return list(map(row, results))
 
 
 def write_results(results: Results) -> None:
@@ -187,16 +168,15 @@ MOST_NAMES = 3
 
 
 def summarize_operators(names: Sequence[str]) -> str:
-    """ "12 CONV_2D, 1 MEAN (first: CONV_2D stem)": counts by operator, and names where they are few.
+    """ "12 CONV_2D, 1 MEAN, first CONV_2D stem": counts by operator; names where they are few.
 
     A dynamic-range file leaves every convolution to the CPU's own kernels, each with a name of several layers.
     """
-    counts = Counter(name.split(" ")[0] for name in names)
-    if len(names) <= MOST_NAMES:
-        return ", ".join(printable(name[:80]) for name in names)
-    return (
-        f"{', '.join(f'{count} {operator}' for operator, count in counts.items())} (first: {printable(names[0][:80])})"
-    )
+    short = [printable(name[:80]) for name in names]
+    counts = Counter(name.split(" ")[0] for name in short)
+    if len(short) > MOST_NAMES:
+        short = [*(f"{count} {operator}" for operator, count in counts.items()), f"first {short[0]}"]
+    return ", ".join(short)
 
 
 def delegated_text(delegated: int, total: int, left: Sequence[str]) -> str:

@@ -68,9 +68,8 @@ class Settings:
             one_of("delegate", delegate, DELEGATES)
         for threads in self.threads:
             _check_integer("threads", threads, 1, 256)
-        _check_integer("rounds", self.rounds, 1, 10_000)
-        _check_integer("runs_per_round", self.runs_per_round, 1, 100_000)
-        _check_integer("warmup", self.warmup, 0, 100_000)
+        for name, low, high in (("rounds", 1, 10_000), ("runs_per_round", 1, 100_000), ("warmup", 0, 100_000)):
+            _check_integer(name, getattr(self, name), low, high)
         if self.runs:
             for folder in self.runs:
                 open_run(Path(folder))
@@ -190,17 +189,7 @@ def benchmark_files(files: Sequence[Path], *, threads: Sequence[int] = (1,), **o
     names = [stem if stems.count(stem) == 1 else str(file) for stem, file in zip(stems, files, strict=True)]
     cases = [Case(None, file, n, name=name) for n in threads for name, file in zip(names, files, strict=True)]
     return [
-        {
-            "name": r.case.name,
-            "file": str(r.case.file),
-            "threads": r.case.threads,
-            "init_ms": r.init_ms,
-            **r.statistics,
-            "ratio": r.ratio.median,
-            "ratio_p25": r.ratio.p25,
-            "ratio_p75": r.ratio.p75,
-            "peak_memory_mb": r.peak_memory_mb,
-        }
+        {"name": r.case.name, "file": str(r.case.file), "threads": r.case.threads, **r.numbers}
         for r in benchmark(cases, **options)
     ]
 

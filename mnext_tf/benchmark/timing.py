@@ -84,6 +84,12 @@ class CaseResult:
             "std_ms": float(times.std()),
         }
 
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """init_ms, `statistics`, ratio with its quartiles ratio_p25 and ratio_p75, and peak_memory_mb."""
+        ratio = {"ratio": self.ratio.median, "ratio_p25": self.ratio.p25, "ratio_p75": self.ratio.p75}
+        return {"init_ms": self.init_ms, **self.statistics, **ratio, "peak_memory_mb": self.peak_memory_mb}
+
 
 def benchmark(
     cases: Sequence[Case],

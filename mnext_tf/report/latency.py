@@ -109,8 +109,8 @@ def section(
             published_table([row for _, rows in phones for row in rows]),
             "Measured: the rounds' medians (or averages, where the build prints no median: the table below says "
             "which), fastest to slowest. A cell has a number only where that processor ran every node; otherwise it "
-            "says in words what happened. † marks doubts, listed below (charging, which a cable brings along, is "
-            "listed, not marked). Published: a phone and a runtime of 2020; compare those rows with each other only.",
+            "says in words what happened. † marks doubts, listed below (charging, inevitable on a cable, is "
+            "listed but not marked). Published: a phone and a runtime of 2020; compare those rows with each other only.",
         ]
     for index, (device, rows) in enumerate(phones):
         name = rows[0].source.name if rows else device.folder.name
@@ -148,7 +148,7 @@ def _measured(out: Path, rows: Sequence[Measurement], name: str, index: int) -> 
         missing = [f"{row.title} {row.asked}" for row in ordered(rows) if not row.round_ms]
         if missing:
             what = escape_markdown("; ".join(missing))
-            parts.append(f"Not in the plot, for nothing was measured (the table says why): {what}.")
+            parts.append(f"Not in the plot because nothing was measured (the table says why): {what}.")
     return parts
 
 
@@ -158,7 +158,7 @@ def _host_note(rows: Sequence[Measurement]) -> str:
     return (
         "Times are the medians of rounds; networks took turns within each round. Ratio: time over that of "
         f"{escape_markdown(rows[0].title)} of the same precision, size, processor, and threads, taken within each "
-        "round, which on a busy host says more than the quotient of the medians. "
+        "round, which on a busy host is more reliable than the ratio of the medians. "
         f"Init: the interpreter built and its tensors allocated.{gpu}{untrained}"
     )
 

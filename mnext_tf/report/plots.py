@@ -106,7 +106,7 @@ def rounds(path: Path, rows: Sequence[Measurement]) -> None:
     axis.set_yticks(range(len(rows)), [f"{label(row.title)}  {row.asked}" for row in rows], fontsize=9.5)
     axis.set_ylim(-0.8, len(rows) - 0.2)
     axis.invert_yaxis()
-    room = 1.8 if any(row.is_unsaid for row in rows) else 1.3  # for the longest of the notes
+    room = 1.8 if any(row.is_unproven for row in rows) else 1.3  # for the longest of the notes
     axis.set_xlim(0, room * max(max(row.round_ms) for row in rows))
     hollow = "; hollow: not all of it ran where it was asked to" if not all(row.as_asked for row in rows) else ""
     axis.set_xlabel(f"ms per image; points are rounds, strokes their medians{hollow}", loc="right")

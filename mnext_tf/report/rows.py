@@ -104,7 +104,7 @@ class Measurement:
         return bool(self.round_ms) and self.ran_on == self.backend
 
     @property
-    def is_unsaid(self) -> bool:
+    def is_unproven(self) -> bool:
         """Whether `ran_on` is the CPU only because the log shows no other; else the log itself says what ran it."""
         said = self.delegate or self.delegated != "not said" or any(_NOT_THE_DELEGATE.search(r) for r in self.remarks)
         return self.ran_on == "cpu" != self.backend and not said
@@ -114,7 +114,7 @@ class Measurement:
         """What ran it, in words, for every table and plot."""
         if not self.round_ms:
             return "failed" if self.failures else "nothing ran"
-        if self.is_unsaid:
+        if self.is_unproven:
             return f"nothing shows that it ran on {processor(self.backend)}"
         return f"ran on {processor(self.ran_on)}"
 

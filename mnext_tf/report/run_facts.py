@@ -24,7 +24,6 @@ class Check:
 
     accuracy: float | None  # None: the images have no labels
     top1_agreement: float
-    max_abs_difference: float
     max_relative_difference: float
 
 
@@ -151,10 +150,7 @@ def _read_export(run: Run, stage: str) -> Export:
             precision=precision,
             variant=variant,
             file=folder / result["file"],
-            file_bytes=result["file_bytes"],
-            sha256=result["sha256"],
-            nodes_total=result["nodes_total"],
-            nodes_delegated=result["nodes_delegated"],
+            **{name: result[name] for name in ("file_bytes", "sha256", "nodes_total", "nodes_delegated")},
             not_delegated=tuple(result["not_delegated"]),
             created=manifest["created"],
             versions=manifest["versions"],
@@ -162,12 +158,7 @@ def _read_export(run: Run, stage: str) -> Export:
             images=checked.get("images", 0),
             passed=checked.get("passed") and is_current(run, folder.name),
             checks={
-                form: Check(
-                    numbers["accuracy"],
-                    numbers["top1_agreement"],
-                    numbers["max_abs_difference"],
-                    numbers["max_relative_difference"],
-                )
+                form: Check(numbers["accuracy"], numbers["top1_agreement"], numbers["max_relative_difference"])
                 for form, numbers in checked.get("networks", {}).items()
             },
         )

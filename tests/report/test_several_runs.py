@@ -89,7 +89,7 @@ def test_no_two_runs_have_one_color(count):
 def test_a_dynamic_range_export_is_counted_not_listed(tmp_path, run_maker):
     left = [f"CONV_2D mnext/block{i:02d}_reduce/Conv2D;mnext/block{i:02d}_bn/{'x' * 60}" for i in range(60)]
     text = report(tmp_path, [], [run_maker(tmp_path / "a", exports={"dynamic": 0.97}, left=left)])
-    assert "10 of 70 (left: 60 CONV_2D (first: CONV_2D mnext/block00_reduce/Conv2D;" in text
+    assert "10 of 70 (left: 60 CONV_2D, first CONV_2D mnext/block00_reduce/Conv2D;" in text
     assert "block01" not in text
 
 
