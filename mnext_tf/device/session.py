@@ -39,10 +39,7 @@ class Run:
     mask: str
     exit: str
     outcome: str  # done, failed, timeout, unplugged, interrupted
-    started_utc: str
-    seconds: float | None
-    thermal: tuple[int | None, int | None]  # before and after, as are the next two
-    battery_level: tuple[int | None, int | None]
+    thermal: tuple[int | None, int | None]  # before and after, as is the next
     battery_celsius: tuple[float | None, float | None]
     charging: bool | None
     command: str
@@ -135,7 +132,7 @@ def read_device(folder: Path) -> Device:
     session = _read_pairs(folder / "session.txt")
     if session.get("format", FORMAT) != FORMAT:
         raise DataError(
-            f"{folder}/session.txt has the format {session['format']}; this version reads {FORMAT}. "
+            f"{folder}/session.txt has the format {session['format']!r}; this version reads {FORMAT!r}. "
             "Update mnext-tf, or measure again with its benchmarks/run_adb.sh."
         )
     notes = []
@@ -145,9 +142,8 @@ def read_device(folder: Path) -> Device:
     if status != "complete":
         reason = session.get("reason", "").strip(" ;,.")
         because = f" ({reason})" if reason else ""
-        resume = shlex.quote(f"--resume={folder}")
-        goes_on = f"`benchmarks/run_adb.sh {resume}` resumes it"
-        notes.append(f"The session is not complete: {status}{because}; {goes_on}.")
+        resume = f"benchmarks/run_adb.sh {shlex.quote(f'--resume={folder}')}"
+        notes.append(f"The session is not complete: {status}{because}; {resume} resumes it.")
     device = _read_pairs(folder / "device.txt")
     if not device:
         notes.append("device.txt is missing or empty: which phone it was is unknown.")
@@ -245,22 +241,17 @@ def _read_run(folder: Path, row: dict[str, str], lost: list[str]) -> Run:
         if row["outcome"] == "done":
             lost.append(file.name)
 
-    def both(name: str, scale: float | None = None) -> tuple:
-        values = [_whole(row.get(f"{name}_{when}", "")) for when in ("before", "after")]
-        return tuple(value if value is None or scale is None else value * scale for value in values)
+    def both(name: str) -> tuple[int | None, int | None]:
+        return _whole(row.get(f"{name}_before", "")), _whole(row.get(f"{name}_after", ""))
 
-    seconds = row.get("seconds", "")
     return Run(
         **{
             name: row.get(name, "") for name in ("id", "kind", "model", "backend", "mask", "exit", "outcome", "command")
         },
         round=_whole(row["round"]),
         threads=_whole(row["threads"]),
-        started_utc=row.get("started_utc", ""),
-        seconds=float(seconds) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", seconds) else None,
         thermal=both("thermal"),
-        battery_level=both("battery_level"),
-        battery_celsius=both("battery_temp", 0.1),
+        battery_celsius=tuple(None if tenths is None else tenths * 0.1 for tenths in both("battery_temp")),
         charging={"0": False, "1": True}.get(row.get("charging", "")),
         log=parse_log(content),
     )

@@ -13,8 +13,6 @@ from mnext_tf.report.markdown import Markup, code, decimals, escape_markdown, nu
 from mnext_tf.report.rows import Measurement, ordered
 from mnext_tf.report.run_facts import RunFacts
 
-COLUMNS = ("network", "CPU, ms", "GPU, ms", "platform")
-
 
 def published_table(rows: Sequence[Measurement] = ()) -> str:
     """The published rows, below those measured on phones; each says which it is."""
@@ -34,7 +32,7 @@ def published_table(rows: Sequence[Measurement] = ()) -> str:
         body.append((first.title + ours, *(_cell(group, backend, places[backend]) for backend in places), platform))
     where = Markup(f"Google Pixel 4, TF Lite: published by {published.MNEXT_LINK}, not measured here")
     body += [(name, cpu, gpu, where) for name, cpu, gpu in published.LATENCY]
-    return table(COLUMNS, body)
+    return table(("network", "CPU, ms", "GPU, ms", "platform"), body)
 
 
 def _cell(rows: Sequence[Measurement], backend: str, places: int) -> str:
@@ -109,8 +107,8 @@ def section(
             published_table([row for _, rows in phones for row in rows]),
             "Measured: the rounds' medians (or averages, where the build prints no median: the table below says "
             "which), fastest to slowest. A cell has a number only where that processor ran every node; otherwise it "
-            "says in words what happened. † marks doubts, listed below (charging, inevitable on a cable, is "
-            "listed but not marked). Published: a phone and a runtime of 2020; compare those rows with each other only.",
+            "says in words what happened. † marks doubts, listed below (charging, inevitable on a cable, is listed "
+            "but not marked). Published: a phone and a runtime of 2020; compare those rows with each other only.",
         ]
     for index, (device, rows) in enumerate(phones):
         name = rows[0].source.name if rows else device.folder.name
@@ -129,8 +127,8 @@ def section(
     if not phones:  # otherwise these rows are in the phone's table
         parts += [
             "### Published by the MobileNeXt authors, not measured here",
-            f"From the table in {published.MNEXT_LINK}. A phone and a runtime of 2020: compare within this table only.",
-            table(COLUMNS, [(*row, "Google Pixel 4, TF Lite (published)") for row in published.LATENCY]),
+            "A phone and a runtime of 2020: compare within this table only.",
+            published_table(),
         ]
     return "\n\n".join(parts)
 

@@ -12,7 +12,7 @@ from mnext_tf.files import write_text
 from mnext_tf.naming import distinct_names
 from mnext_tf.provenance import now, versions
 from mnext_tf.report import accuracy_latency, latency, plots, published, reproduce, run_tables
-from mnext_tf.report.markdown import decimals, escape_markdown, number, threads_text
+from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import Measurement, host_rows, ordered
 from mnext_tf.report.run_facts import RunFacts, read_runs
@@ -111,7 +111,7 @@ def _accuracy_lines(facts: Sequence[RunFacts]) -> list[str]:
 
 def _speed_line(newest: Sequence[Measurement]) -> str:
     if not newest:
-        return "Speed: nothing was timed yet; `python -m pipelines.benchmark` does that."
+        return Markup("Speed: nothing was timed yet; `python -m pipelines.benchmark` does that.")
     parts, places = [], decimals(row.median_ms for row in newest)
     for precision in dict.fromkeys(row.precision_text for row in newest):
         first, *others = [row for row in newest if row.precision_text == precision]

@@ -170,7 +170,7 @@ def test_what_is_no_session_is_refused(tmp_path):
         with pytest.raises(DataError, match=r"session.*benchmarks/run_adb\.sh"):
             read_device(folder)
     later = write_session(tmp_path / "later", latency(40), session={"format": "2"})
-    with pytest.raises(DataError, match="format 2"):
+    with pytest.raises(DataError, match="format '2'"):
         read_device(later)
 
 

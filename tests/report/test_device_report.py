@@ -124,7 +124,8 @@ def test_the_commands_name_what_was_asked_for(tmp_path):
 def test_what_the_plot_leaves_out_is_named_below_it(tmp_path):
     failed = (run_row(backend="gpu", threads=4, outcome="failed", exit=1), "ERROR: Benchmarking failed.\n")
     text = report(tmp_path, [write_session(tmp_path / "session", [(run_row(), log_of(40)), failed])])
-    note = "Not in the plot because nothing was measured (the table says why): MobileNeXt 1.0 float32 224 px GPU, 4 threads."
+    what = "MobileNeXt 1.0 float32 224 px GPU, 4 threads"
+    note = f"Not in the plot because nothing was measured (the table says why): {what}."
     assert f"(device.png)\n\n{note}" in text
     assert "Not in the plot" not in report(tmp_path, [pixel(tmp_path / "whole")])
 

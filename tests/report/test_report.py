@@ -60,7 +60,8 @@ def test_published_numbers_are_marked_and_kept_separate_from_ours(tmp_path, benc
     text = report(tmp_path, [], [benchmark_folder])
     for line in text.splitlines():
         if "Pixel 4" in line and line.startswith("|"):
-            assert "(published)" in line
+            assert ": published by [" in line
+            assert "not measured here" in line
     assert "44-47" not in section(text, "Measured")
     published = section(text, "Published by the MobileNeXt authors, not measured here")
     assert cells(published, "MobileNetV2")[0][1:3] == ["44-47", "15-17"]
