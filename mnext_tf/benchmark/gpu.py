@@ -20,6 +20,7 @@ import numpy as np
 from mnext_tf.benchmark.isolated import call_isolated
 from mnext_tf.benchmark.timing import Case, CaseResult, benchmark
 from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.text import printable
 
 # Root mean square of the difference to the CPU's logits over their standard deviation. Half precision gave
 # 0.036 and int8 0.107 with random weights at 224 pixels; logits of another network give about 1.4.
@@ -128,7 +129,7 @@ def _adapter(log: str) -> Adapter:
     found = _ADAPTER.search(log)
     if not found:  # accelerators other than WebGPU do not name it
         return Adapter("adapter not named by LiteRT", "backend unknown", "kind unknown", software=False)
-    name, arch, backend, kind = (text.strip() for text in found.groups())
+    name, arch, backend, kind = (printable(text.strip()) for text in found.groups())
     return Adapter(name, backend, kind, software=arch == "software" or "CPU" in kind)
 
 

@@ -23,6 +23,7 @@ from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import identity_divisor
 from mnext_tf.naming import PRECISIONS, Network, command_line, distinct_names, network_name, stage_name
 from mnext_tf.provenance import versions
+from mnext_tf.records import Record, field
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import require_weights
@@ -31,50 +32,67 @@ from mnext_tf.tflite.operators import delegation
 _log = logging.getLogger(__name__)
 
 DELEGATES = ("cpu", "gpu")
+NETWORK_FLAGS = ("models", "width", "identity_tensor_multiplier", "input_size")  # which a run determines
 ROOT = Path("runs/benchmark")
 NO_ACCURACY_LIMIT = Tolerance(max_accuracy_drop=100, min_agreement=0)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What to time. With `runs` (folders of trained networks) `models`, `width`, and `input_sizes` are ignored."""
+class Settings(Record):
+    """What to time; each field is a flag. With `runs`, `models`, `width`, and `input_sizes` are ignored."""
 
-    models: tuple[str, ...] = ("mnext", "mobilenet_v2")
-    width: float = 1.0
-    identity_tensor_multiplier: float = 1.0  # of the networks that have one
-    input_sizes: tuple[int, ...] = (224,)
-    precisions: tuple[str, ...] = ("float32", "int8")
-    delegates: tuple[str, ...] = ("cpu",)
-    threads: tuple[int, ...] = (1, 2)  # on the CPU; one thread drives the GPU
-    rounds: int = 20
-    runs_per_round: int = 10
-    warmup: int = 2
-    seed: int = 0
-    runs: tuple[str, ...] = ()
+    models: tuple[str, ...] = field(
+        ("mnext", "mobilenet_v2"),
+        f"Networks, of {', '.join([*list_models(), *BASELINES])}. The others are compared with the first.",
+    )
+    width: float = field(1.0, "Width multiplier of every network.")
+    identity_tensor_multiplier: float = field(1.0, "Share 1/k of the channels that mnext's shortcuts carry.")
+    input_sizes: tuple[int, ...] = field((224,), "Input sizes in pixels, such as 192,224.", flag="input_size")
+    runs: tuple[str, ...] = field(
+        (),
+        "Run folders to time instead of untrained networks; they determine --models, --width, and --input_size. A "
+        "run's own verified file is timed; where it has none, one is exported to --models_dir without a check of its "
+        "accuracy.",
+        flag="run",
+    )
+    precisions: tuple[str, ...] = field(
+        ("float32", "int8"), f"Precisions, of {', '.join(PRECISIONS)}.", flag="quantize"
+    )
+    delegates: tuple[str, ...] = field(
+        ("cpu",),
+        f"Processors, of {', '.join(DELEGATES)}, such as cpu,gpu. The GPU runs through LiteRT's accelerator, in half "
+        "precision where the adapter has it.",
+        flag="delegate",
+    )
+    threads: tuple[int, ...] = field((1, 2), "Numbers of threads on the CPU, such as 1,2; one drives the GPU.")
+    rounds: int = field(20, "Rounds; in each, every network takes a turn.", at_least=1, at_most=10_000)
+    runs_per_round: int = field(10, "Measured inferences per turn.", at_least=1, at_most=100_000)
+    warmup: int = field(2, "Unmeasured inferences before those of a turn.", at_least=0, at_most=100_000)
+    seed: int = field(0, "Seed of the random pixels.", at_least=0)
+
+    def flags(self) -> dict[str, object]:
+        """Flag -> value, without those that are ignored."""
+        ignored = NETWORK_FLAGS if self.runs else ("run",)
+        values = {f.metadata.get("flag", f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if name not in ignored}
 
     def check(self) -> None:
         """ConfigError for anything that could not be timed. Does not import TensorFlow."""
-        names = {"models": self.models, "input_size": self.input_sizes} if not self.runs else {"run": self.runs}
-        names |= {"quantize": self.precisions, "delegate": self.delegates, "threads": self.threads}
-        for name, values in names.items():
-            if not values:
+        for name, values in self.flags().items():
+            if values == ():
                 raise ConfigError(f"{name} names nothing to time.")
-            twice = [value for i, value in enumerate(values) if value in values[:i]]
-            if twice:
+            if isinstance(values, tuple) and (twice := [v for i, v in enumerate(values) if v in values[:i]]):
                 raise ConfigError(f"{name} names {twice[0]} twice.")
         for precision in self.precisions:
             one_of("quantize", precision, PRECISIONS)
         for delegate in self.delegates:
             one_of("delegate", delegate, DELEGATES)
         for threads in self.threads:
-            _check_integer("threads", threads, 1, 256)
-        for name, low, high in (("rounds", 1, 10_000), ("runs_per_round", 1, 100_000), ("warmup", 0, 100_000)):
-            _check_integer(name, getattr(self, name), low, high)
-        if self.runs:
-            for folder in self.runs:
-                open_run(Path(folder))
-            return
-        for model in self.models:
+            if not 1 <= threads <= 256:
+                raise ConfigError(f"threads must be a whole number from 1 to 256; received {threads!r}.")
+        for folder in self.runs:
+            open_run(Path(folder))
+        for model in self.models if not self.runs else ():
             one_of("model", model, [*list_models(), *BASELINES])
             for input_size in self.input_sizes:
                 known = model if model in list_models() else "mobilenet_v2"
@@ -85,18 +103,7 @@ class Settings:
 
     def command(self, **more) -> str:
         """The command line for these settings; `more` are further flags."""
-        names = ("models", "width", "identity_tensor_multiplier")
-        what = {name: getattr(self, name) for name in names} | {"input_size": self.input_sizes}
-        flags = {
-            **({"run": self.runs} if self.runs else what),
-            "quantize": self.precisions,
-            "delegate": self.delegates,
-            "threads": self.threads,
-            "rounds": self.rounds,
-            "runs_per_round": self.runs_per_round,
-            **more,
-        }
-        return command_line("benchmark", flags)
+        return command_line("benchmark", {**self.flags(), **more})
 
 
 def new_folder(root: Path = ROOT) -> Path:
@@ -173,7 +180,7 @@ def run_benchmark(
     )
     rows = make_rows(timed, delegations, host, out, adapter=adapter, gpu_differences=gpu_differences)
     command = settings.command(models_dir=models_dir)
-    write_results(Results(out, command, dataclasses.asdict(settings), made_of, host, rows))
+    write_results(Results(out, command, settings.to_dict(), made_of, host, rows))
     return out
 
 
@@ -272,8 +279,3 @@ def _made_of(out: Path) -> str | None:
         return read_results(out).made_of
     except MnextError:  # there are none, or they are damaged: they are made again
         return None
-
-
-def _check_integer(name: str, value, low: int, high: int) -> None:
-    if not (isinstance(value, int) and low <= value <= high):
-        raise ConfigError(f"{name} must be a whole number from {low} to {high}; received {value!r}.")
