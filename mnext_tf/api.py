@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.runs.run import Run, open_run
+from mnext_tf.tasks.tolerance import Tolerance
 
 if TYPE_CHECKING:
     pass

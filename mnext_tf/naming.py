@@ -92,3 +92,8 @@ def command_line(command: str, flags: Mapping[str, object]) -> str:
     """`python -m pipelines.COMMAND --flag=value ...`, quoted for a shell; sequences are joined by commas."""
     values = {k: ",".join(map(str, v)) if isinstance(v, tuple | list) else v for k, v in flags.items()}
     return " ".join([f"python -m pipelines.{command}", *(shlex.quote(f"--{k}={v}") for k, v in values.items())])
+
+
+def precision_of(stage: str) -> str:
+    """Of a TFLite stage: int8 of tflite_int8_uint8."""
+    return stage.split("_")[1]

@@ -51,7 +51,7 @@ def main() -> None:
     mean, std = _three_numbers("mean", MEAN.value), _three_numbers("std", STD.value)
     names = None
     if LABELS.value:
-        from mnext_tf.inference.predictor import read_labels
+        from mnext_tf.inference.sidecars import read_labels
 
         names = read_labels(LABELS.value)
     from mnext_tf.checkpoints import import_checkpoint

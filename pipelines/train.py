@@ -14,15 +14,15 @@ from mnext_tf.models import list_models
 from pipelines import _cli, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
-OUT = flags.DEFINE_string("out", None, "Run folder to make. Without it: a new one under --runs_root.")
+OUT = flags.DEFINE_string("out", None, "Run folder to create. Without it: a new one under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
-RESUME = flags.DEFINE_bool("resume", False, "Go on with the newest unfinished run, or with --run.")
+RESUME = flags.DEFINE_bool("resume", False, "Resume the newest unfinished run, or --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
 CONVENTION = flags.DEFINE_enum(
     "convention",
     None,
     ["pytorch", "tensorflow"],
-    "Padding, batch norm and normalisation of a MobileNetV2. Without it: pytorch.",
+    "Padding, batch norm and normalization of a MobileNetV2. Without it: pytorch.",
 )
 INIT = flags.DEFINE_string(
     "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
@@ -33,16 +33,16 @@ flags.adopt_module_key_flags(_recipe)
 def main() -> None:
     options = {"convention": CONVENTION.value} if CONVENTION.value else {}
     if RUN.value and not RESUME.value:
-        raise ConfigError("--run names a run to go on with and needs --resume; a new run's folder is named by --out.")
+        raise ConfigError("--run names a run to resume and needs --resume; --out names the folder of a new run.")
     if RESUME.value and INIT.value:
-        raise ConfigError("--resume goes on from the run's own weights; leave --init away.")
+        raise ConfigError("--resume continues with the run's own weights; leave out --init.")
     if RESUME.value and OUT.value:
-        raise ConfigError("--resume goes on in the run's own folder; leave --out away.")
+        raise ConfigError("--resume continues in the run's own folder; leave out --out.")
     if RESUME.value:
         from mnext_tf.training.start import resume_run
 
         if _recipe.RECIPE.value:
-            raise ConfigError("--resume goes on with the run's own recipe; leave --recipe away.")
+            raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
         given = {**_recipe.given(), **options, "model": MODEL.value}
         if not _recipe.source():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}

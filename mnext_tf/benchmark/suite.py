@@ -15,8 +15,7 @@ from mnext_tf.benchmark.gpu import benchmark_isolated, check_on_gpu, find_gpu
 from mnext_tf.benchmark.results import Results, describe_host, make_rows, read_results, write_results
 from mnext_tf.benchmark.timing import Case, benchmark
 from mnext_tf.errors import ConfigError, MnextError, one_of
-from mnext_tf.evaluation.tolerance import Tolerance
-from mnext_tf.export import create_random_run, export_tflite
+from mnext_tf.export import export_tflite
 from mnext_tf.files import atomic_folder, sha256, sha256_of, write_json
 from mnext_tf.models import check_model_arguments, has_identity_tensor_multiplier, list_models
 from mnext_tf.models.config import ModelConfig
@@ -27,7 +26,9 @@ from mnext_tf.records import Record, field
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import require_weights
+from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.tflite.operators import delegation
+from mnext_tf.training.random_weights import create_random_run
 
 _log = logging.getLogger(__name__)
 
@@ -247,7 +248,7 @@ def _export_of_run(run: Run, models_dir: Path, force: bool) -> Export:
     def export(precision: str) -> tuple[Path, str]:
         stage = stage_name(precision)
         if is_current(run, stage):
-            file = run.stage(stage) / run.manifest(stage)["result"]["file"]
+            file = run.stage(stage) / run.manifest(stage).result["file"]
             return file, "passed" if run.trained else "untrained"
         copy = copy_for_timing(run, models_dir)
         file = export_tflite(copy, precision, tolerance=NO_ACCURACY_LIMIT, force=force)

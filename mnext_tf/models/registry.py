@@ -182,13 +182,16 @@ def create_model(
         **options,
     )
     entry = _REGISTRY[name]
+    given = {"name": name, "width": width, "num_classes": num_classes, "input_size": input_size}
+    given |= {"identity_tensor_multiplier": identity_tensor_multiplier, "dropout": dropout, "options": dict(options)}
+    given |= {"mean": mean and tuple(mean), "std": std and tuple(std)}
     convention = _convention(name, options)
     options["convention"] = dataclasses.replace(
         convention, mean=tuple(mean or convention.mean), std=tuple(std or convention.std)
     )
     if entry.identity_tensor_multiplier:
         options["identity_divisor"] = identity_divisor(identity_tensor_multiplier)
-    return importlib.import_module(entry.module).build(
+    model = importlib.import_module(entry.module).build(
         name,
         width=width,
         num_classes=num_classes,
@@ -197,6 +200,9 @@ def create_model(
         dropout=dropout,
         **options,
     )
+    if include_preprocessing:  # what `mnext_tf.export` needs to know of a model without a run folder
+        model.mnext_config = given
+    return model
 
 
 def save_weights(model, path: Path) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf.errors import DataError
-from mnext_tf.evaluation.equivalence import FLOAT_TOLERANCE
+from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
 from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_title
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
+from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -143,8 +143,8 @@ def _read_export(run: Run, stage: str) -> Export:
     folder = run.stage(stage)
     precision, _, variant = stage.removeprefix("tflite_").partition("_")
     try:
-        manifest = read_json(folder / "manifest.json")
-        result = manifest["result"]
+        manifest = run.manifest(stage)
+        result = manifest.result
         checked = read_json(folder / "verify.json") if (folder / "verify.json").is_file() else {}
         return Export(
             precision=precision,
@@ -152,9 +152,9 @@ def _read_export(run: Run, stage: str) -> Export:
             file=folder / result["file"],
             **{name: result[name] for name in ("file_bytes", "sha256", "nodes_total", "nodes_delegated")},
             not_delegated=tuple(result["not_delegated"]),
-            created=manifest["created"],
-            versions=manifest["versions"],
-            settings=manifest.get("settings", {}),
+            created=manifest.created,
+            versions=manifest.versions,
+            settings=manifest.settings,
             images=checked.get("images", 0),
             passed=checked.get("passed") and is_current(run, folder.name),
             checks={
@@ -162,7 +162,7 @@ def _read_export(run: Run, stage: str) -> Export:
                 for form, numbers in checked.get("networks", {}).items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (MnextError, ValueError, KeyError, TypeError, AttributeError) as e:
         what = f"lacks {e}" if isinstance(e, KeyError) else e
         again = command_line("export_tflite", {"run": run.folder, "quantize": precision, "force": True})
         raise DataError(f"{folder} is damaged ({what}). `{again}` makes it again.") from e

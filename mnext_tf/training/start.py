@@ -1,4 +1,4 @@
-"""A new run, or an old one to go on with: checked before any data is opened."""
+"""A new run, or an earlier one to resume."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ def start_run(
     """Make the folder of a new run; None names it after network, data and time, below `root`.
 
     `source` is a run whose weights this one starts from; its network must be the same but for the head.
+
+    Raises ConfigError where the folder holds a run, or data and recipe do not fit.
     """
     if folder is None:
         folder = Path(root) / f"{model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if (Path(folder) / "config.json").exists():
         raise ConfigError(
-            f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out."
+            f"{folder} already holds a run. Resume it with --resume --run={folder}, or choose another --out."
         )
     steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
     if not dataset.labelled:
-        raise ConfigError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
+        raise ConfigError(f"The images of {dataset.name} have no labels, which training needs.")
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, "width": recipe.width})
@@ -69,7 +71,7 @@ def make_config(
 
 
 def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
-    """The run to go on with; None takes the newest below `root` that is not finished.
+    """The run to resume; None takes the newest below `root` that is not finished.
 
     Args:
       given: the flags that were given, by recipe field or "model", "convention", "num_classes",
@@ -78,16 +80,16 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     if folder is not None:
         run = open_run(folder)
     else:
-        open_runs = [r for r in list_runs(root) if r.config.init == "trained" and not r.manifest("train")]
+        open_runs = [r for r in list_runs(root) if r.config.init == "trained" and not r.finished]
         if not open_runs:
-            raise ConfigError(f"No unfinished run under {root}/; start one with python -m pipelines.train.")
+            raise ConfigError(f"No unfinished run under {root}/. Start one with `python -m pipelines.train`.")
         run = open_runs[-1]
     if run.imported:
         raise ConfigError(
-            f"{run.folder} holds imported weights. Train on from them: python -m pipelines.train --init={run.folder}"
+            f"{run.folder} holds imported weights. Fine-tune them with `python -m pipelines.train --init={run.folder}`."
         )
     if not run.trained:
-        raise ConfigError(f"{run.folder} is an untrained network made for latency; start a run with pipelines.train.")
+        raise ConfigError(f"{run.folder} is an untrained network. Start a run with `python -m pipelines.train`.")
     model, data = run.config.model, run.config.dataset
     has = {**run.config.recipe.to_dict(), "model": model.name, "num_classes": model.num_classes}
     has |= {"label_offset": data.label_offset, "convention": "pytorch", **model.options}

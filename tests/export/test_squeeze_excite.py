@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mnext_tf.evaluation.equivalence import layer_differences, worst_layer
-from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
+from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.tasks import Classification
 from mnext_tf.tflite.operators import delegation, read_operators
 
 
@@ -43,7 +44,7 @@ def test_every_node_is_delegated_and_every_layer_found(network, tmp_path, quanti
     path.write_bytes(convert(frozen, quantize, calibration=list(images), progress=False))
     found = delegation(path)
     assert found.nodes_delegated == found.nodes_total > 30
-    check_batch_norms_folded(read_operators(path))
+    check_operators(read_operators(path), Classification())
     if quantize == "int8":
         check_full_integer(read_operators(path))
 
@@ -76,7 +77,7 @@ def test_the_error_of_the_body_is_not_put_down_to_squeeze_excite():
         "block01_se_scale": 0.51,
     }
     rows = [{"layer": layer, "operator": "X", "relative_error": error} for layer, error in errors.items()]
-    assert "goes wrong at layer block01_depthwise2" in worst_layer(rows)
+    assert "error grows most at layer block01_depthwise2" in worst_layer(rows)
     rows[4]["relative_error"] = 0.9
     rows[5]["relative_error"] = 0.95
-    assert "goes wrong at layer block01_se_expand" in worst_layer(rows)
+    assert "error grows most at layer block01_se_expand" in worst_layer(rows)

@@ -22,7 +22,7 @@ NASTY = "a|b `c` <script>x</script> [d](http://e.com) ![f](g.png) *h* _i_ $\\fra
         ("_x_ *y* `z`", r"\_x\_ \*y\* \`z\`"),
         ("[a](b)", r"\[a\](b)"),
         ("# a", r"\# a"),
-        ("one\ntwo", r"one\\ntwo"),
+        ("one\ntwo", r"one\\x0atwo"),
         (Markup("**b**"), "**b**"),
     ],
 )
@@ -34,7 +34,7 @@ def test_code_holds_any_text():
     assert code("a") == "`a`"
     assert code("a`b``c") == "``` a`b``c ```"
     assert code("a|b") == r"`a\|b`"
-    assert code_block(["```", "x\ny"]) == "````\n```\nx\\ny\n````"
+    assert code_block(["```", "x\ny"]) == "````\n```\nx\\x0ay\n````"
 
 
 def test_tables_escape_cells_and_may_drop_empty_columns():
