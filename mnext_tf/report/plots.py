@@ -47,11 +47,11 @@ def colors_of(names: Iterable[str]) -> dict[str, object]:
     return dict(zip(unique, matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(unique))), strict=True))
 
 
-def label(text: str) -> str:
+def label(text: str, longest: int = LONGEST_LABEL) -> str:
     """Text that may come from anywhere, for a plot: no controls, no mathematics, not too long."""
     text = printable(text)
-    if len(text) > LONGEST_LABEL:
-        text = f"{text[: LONGEST_LABEL // 2]}…{text[-LONGEST_LABEL // 2 + 1 :]}"
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-longest // 2 + 1 :]}"
     return text.replace("$", r"\$")
 
 
@@ -112,7 +112,7 @@ def rounds(path: Path, rows: Sequence[Measurement]) -> None:
     axis.set_xlabel(f"ms per image; points are rounds, strokes their medians{hollow}", loc="right")
     axis.grid(axis="x", color="0.92")
     source = rows[0].source
-    axis.set_title(f"{label(source.details)}, {source.tool}", fontsize=11, loc="left")
+    axis.set_title(f"{label(source.details, 90)}, {source.tool}", fontsize=11, loc="left")
     _plain(axis)
     _save(figure, path)
 
@@ -162,7 +162,7 @@ def accuracy_against_latency(path: Path, comparison: Comparison) -> None:
     if equal:
         text = f"at equal accuracy: {equal.median:.2f} of MobileNetV2's time"
         axis.plot([equal.ours_ms, equal.theirs_ms], [equal.top1] * 2, "--", color="0.35", linewidth=1.2, label=text)
-    axis.set_title(f"{label(comparison.where)}, {comparison.precision}", fontsize=11, loc="left")
+    axis.set_title(f"{label(comparison.where, 70)}, {comparison.precision}", fontsize=11, loc="left")
     axis.grid(color="0.92")
     axis.legend(frameon=False, loc="lower right")
     _plain(axis)
