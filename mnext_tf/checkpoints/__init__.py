@@ -1,4 +1,4 @@
-"""Weights that come from elsewhere: files read safely, networks recognised, runs made of them."""
+"""Imports published weights: reads files safely, recognizes the network, and creates a run."""
 
 from mnext_tf.checkpoints.import_run import import_checkpoint
 from mnext_tf.checkpoints.pytorch import load_pytorch_state_dict

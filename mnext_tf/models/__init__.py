@@ -2,13 +2,12 @@
 
 from mnext_tf.models.config import check_model_arguments
 from mnext_tf.models.create import create_model, save_weights
-from mnext_tf.models.registry import has_identity_tensor_multiplier, list_models, normalization_of
+from mnext_tf.models.registry import has_identity_tensor_multiplier, list_models
 
 __all__ = [
     "check_model_arguments",
     "create_model",
     "has_identity_tensor_multiplier",
     "list_models",
-    "normalization_of",
     "save_weights",
 ]

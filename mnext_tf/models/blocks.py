@@ -40,29 +40,20 @@ class Layers:
         `padding` replaces the convention's; `groups` is for 1x1 convolutions.
         """
         x, padding = self._padded(x, kernel, stride, padding or self.convention.padding, name)
-        kind, grouping = ("Conv2D", {}) if groups == 1 else ("GroupedConv2D", {"groups": groups})
-        x = getattr(self.layers, kind)(
-            channels,
-            kernel,
-            stride,
-            padding=padding,
-            use_bias=False,
-            kernel_initializer=fan_out_normal(kernel * kernel * channels // groups),
-            name=name,
-            **grouping,
-        )(x)
+        options = {"padding": padding, "use_bias": False, "name": name}
+        kind = self.layers.Conv2D
+        if groups != 1:
+            kind, options = self.layers.GroupedConv2D, {**options, "groups": groups}
+        initializer = fan_out_normal(kernel * kernel * channels // groups)
+        x = kind(channels, kernel, stride, kernel_initializer=initializer, **options)(x)
         return self._normalized(x, name, activation)
 
     def depthwise(self, x, name: str, *, kernel=3, stride=1, activation):
         """Depthwise convolution, batch normalization, and activation."""
         x, padding = self._padded(x, kernel, stride, self.convention.padding, name)
+        initializer = fan_out_normal(kernel * kernel)
         x = self.layers.DepthwiseConv2D(
-            kernel,
-            stride,
-            padding=padding,
-            use_bias=False,
-            depthwise_initializer=fan_out_normal(kernel * kernel),
-            name=name,
+            kernel, stride, padding=padding, use_bias=False, depthwise_initializer=initializer, name=name
         )(x)
         return self._normalized(x, name, activation)
 

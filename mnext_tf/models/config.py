@@ -19,7 +19,11 @@ class ModelConfig(Record):
 
     name: str
     num_classes: int = field(
-        1000, "Classes of the network.", at_least=1, at_most=1_000_000, why="(the classifier alone has 1280 weights each)"
+        1000,
+        "Classes of the network.",
+        at_least=1,
+        at_most=1_000_000,
+        why="(the classifier alone has 1280 weights each)",
     )
     width: float = field(1.0, "Width multiplier of the network.", above=0, at_most=10)
     input_size: int = field(224, "Side of the square input, in pixels.", at_least=16, at_most=2048)
@@ -51,6 +55,12 @@ class ModelConfig(Record):
             )
         registry.check_options(self.name, self.options)
 
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(mean, std) per RGB channel, in units of [0, 255]: those given, else those of the network's convention."""
+        convention = registry.convention_of(self.name, self.options)
+        return tuple(self.mean or convention.mean), tuple(self.std or convention.std)
+
     def create(self, include_preprocessing: bool = True):
         """The Keras network, with new weights."""
         from mnext_tf.models import keras_layers
@@ -64,8 +74,8 @@ class ModelConfig(Record):
         return self._build(outline)
 
     def _build(self, layers, include_preprocessing: bool = True):
+        mean, std = self.normalization
         convention = registry.convention_of(self.name, self.options)
-        mean, std = tuple(self.mean or convention.mean), tuple(self.std or convention.std)
         net = Layers(layers, dataclasses.replace(convention, mean=mean, std=std))
         image, x = net.image(self.input_size, include_preprocessing)
         x = importlib.import_module(registry.REGISTRY[self.name].module).features(net, x, self)

@@ -36,7 +36,7 @@ def create_model(
         the input as it is.
       dropout: rate before the last dense layer.
       mean, std: replace the network's pixel normalization; three numbers each, for red, green, and blue in units of
-        [0, 255] (see `normalization_of`).
+        [0, 255] (see `ModelConfig.normalization`).
       **options: `convention="pytorch" | "tensorflow"` for the MobileNetV2s: padding of strided convolutions,
         batch-norm constants, and pixel normalization. The other networks have a fixed convention: `mnext` PyTorch's,
         `mobilenet_v1` that of keras.applications, `mnext_s` and `mnext_l` EfficientNet's.

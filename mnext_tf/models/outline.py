@@ -27,8 +27,8 @@ class Model:
 class Layer:
     """A layer without weights that keeps the shape of its (first) input."""
 
-    def __init__(self, *arguments, name: str, **options):
-        self.name = name
+    def __init__(self, *sizes, name: str, **options):
+        self.name, self.sizes, self.options = name, sizes, options
         self.weights: list[Variable] = []
 
     def __call__(self, x) -> Tensor:
@@ -42,18 +42,17 @@ class Layer:
         return shape
 
     def add_weight(self, name: str, shape: tuple[int, ...], trainable: bool = True) -> None:
-        variable = Variable(name, shape, trainable)
-        self.weights.append(variable)
-        setattr(self, name, variable)
+        self.weights.append(Variable(name, shape, trainable))
+        setattr(self, name, self.weights[-1])
 
     @property
     def trainable_weights(self) -> list[Variable]:
         return [w for w in self.weights if w.trainable]
 
 
-_UNCHANGED = ("InputLayer", "PixelNormalization", "ChannelMask", "ReLU", "Activation", "Dropout", "Add", "Multiply")
+_PLAIN = ("InputLayer", "PixelNormalization", "ChannelMask", "ReLU", "Activation", "Dropout", "Add", "Multiply")
 InputLayer, PixelNormalization, ChannelMask, ReLU, Activation, Dropout, Add, Multiply = (
-    type(name, (Layer,), {}) for name in _UNCHANGED
+    type(name, (Layer,), {}) for name in _PLAIN
 )
 
 
@@ -62,43 +61,33 @@ def Input(shape: tuple, name: str) -> Tensor:
 
 
 class ZeroPadding2D(Layer):
-    def __init__(self, padding, **options):
-        super().__init__(**options)
-        self.added = 2 * padding if isinstance(padding, int) else sum(padding[0])
-
     def build(self, shape):
-        batch, h, w, channels = shape
-        return batch, h + self.added, w + self.added, channels
+        amount = self.sizes[0]
+        added = 2 * amount if isinstance(amount, int) else sum(amount[0])
+        return shape[0], shape[1] + added, shape[2] + added, shape[3]
 
 
 class Conv2D(Layer):
-    def __init__(self, filters, kernel, stride=1, *, padding="valid", groups=1, use_bias=True, **options):
-        super().__init__(**options)
-        self.filters, self.kernel_size, self.stride, self.padding = filters, kernel, stride, padding
-        self.groups, self.use_bias = groups, use_bias
-
     def build(self, shape):
-        batch, h, w, inputs = shape
-        self.add_weight("kernel", (self.kernel_size, self.kernel_size, inputs // self.groups, self.filters))
-        if self.use_bias:
-            self.add_weight("bias", (self.filters,))
-        return batch, self.side(h), self.side(w), self.filters
+        filters, kernel, *stride = self.sizes
+        self.add_weight("kernel", (kernel, kernel, shape[-1] // self.options.get("groups", 1), filters))
+        if self.options.get("use_bias", True):
+            self.add_weight("bias", (filters,))
+        return self.convolved(shape, kernel, *stride, filters=filters)
 
-    def side(self, pixels: int) -> int:
-        return -(-(pixels if self.padding == "same" else pixels - self.kernel_size + 1) // self.stride)
+    def convolved(self, shape: tuple, kernel: int, stride: int = 1, *, filters: int) -> tuple:
+        lost = 0 if self.options.get("padding") == "same" else kernel - 1
+        return shape[0], *(-(-(side - lost) // stride) for side in shape[1:3]), filters
 
 
 GroupedConv2D = type("GroupedConv2D", (Conv2D,), {})
 
 
 class DepthwiseConv2D(Conv2D):
-    def __init__(self, kernel, stride, **options):
-        super().__init__(1, kernel, stride, **options)
-
     def build(self, shape):
-        batch, h, w, channels = shape
-        self.add_weight("kernel", (self.kernel_size, self.kernel_size, channels, 1))
-        return batch, self.side(h), self.side(w), channels
+        kernel, stride = self.sizes
+        self.add_weight("kernel", (kernel, kernel, shape[-1], 1))
+        return self.convolved(shape, kernel, stride, filters=shape[-1])
 
 
 class BatchNormalization(Layer):
@@ -109,20 +98,13 @@ class BatchNormalization(Layer):
 
 
 class GlobalAveragePooling2D(Layer):
-    def __init__(self, keepdims=False, **options):
-        super().__init__(**options)
-        self.keepdims = keepdims
-
     def build(self, shape):
-        return (shape[0], 1, 1, shape[-1]) if self.keepdims else (shape[0], shape[-1])
+        return (shape[0], 1, 1, shape[-1]) if self.options.get("keepdims") else (shape[0], shape[-1])
 
 
 class Dense(Layer):
-    def __init__(self, units, **options):
-        super().__init__(**options)
-        self.units = units
-
     def build(self, shape):
-        self.add_weight("kernel", (shape[-1], self.units))
-        self.add_weight("bias", (self.units,))
-        return (*shape[:-1], self.units)
+        (units,) = self.sizes
+        self.add_weight("kernel", (shape[-1], units))
+        self.add_weight("bias", (units,))
+        return (*shape[:-1], units)

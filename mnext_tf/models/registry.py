@@ -42,17 +42,8 @@ def has_identity_tensor_multiplier(name: str) -> bool:
     return name in REGISTRY and REGISTRY[name].identity_tensor_multiplier
 
 
-def normalization_of(name: str, options: Mapping | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The network's default (mean, std) per RGB channel, in units of [0, 255].
-
-    `options` are those of `create_model`, such as the convention. ConfigError for an unknown name.
-    """
-    convention = convention_of(name, options or {})
-    return convention.mean, convention.std
-
-
 def convention_of(name: str, options: Mapping) -> Convention:
-    one_of("model", name, list_models())
+    """The convention of a network with `options`, which hold those of `create_model`."""
     return CONVENTIONS[options.get("convention", REGISTRY[name].convention)]
 
 

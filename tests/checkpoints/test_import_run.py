@@ -1,7 +1,6 @@
 """A checkpoint becomes a run folder that later stages take."""
 
 import dataclasses
-import json
 import pickle
 import re
 
@@ -10,9 +9,11 @@ import pytest
 
 from mnext_tf.checkpoints import import_checkpoint
 from mnext_tf.data import imagenet
+from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import sha256
-from mnext_tf.runs.run import open_run
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.runs.run import create_run, open_run
 from mnext_tf.runs.stages import is_current, run_stage
 from mnext_tf.runs.weights import load_network
 
@@ -45,22 +46,14 @@ def test_the_run_folder_says_everything_that_later_stages_need(imported, unlabel
     assert run == open_run(path.parent / "run")
     assert (run.imported, run.trained) == (True, True)
     config = run.config
-    assert config["model"] == {
-        "name": "mobilenet_v2",
-        "num_classes": 6,
-        "width": 0.25,
-        "input_size": 224,
-        "identity_tensor_multiplier": 1.0,
-        "dropout": 0.2,
-        "options": {},
-    }
-    assert config["preprocess"] == {"input_size": 224, "crop_fraction": 0.875, "interpolation": "bilinear"}
-    assert config["class_names"] == [f"class {i}" for i in range(6)]
-    assert (config["recipe"], config["verify_images"]) == (None, 1000)
+    assert config.model == ModelConfig("mobilenet_v2", num_classes=6, width=0.25)
+    assert config.preprocess == Preprocess(224, 0.875, "bilinear")
+    assert config.class_names == tuple(f"class {i}" for i in range(6))
+    assert (config.recipe, config.verify_images) == (None, 1000)
     assert config.dataset.name == unlabelled.name
-    source = config["source"]
-    assert (source["file"], source["bytes"]) == ("weights.pdparams", path.stat().st_size)
-    assert (source["sha256"], source["format"], source["naming"]) == (sha256(path), "Paddle", "torchvision")
+    source = config.source
+    assert (source.file, source.bytes) == ("weights.pdparams", path.stat().st_size)
+    assert (source.sha256, source.format, source.naming) == (sha256(path), "Paddle", "torchvision")
 
     network = load_network(run)
     for name, arrays in state_dict_of(*NARROW, 6)[2].items():
@@ -75,10 +68,10 @@ def test_the_same_again_is_kept_and_another_is_refused(imported, checkpoint, unl
     assert run.manifest("import") == before
     assert any("unchanged" in line for line in said)
 
-    with pytest.raises(ConfigError, match=r"holds this checkpoint with another preprocess \(weights\.pdparams\)"):
+    with pytest.raises(ConfigError, match=r"contains this checkpoint with another preprocess \(weights\.pdparams\)"):
         import_checkpoint(path, run.folder, dataset=unlabelled, crop_fraction=1.0)
     other = checkpoint(**{"classifier.1.bias": np.ones(6, np.float32)})
-    with pytest.raises(ConfigError, match=r"holds another checkpoint \(weights\.pdparams\)\. Choose another --out"):
+    with pytest.raises(ConfigError, match=r"contains another checkpoint \(weights\.pdparams\)\. Choose another --out"):
         import_checkpoint(other, run.folder, dataset=unlabelled)
     assert run.manifest("import")["inputs"]["checkpoint"] == sha256(path)
 
@@ -111,14 +104,13 @@ def test_another_entry_of_the_same_file_is_another_checkpoint(tmp_path, unlabell
     path.write_bytes(pickle.dumps({"state_dict": tensors, "state_dict_ema": tensors}, 4))
     import_checkpoint(path, tmp_path / "run", dataset=unlabelled, entry=key)
     other = {"state_dict": "state_dict_ema", "state_dict_ema": "state_dict"}[key]
-    with pytest.raises(ConfigError, match="holds another checkpoint"):
+    with pytest.raises(ConfigError, match="contains another checkpoint"):
         import_checkpoint(path, tmp_path / "run", dataset=unlabelled, entry=other)
 
 
-def test_a_run_of_another_kind_is_not_written_over(tmp_path, checkpoint, unlabelled):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(json.dumps({"init": "trained"}))
-    with pytest.raises(ConfigError, match="a run of another kind"):
+def test_a_run_of_another_kind_is_not_overwritten(tmp_path, checkpoint, imported, unlabelled):
+    create_run(tmp_path / "run", dataclasses.replace(imported[1].config, init="random", source=None))
+    with pytest.raises(ConfigError, match=r"a run that was not imported \(init=random\)"):
         import_checkpoint(checkpoint(), tmp_path / "run", dataset=unlabelled)
 
 
@@ -157,25 +149,24 @@ def test_what_the_file_does_not_say_can_be_given(tmp_path, checkpoint, unlabelle
         std=(58.395, 57.12, 57.375),  # the network's own
     )
     assert asked == [tuple(names)]
-    assert run.config.class_names == names
-    assert run.config.preprocess == {"input_size": 64, "crop_fraction": 0.5, "interpolation": "nearest"}
-    assert run.config.model.mean == [127.5, 127.5, 127.5]
-    assert "std" not in run.config.model
+    assert run.config.class_names == tuple(names)
+    assert run.config.preprocess == Preprocess(64, 0.5, "nearest")
+    assert (run.config.model.mean, run.config.model.std) == ((127.5, 127.5, 127.5), None)
     assert load_network(run).get_layer("normalize").mean == (127.5, 127.5, 127.5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"mean": (0.485, 0.456, 0.406)}, "looks like pixels in [0, 1]; it is taken in units of [0, 255]. Multiply by"),
+        ({"mean": (0.485, 0.456, 0.406)}, "is in units of [0, 1]; units of [0, 255] are expected. Multiply by"),
         ({"std": (0.229, 0.224, 0.225)}, "Multiply by 255: 58.395, 57.12, 57.375"),
-        ({"std": (1, 1, 1)}, "looks like pixels in [0, 1]"),
+        ({"std": (1, 1, 1)}, "is in units of [0, 1]"),
         ({"mean": (1.0, 300.0)}, "three finite numbers"),
-        ({"num_classes": 1000}, "has 6 classes; num_classes=1000 was given. To mend it: leave --num_classes out"),
-        ({"width": 1.0}, "width=1.0 was given, but the tensors"),
+        ({"num_classes": 1000}, "has 6 classes; num_classes=1000 was given. Remove --num_classes; another"),
+        ({"width": 1.0}, "width=1.0 was given, but "),
         ({"model": "mnext"}, "model=mnext was given"),
         ({"identity_tensor_multiplier": 0.5}, "only mnext has one"),
-        ({"drop_background": True}, "leaves out class 0 of 1001; "),
+        ({"drop_background": True}, "removes class 0 of 1001; "),
         ({"class_names": ["a", "b"]}, "2 class names were given; "),
         ({"input_size": 8}, "input_size must be"),
         ({"crop_fraction": 1.5}, "crop_fraction must be"),
@@ -191,7 +182,7 @@ def test_what_contradicts_the_file_is_refused_before_anything_is_written(
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path, checkpoint, unlabelled):
     path = checkpoint(**{"classifier.1.bias": np.array([1, 2, 3, np.nan, 5, np.inf], np.float32)})
-    with pytest.raises(CheckpointError, match=r"classifier\.1\.bias holds NaN or infinite values: 2 of 6"):
+    with pytest.raises(CheckpointError, match=r"classifier\.1\.bias contains NaN or infinite values: 2 of 6"):
         import_checkpoint(path, tmp_path / "run", dataset=unlabelled)
     assert not (tmp_path / "run").exists()
 
@@ -201,9 +192,9 @@ def test_1001_classes_with_and_without_background(tmp_path, checkpoint, unlabell
     with pytest.raises(ConfigError, match=r"has 1001 classes; num_classes=1000 was given.*--drop_background"):
         import_checkpoint(path, tmp_path / "run", dataset=unlabelled, num_classes=1000)
     run = import_checkpoint(path, tmp_path / "whole", dataset=unlabelled)
-    assert run.config.class_names == ["background", *imagenet.class_names()]
+    assert run.config.class_names == ("background", *imagenet.class_names())
     run = import_checkpoint(path, tmp_path / "run", dataset=unlabelled, num_classes=1000, drop_background=True)
-    assert run.config.class_names == list(imagenet.class_names())
+    assert run.config.class_names == tuple(imagenet.class_names())
     assert run.config.source.drop_background
     kernel, bias = state_dict_of(*NARROW, 1001)[2]["logits"]
     got = load_network(run).get_layer("logits").get_weights()

@@ -5,7 +5,7 @@ import pytest
 
 from mnext_tf import create_model, list_models
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import check_model_arguments, create, normalization_of, save_weights
+from mnext_tf.models import check_model_arguments, create, save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import REGISTRY
 
@@ -80,25 +80,24 @@ def test_preprocessing_inside_is_the_normalisation_by_hand(model):
     difference = np.abs(model(images(), training=False) - expected).max()
     assert difference <= 1e-4 * np.abs(expected).max()
     assert not np.allclose(outside(images(), training=False), expected)
-    np.testing.assert_allclose(normalization_of(model.name), 255 * np.array(constants), rtol=1e-6)
+    np.testing.assert_allclose(ModelConfig(model.name).normalization, 255 * np.array(constants), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_other_constants_of_the_normalisation(name):
     """As JSON gives them; the network's own stand in for what is left out."""
     layer = create_model(name, **NARROW, mean=[1, 2.5, 3]).get_layer("normalize")
-    assert (layer.mean, layer.std) == ((1, 2.5, 3), normalization_of(name)[1])
+    assert (layer.mean, layer.std) == ((1, 2.5, 3), ModelConfig(name).normalization[1])
     layer = create_model(name, **NARROW, mean=None, std=[4, 5, 6]).get_layer("normalize")
-    assert (layer.mean, layer.std) == (normalization_of(name)[0], (4, 5, 6))
+    assert (layer.mean, layer.std) == (ModelConfig(name).normalization[0], (4, 5, 6))
     probe = np.array([[[10.0, 20.0, 30.0]]], np.float32)[None]
     np.testing.assert_allclose(layer(probe)[0, 0, 0], (probe[0, 0, 0] - layer.mean) / (4, 5, 6), rtol=1e-5)
 
 
 def test_the_convention_decides_the_normalisation():
-    assert normalization_of("mobilenet_v2", {"convention": "tensorflow"}) == ((127.5,) * 3, (127.5,) * 3)
-    assert normalization_of("mobilenet_v2", {}) == normalization_of("mnext")
-    with pytest.raises(ConfigError, match="'mnxt'"):
-        normalization_of("mnxt")
+    tensorflow = ModelConfig("mobilenet_v2", options={"convention": "tensorflow"})
+    assert tensorflow.normalization == ((127.5,) * 3, (127.5,) * 3)
+    assert ModelConfig("mobilenet_v2").normalization == ModelConfig("mnext").normalization
 
 
 def test_dropout_has_the_given_rate_and_works_in_training_only(model):
@@ -134,7 +133,9 @@ def test_a_full_disk_is_an_error_before_hdf5_starts(model, tmp_path, monkeypatch
 
 
 def test_a_run_s_configuration_builds_the_network():
-    config = ModelConfig.from_dict(ModelConfig("mobilenet_v2", **NARROW, options={"convention": "tensorflow"}).to_dict())
+    config = ModelConfig.from_dict(
+        ModelConfig("mobilenet_v2", **NARROW, options={"convention": "tensorflow"}).to_dict()
+    )
     model = config.create()
     assert model.get_layer("stem_bn").epsilon == 1e-3
     assert (model.input_shape, model.output_shape) == ((None, 97, 97, 3), (None, 7))
