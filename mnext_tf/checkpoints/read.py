@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mnext_tf.checkpoints.limits import Budget, damaged, report_damage
+from mnext_tf.checkpoints.restricted_unpickler import Forbidden, load, to_arrays
 from mnext_tf.errors import CheckpointError
 
 FORMATS = "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams), and Keras (.keras, .h5, .weights.h5)"
@@ -18,6 +19,7 @@ FORMATS = "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams),
 ENTRIES = ("state_dict", "model", "net", "state_dict_ema", "model_ema", "ema_state_dict")
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
+_PADDLE_NAME_TABLE = "StructuredToParameterName@@"  # Paddle's second names of the same tensors
 _TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, pickled
 
 
@@ -58,8 +60,6 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
     if kind == "safetensors":
         raw = _read_safetensors(path)
     elif kind == "Paddle":
-        from mnext_tf.checkpoints.paddle_files import read_paddle
-
         raw = read_paddle(path)
     else:
         from mnext_tf.checkpoints.torch_files import read_torch
@@ -130,6 +130,25 @@ def _kind_of_zip(path: Path) -> str:
     raise CheckpointError(
         f"{path} is a zip archive written by neither PyTorch nor Keras. Supported formats: {FORMATS}."
     )
+
+
+def read_paddle(path: Path) -> dict:
+    """{name: array} of a pickle. Raises CheckpointError, before calling anything, for a pickle that requests more.
+
+    A damaged file may raise anything; see `limits.report_damage`.
+    """
+    try:
+        with open(path, "rb") as f:
+            content = load(f)
+    except Forbidden as e:
+        raise CheckpointError(
+            f"{path} tries to execute code: unpickling it would call {e}. Nothing was executed. Weights need no such "
+            "call; do not open this file with other programs either."
+        ) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is a pickle of a {type(content).__name__}, not of named arrays.")
+    content.pop(_PADDLE_NAME_TABLE, None)
+    return to_arrays(content)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

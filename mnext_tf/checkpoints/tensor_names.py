@@ -12,17 +12,33 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from mnext_tf.checkpoints.assign import Target
+from mnext_tf.checkpoints.assign import Target, assign
 
-BATCH_NORM = {  # their name -> ours
-    "pytorch": (
-        ("weight", "gamma"),
-        ("bias", "beta"),
-        ("running_mean", "moving_mean"),
-        ("running_var", "moving_variance"),
-    ),
-    "paddle": (("weight", "gamma"), ("bias", "beta"), ("_mean", "moving_mean"), ("_variance", "moving_variance")),
+_BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+_THEIR_BATCH_NORM = {
+    "pytorch": ("weight", "bias", "running_mean", "running_var"),
+    "paddle": ("weight", "bias", "_mean", "_variance"),
 }
+
+
+def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
+    """Copy every tensor of `state_dict` into `model` (from `mnext_tf.create_model`), by name. Does not need PyTorch.
+
+    Supports the tensor names of the MobileNeXt authors (including S and L), of torchvision's and timm's MobileNetV2,
+    of flat MobileNetV2 implementations (`features.2.conv.3.weight`, last convolution `conv.0`), and of Paddle.
+
+    Returns:
+      The model, for convenience.
+
+    Raises:
+      CheckpointError: a tensor is missing, unexpected, misshapen, or not finite; the text names it. The model is
+        unchanged then.
+    """
+    targets, hint = pytorch_targets(model, state_dict), ""
+    if model.name == "mobilenet_v2" and "features.2.conv.8.weight" in state_dict.keys() - targets.keys():
+        hint = "This is the MobileNetV2 of the MobileNeXt authors: use create_model('mobilenet_v2_mnext')."
+    assign(model, state_dict, targets, unused=unused_names(state_dict), hint=hint)
+    return model
 
 
 def pytorch_targets(model, names: Iterable[str]) -> dict[str, Target]:
@@ -54,7 +70,7 @@ def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str, framewo
         if bn is None:
             targets[f"{conv}.bias"] = Target(layer.weights[1], "keras")
             continue
-        for theirs, attribute in BATCH_NORM[framework]:
+        for theirs, attribute in zip(_THEIR_BATCH_NORM[framework], _BATCH_NORM, strict=True):
             targets[f"{bn}.{theirs}"] = Target(getattr(by_name[f"{ours}_bn"], attribute), "keras")
     kernel, bias = by_name["logits"].weights
     targets[f"{dense}.weight"] = Target(kernel, "dense" if framework == "pytorch" else "keras")

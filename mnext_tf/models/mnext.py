@@ -1,8 +1,7 @@
 """MobileNeXt: Rethinking Bottleneck Structure for Efficient Mobile Network Design (ECCV 2020).
 
-The sandglass block keeps the wide tensor outside, where shortcut and depthwise convolutions work,
-and squeezes in the middle. Where paper and published code differ, this follows the code, which is
-what the published checkpoints fit.
+The sandglass block has its shortcut and depthwise convolutions on the wide tensors at its ends, and a bottleneck in
+between. Where paper and published code differ, this follows the code, which the published checkpoints match.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ def features(net: Layers, x, model):
 def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: int, divisor: int, name: str):
     """(batch, h, w, inp) to (batch, h / stride, w / stride, out).
 
-    Which of the two depthwise convolutions and the shortcut a block has depends on where it stands:
-    where the width changes the first depthwise one is left out, and at stride 1 the last one too.
+    A block that changes the width omits the first depthwise convolution, and at stride 1 the last one, too.
     """
     inp = x.shape[-1]
     hidden = inp // t

@@ -1,7 +1,7 @@
-"""The larger MobileNeXt, `mnext_s` and `mnext_l`: sandglass blocks with squeeze-excite and swish.
+"""The larger MobileNeXt, `mnext_s` and `mnext_l`: sandglass blocks with squeeze-and-excitation and swish.
 
-The authors published them as code and checkpoints only, built like EfficientNet. Two groups in the
-1 x 1 convolutions and 1.1 times the depth make L of S.
+The authors published only code and checkpoints, based on EfficientNet. L has two groups in the 1x1 convolutions, and
+1.1 times the depth of S.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def features(net: Layers, x, model):
 def sandglass(net: Layers, x, out: int, stride: int, t: int, kernel: int, groups: int, drop: float, name: str):
     """(batch, h, w, inp) to (batch, h / stride, w / stride, out).
 
-    Where the width changes (but for t = 2) the first depthwise convolution and the groups are left
-    out, and at stride 1 the last depthwise one too.
+    A block that changes the width (except with t = 2) omits the first depthwise convolution and the groups, and at
+    stride 1 the last depthwise one, too.
     """
     inp = x.shape[-1]
     widens = inp != out and t != 2
@@ -63,6 +63,6 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, kernel: int, groups
     x = net.squeeze_excite(x, max(1, int(out / t * 0.25)), name)
     if not has_shortcut:
         return x
-    # Drop-connect: in training a whole image goes without the block, and the others make up for it.
+    # Drop-connect: training skips the block for random images, and scales the others up.
     x = net.layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
     return net.add(x, identity, name)

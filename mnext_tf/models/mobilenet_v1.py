@@ -1,4 +1,4 @@
-"""MobileNetV1: depthwise-separable convolutions (2017), as `keras.applications.MobileNet` has it."""
+"""MobileNetV1: depthwise-separable convolutions (2017), as in `keras.applications.MobileNet`."""
 
 from __future__ import annotations
 

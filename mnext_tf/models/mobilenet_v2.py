@@ -1,8 +1,8 @@
 """MobileNetV2: Inverted Residuals and Linear Bottlenecks (CVPR 2018), in two forms.
 
-`mobilenet_v2` is the published network (3.50 M parameters at width 1). `mobilenet_v2_mnext` is what
-the MobileNeXt authors' repository calls MobileNetV2 (3.46 M): there the depthwise convolutions stand
-at the two narrow ends of the block, so it is another network and its checkpoints fit no other.
+`mobilenet_v2` is the published network (3.50 M parameters at width 1). `mobilenet_v2_mnext` is what the MobileNeXt
+authors' repository calls MobileNetV2 (3.46 M): its depthwise convolutions are at the two narrow ends of the block, so
+its checkpoints match no other network.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def has_identity_tensor_multiplier(name: str) -> bool:
 
 
 def convention_of(name: str, options: Mapping) -> Convention:
-    """The convention of a network with `options`, which hold those of `create_model`."""
+    """The convention of a network, given the options of `create_model`."""
     return CONVENTIONS[options.get("convention", REGISTRY[name].convention)]
 
 

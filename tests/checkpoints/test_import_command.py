@@ -16,7 +16,7 @@ TAG = "mnext_w1_id1-1"
 
 @pytest.fixture(scope="module")
 def images_folder(tmp_path_factory):
-    """A folder of 10 unlabelled images; few, for each costs a second."""
+    """A folder of 10 unlabeled images; few, because each takes a second."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("command") / "images_folder"
@@ -29,7 +29,7 @@ def images_folder(tmp_path_factory):
 
 @pytest.mark.shared
 def test_golden_logits_through_the_command_and_float_tflite(
-    golden, golden_tensor, images_folder, unlabelled, tmp_path, python
+    golden, golden_tensor, images_folder, unlabeled, tmp_path, python
 ):
     torch = pytest.importorskip("torch", reason="needs PyTorch, the extra [torch]")
     from safetensors.numpy import save_file
@@ -57,7 +57,7 @@ def test_golden_logits_through_the_command_and_float_tflite(
     assert "short side to 256, bicubic, center 224; mean 123.675/116.28/103.53, std 58.395" in finished.stdout
     run = open_run(tmp_path / "runs" / "model_best-imported")
 
-    # The exported network normalises pixels; the golden input is normalised already.
+    # The exported network normalizes pixels; the golden input is normalized already.
     size = record["input_size"]
     images = np.random.Generator(np.random.PCG64(0)).standard_normal((2, size, size, 3)).astype(np.float32)
     pixels = images * np.float32((58.395, 57.12, 57.375)) + np.float32((123.675, 116.28, 103.53))
@@ -73,13 +73,13 @@ def test_golden_logits_through_the_command_and_float_tflite(
     (tmp_path / "model.pdparams").write_bytes(pickle.dumps(paddle, 4))
     weights = load_network(run).get_weights()
     for name in ("model.safetensors", "model.pdparams"):
-        other = import_checkpoint(tmp_path / name, tmp_path / name.replace(".", "-"), dataset=unlabelled)
+        other = import_checkpoint(tmp_path / name, tmp_path / name.replace(".", "-"), dataset=unlabeled)
         for a, b in zip(load_network(other).get_weights(), weights, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 @pytest.mark.shared
-def test_the_real_keras_weights_are_recognised(golden):
+def test_the_real_keras_weights_are_recognized(golden):
     path = golden.parent / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
     found = recognize(read_checkpoint(path))
     assert (found.model, found.width, found.num_classes) == ("mobilenet_v2", 1.0, 1000)

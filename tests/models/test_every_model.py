@@ -1,4 +1,4 @@
-"""What holds for every network of the registry, shown on narrow ones at odd input sizes."""
+"""Properties of every network in the registry, tested on narrow ones at odd input sizes."""
 
 import numpy as np
 import pytest
@@ -68,15 +68,15 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # as PyTorch's models
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def normalised(images, mean, std):
+def normalized(images, mean, std):
     return ((images / 255 - mean) / std).astype(np.float32)
 
 
-def test_preprocessing_inside_is_the_normalisation_by_hand(model):
+def test_preprocessing_inside_is_the_normalization_by_hand(model):
     outside = create_model(model.name, **NARROW, include_preprocessing=False)
     outside.set_weights(model.get_weights())
     constants = HALF if model.name == "mobilenet_v1" else IMAGENET
-    expected = outside(normalised(images(), *constants), training=False).numpy()
+    expected = outside(normalized(images(), *constants), training=False).numpy()
     difference = np.abs(model(images(), training=False) - expected).max()
     assert difference <= 1e-4 * np.abs(expected).max()
     assert not np.allclose(outside(images(), training=False), expected)
@@ -84,8 +84,8 @@ def test_preprocessing_inside_is_the_normalisation_by_hand(model):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_other_constants_of_the_normalisation(name):
-    """As JSON gives them; the network's own stand in for what is left out."""
+def test_other_constants_of_the_normalization(name):
+    """Lists, as in JSON; the network's own constants are the default."""
     layer = create_model(name, **NARROW, mean=[1, 2.5, 3]).get_layer("normalize")
     assert (layer.mean, layer.std) == ((1, 2.5, 3), ModelConfig(name).normalization[1])
     layer = create_model(name, **NARROW, mean=None, std=[4, 5, 6]).get_layer("normalize")
@@ -94,7 +94,7 @@ def test_other_constants_of_the_normalisation(name):
     np.testing.assert_allclose(layer(probe)[0, 0, 0], (probe[0, 0, 0] - layer.mean) / (4, 5, 6), rtol=1e-5)
 
 
-def test_the_convention_decides_the_normalisation():
+def test_the_convention_decides_the_normalization():
     tensorflow = ModelConfig("mobilenet_v2", options={"convention": "tensorflow"})
     assert tensorflow.normalization == ((127.5,) * 3, (127.5,) * 3)
     assert ModelConfig("mobilenet_v2").normalization == ModelConfig("mnext").normalization
