@@ -115,7 +115,9 @@ def test_shellcheck(repository):
     shellcheck = repository / ".environments" / "adb" / "bin" / "shellcheck"
     if not shellcheck.is_file():
         pytest.skip("shellcheck is missing; `make environment-adb` fetches it")
-    scripts = [p for folder in ("benchmarks", "environments") for p in sorted((repository / folder).rglob("*.sh"))]
+    folders = ("benchmarks", "environments", "tests")
+    scripts = [path for folder in folders for path in sorted((repository / folder).rglob("*.sh"))]
+    scripts.append(repository / "android_assets" / "gradlew")
     assert repository / "benchmarks" / "run_adb.sh" in scripts
     done = subprocess.run([shellcheck, "-s", "sh", *scripts], capture_output=True, text=True, cwd=repository)
     assert done.stdout == ""

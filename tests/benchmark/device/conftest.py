@@ -63,17 +63,17 @@ class World:
         path = f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "HOME": str(self.home), "TMPDIR": str(self.home), "ANDROID_SERIAL": ""}
 
-    def inside(self, *command) -> list[str]:
+    def on_phone(self, *command) -> list[str]:
         """`command` on the phone: in both namespaces."""
         return ["nsenter", "-t", str(self.holder), "-n", "-m", *map(str, command)]
 
-    def beside(self, *command) -> list[str]:
+    def on_host(self, *command) -> list[str]:
         """`command` on the host: in the network namespace only, with this machine's files."""
         return ["nsenter", "-t", str(self.holder), "-n", *map(str, command)]
 
     def adb(self, *arguments) -> str:
         done = subprocess.run(
-            self.beside("adb", *arguments), env=self.environment, capture_output=True, text=True, timeout=30
+            self.on_host("adb", *arguments), env=self.environment, capture_output=True, text=True, timeout=30
         )
         return done.stdout + done.stderr
 
@@ -98,7 +98,7 @@ class World:
 
     def session(self, *flags, shell=("sh",), script=ROOT / "benchmarks" / "run_adb.sh", cwd=None) -> subprocess.Popen:
         return subprocess.Popen(
-            self.beside(*shell, script, *flags),
+            self.on_host(*shell, script, *flags),
             cwd=cwd or self.home,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -128,7 +128,7 @@ class Phone:
 
     def plug_in(self) -> None:
         self.daemon = subprocess.Popen(
-            self.world.inside(ENVIRONMENT / "bin" / "adbd"),
+            self.world.on_phone(ENVIRONMENT / "bin" / "adbd"),
             cwd="/",
             env={
                 "PATH": f"{HERE / 'phone'}:/usr/bin:/bin",

@@ -125,14 +125,14 @@ def test_another_program(world, phone, flags):
 
 @pytest.mark.parametrize("says_so", [True, False])
 def test_no_space(world, phone, flags, tmp_path, says_so):
-    subprocess.run(world.inside("mount", "-t", "tmpfs", "-o", "size=200k", "none", "/data/local/tmp"), check=True)
+    subprocess.run(world.on_phone("mount", "-t", "tmpfs", "-o", "size=200k", "none", "/data/local/tmp"), check=True)
     try:
         if not says_so:
             (phone.folder / "free").write_text("999999")
         result = world.run(*flags)
-        left = subprocess.run(world.inside("ls", "/data/local/tmp"), capture_output=True, text=True).stdout
+        left = subprocess.run(world.on_phone("ls", "/data/local/tmp"), capture_output=True, text=True).stdout
     finally:
-        subprocess.run(world.inside("umount", "/data/local/tmp"), check=True)
+        subprocess.run(world.on_phone("umount", "/data/local/tmp"), check=True)
     assert result.code == 1
     assert ("not enough space on the phone" if says_so else "no space left on the phone while") in result.output
     assert left == ""

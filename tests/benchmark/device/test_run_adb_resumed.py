@@ -68,7 +68,7 @@ def test_interrupted(world, phone, quick, tmp_path, read_session, read_runs, num
 
 
 def test_the_output_pipe_is_closed(world, phone, quick, tmp_path, read_session):
-    command = world.beside("sh", "-c", 'sh "$@" | head -n 5', "sh", ROOT / "benchmarks" / "run_adb.sh", *quick)
+    command = world.on_host("sh", "-c", 'sh "$@" | head -n 5', "sh", ROOT / "benchmarks" / "run_adb.sh", *quick)
     subprocess.run(command, cwd=world.home, env=world.environment, capture_output=True, timeout=60)
     assert phone.lines("mode") == ["true", "false"]
     assert phone.left_behind == []
