@@ -39,3 +39,18 @@ __all__ = [
     "train",
     "verify",
 ]
+
+
+def _callable_packages() -> None:
+    """`mnext_tf.export` and `mnext_tf.benchmark` are packages too, and importing those would replace the functions:
+    the packages themselves can be called instead."""
+    import importlib
+    import types
+
+    for name in ("benchmark", "export"):
+        function, package = globals()[name], importlib.import_module(f"mnext_tf.{name}")
+        package.__class__ = type(name, (types.ModuleType,), {"__call__": staticmethod(function)})
+        globals()[name] = package
+
+
+_callable_packages()
