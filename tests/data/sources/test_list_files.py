@@ -25,7 +25,7 @@ def test_list_files(tmp_path, encoding):
     assert labels(listing, "validation") == {"v.jpg": 1}
     assert listing.class_names == ("eins", "zwei", "drei")
     assert [name for name, _ in listing.skipped] == ["train_list.txt:5", "train_list.txt:6", "train_list.txt:7"]
-    assert not listing.carved
+    assert not listing.hash_split
     assert labels(list_images(tmp_path, class_names=["drei", "Eins", "x", "zwei"])) == {
         "bilder/ein Bild é.jpg": 1, "b.jpg": 0, "c d.jpg": 3
     }  # fmt: skip
@@ -96,7 +96,7 @@ def test_labels_csv(tmp_path, text, names, expected):
     listing = list_images(tmp_path)
     assert listing.class_names == names
     assert {image.name: image.label for image in listing.images} == expected
-    assert listing.carved
+    assert listing.hash_split
 
 
 def test_labels_csv_errors(tmp_path):
