@@ -5,13 +5,27 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
+import socket
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
+# Temporary names carry their process and its host; those of earlier releases carry neither.
+_TEMPORARY = re.compile(r"\.(?:.+\.)?(?:partial|old)-(?:(\d+)-([0-9a-f]{8})-)?.+")
+
+
+def _owner() -> str:
+    return f"{os.getpid()}-{zlib.crc32(socket.gethostname().encode()):08x}-"
 
 
 @contextlib.contextmanager
@@ -23,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path = Path(path)
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".partial-{_owner()}", suffix=f"-{path.name}", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -41,13 +55,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-{_owner()}", dir=path.parent))
         try:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
             old = None
             if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old-", dir=path.parent))
+                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old-{_owner()}", dir=path.parent))
                 os.replace(path, old / path.name)
             try:
                 os.replace(temporary, path)
@@ -59,6 +73,76 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left of `atomic_write` and `atomic_folder` in `folder`.
+
+    A folder that had been moved away and not yet replaced is put back. What a live process writes stays.
+    """
+    for path in sorted(Path(folder).glob(".*")):
+        match = _TEMPORARY.fullmatch(path.name)
+        if not match or _lives(*match.groups(), path):
+            continue
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            continue
+        for old in path.iterdir() if ".old-" in path.name else ():
+            if not (folder / old.name).exists():
+                os.replace(old, folder / old.name)
+                _log.warning(f"{folder / old.name} is restored: a process was killed while it replaced it.")
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: str | None, host: str | None, path: Path) -> bool:
+    """Whether the process that writes `path` may be running; of another host's, a day is the limit."""
+    if process is None:
+        return False
+    if not _owner().endswith(f"-{host}-"):
+        return time.time() - path.stat().st_mtime < 24 * 3600
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, holder: str) -> Iterator[str]:
+    """Hold the file `path` as a lock, which the system drops when this process ends, however it ends.
+
+    Args:
+      holder: written into the file, for those who are refused.
+
+    Yields the `holder` of a process that was killed while it held the lock, else "". Raises BlockingIOError, whose
+    text is the `holder`, where the lock is held; also by this process.
+    """
+    import fcntl
+
+    while True:
+        lock = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed below; held meanwhile)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with lock:
+                lock.seek(0)
+                raise BlockingIOError(lock.read() or "another process") from None
+        with contextlib.suppress(FileNotFoundError):  # the holder removed the file just now
+            if os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):
+                break
+        lock.close()
+    with lock:
+        lock.seek(0)
+        left = lock.read()
+        lock.truncate(0)
+        lock.write(holder)
+        lock.flush()
+        try:
+            yield left
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -99,11 +183,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value) -> None:
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Raises ValueError for whatever is no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
@@ -129,19 +217,34 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def cached_sha256(path: Path) -> str:
+    """`sha256`, computed again only where size or times of the file have changed."""
+    if Path(path).is_dir():
+        return sha256(path)
+    s = os.stat(path)
+    if time.time() - s.st_ctime < 0.1:  # another change within the clock's tick would go unseen
+        return sha256(path)
+    return _sha256_at(str(path), s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256_at(path: str, *state: int) -> str:
+    return sha256(Path(path))
+
+
 def sha256_of(value) -> str:
     """Of a value that JSON can hold, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value):
+def plain(value):
     """Dataclasses, tuples, paths and NumPy scalars as JSON has them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
+        return plain(dataclasses.asdict(value))
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, Path):
         return value.as_posix()
     if hasattr(value, "item") and getattr(value, "shape", None) == ():

@@ -13,9 +13,11 @@ it stand for. Unknown fields and missing ones are errors that name them.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import math
 import operator
+import reprlib
+import sys
 import types
 import typing
 from typing import Any, ClassVar, Self
@@ -28,7 +30,7 @@ _BOUNDS = {
     "at_most": (operator.le, "at most"),
     "below": (operator.lt, "below"),
 }
-_NUMBERS = {int: "a whole number", float: "a number"}
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "an object"}
 
 
 def field(default: Any = dataclasses.MISSING, help: str = "", **metadata):
@@ -41,13 +43,17 @@ def field(default: Any = dataclasses.MISSING, help: str = "", **metadata):
     """
     metadata["help"] = help
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Base of all records. Creating one raises ConfigError for a value of another type or out of range."""
+    """Base of all records. Creating one raises ConfigError for a value of another type or out of range.
+
+    Fields are bool, int, float (finite; whole numbers too), str, dict, dict[str, X], tuple[X, ...] or records, and
+    `X | None` of these.
+    """
 
     VERSION: ClassVar[int] = 1
 
@@ -68,25 +74,26 @@ class Record:
         where = f"{where}: " if where else ""
         name = cls.__name__
         if not isinstance(value, dict):
-            raise ConfigError(f"{where}a {name} is a JSON object; found {type(value).__name__}.")
+            raise ConfigError(f"{where}{name} must be a JSON object; found {type(value).__name__}.")
         values = dict(value)
         version = values.pop("version", 1)
-        if not (type(version) is int and 1 <= version <= cls.VERSION):
+        if not (_is(version, int) and 1 <= version <= cls.VERSION):
             raise ConfigError(
-                f"{where}{name} has version {version!r}; this release reads 1 to {cls.VERSION}. Update mnext-tf."
+                f"{where}{name} has version {_short(version)}; this release reads 1 to {cls.VERSION}. Update mnext-tf."
             )
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - set(fields)):
+        if unknown := [_short(name) for name in values if name not in fields]:
             raise ConfigError(
-                f"{where}{name} has the unknown field{'s' * (len(unknown) > 1)} {', '.join(map(str, unknown))}; known "
+                f"{where}{name} has the unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}; known "
                 f"are {', '.join(fields)}. A newer release of mnext-tf wrote it, or it was edited."
             )
         absent = {n: f.metadata["absent"] for n, f in fields.items() if n not in values and "absent" in f.metadata}
         if missing := [n for n in fields if n not in values and n not in absent]:
             raise ConfigError(f"{where}{name} lacks {', '.join(missing)}.")
+        hints = field_types(cls)
         try:
-            return cls(**{n: _parse(fields[n], t, v) for n, t, v in _typed(cls, {**values, **absent})})
-        except (ConfigError, TypeError, ValueError) as e:
+            return cls(**{n: _parse(n, base_type(hints[n]), v) for n, v in {**values, **absent}.items()})
+        except (TypeError, ValueError, OverflowError, RecursionError) as e:  # ConfigError is a ValueError
             raise ConfigError(f"{where}{e}") from e
 
 
@@ -106,51 +113,56 @@ def check_field(f: dataclasses.Field, hint, value) -> None:
     kind, limits = base_type(hint), f.metadata
     if value is None and kind is not hint:
         return
-    if kind in (bool, str, dict) and not isinstance(value, kind):
-        raise ConfigError(f"{f.name} must be {_describe(kind)}; received {value!r}.")
-    if kind in _NUMBERS:
-        number = isinstance(value, int) if kind is int else isinstance(value, int | float) and math.isfinite(value)
-        bounds = {name: limits[name] for name in _BOUNDS if name in limits}
-        if not number or isinstance(value, bool) or not all(_BOUNDS[n][0](value, b) for n, b in bounds.items()):
-            allowed = " and ".join(f"{_BOUNDS[n][1]} {b}" for n, b in bounds.items())
-            why = f" {limits['why']}" if "why" in limits else ""
-            raise ConfigError(
-                f"{f.name} must be {_NUMBERS[kind]}{' ' * bool(allowed)}{allowed}{why}; received {value!r}."
-            )
+    bounds = [(_BOUNDS[name], limits[name]) for name in _BOUNDS if name in limits]
+    fits = _is(value, kind)
+    if not fits or not all(holds(value, bound) for (holds, _), bound in bounds):
+        allowed = [] if fits else [_describe(kind)]
+        allowed += [" and ".join(f"{words} {bound}" for (_, words), bound in bounds)] if bounds else []
+        why = f" {limits['why']}" if "why" in limits else ""
+        raise ConfigError(f"{f.name} must be {', '.join(allowed)}{why}; received {_short(value)}.")
     if "choices" in limits:
         one_of(f.name, value, limits["choices"])
 
 
-def _describe(kind) -> str:
-    return {bool: "true or false", str: "text", dict: "an object"}[kind]
-
-
-def _typed(cls, values: dict):
-    hints = field_types(cls)
-    return [(name, base_type(hints[name]), value) for name, value in values.items()]
-
-
-def _parse(f: dataclasses.Field, kind, value):
-    """A JSON value as the field's type: nested records, tuples."""
-    if value is None:
-        return None
-    if isinstance(kind, type) and issubclass(kind, Record):
-        return kind.from_dict(value)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{f.name} must be a list; received {value!r}.")
-        item = typing.get_args(kind)[0]
-        if wrong := [v for v in value if item in (str, int, float) and not _is(v, item)]:
-            raise ConfigError(f"{f.name} holds {wrong[0]!r}, which is not {item.__name__}.")
-        return tuple(value)
-    return value
-
-
 def _is(value, kind) -> bool:
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    """Whether `value` is of the type `kind`; a whole number is a `float`, true and false are no numbers."""
+    item = typing.get_args(kind)
+    if item and isinstance(value, typing.get_origin(kind)):
+        return all(_is(v, item[0]) for v in value) and (
+            not isinstance(value, dict) or all(_is(v, item[1]) for v in value.values())
+        )
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return not item and isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _describe(kind) -> str:
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each {_describe(typing.get_args(kind)[0])}"
+    if typing.get_origin(kind) is dict:
+        return f"an object, each value {_describe(typing.get_args(kind)[1])}"
+    return _NAMES.get(kind) or kind.__name__
+
+
+def _parse(name: str, kind, value):
+    """A JSON value as a field's type: nested records, tuples. What does not fit is left to `check_field`."""
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return None if value is None else kind.from_dict(value, name)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_parse(name, typing.get_args(kind)[0], v) for v in value)
+    return copy.deepcopy(value) if isinstance(value, dict) else value
 
 
 def _plain(value):
     if isinstance(value, Record):
         return value.to_dict()
-    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else copy.deepcopy(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
+def _short(value) -> str:
+    """A value for a message, however large or deep it is."""
+    return _SHORT.repr(value)

@@ -1,4 +1,4 @@
-"""Flags made of the fields of configuration records: name, type, help and choices are said there once."""
+"""Flags from the fields of configuration records, which hold name, type, help and choices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from absl import flags
 
 from mnext_tf.records import Record, base_type, field_types
 
+flags.disclaim_key_flags()  # a flag belongs to the module that calls `define`: --help lists it there
 _DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
 
 

@@ -30,8 +30,9 @@ def named_runs() -> list:
 
 
 def open_networks(runs: list) -> list:
-    """All networks that the flags name, Keras ones first. Raises ConfigError for flags that do not fit together."""
-    from mnext_tf.inference.predictor import open_exports, open_keras, open_network, read_labels
+    """The networks that the flags name, Keras ones first, open. ConfigError for flags that do not fit together."""
+    from mnext_tf.inference.predictor import open_exports, open_predictor
+    from mnext_tf.inference.sidecars import read_labels
 
     files = [(flag.name, path) for flag in (SAVED_MODEL, FROZEN, TFLITE) for path in flag.value]
     overridden = [f.name for f in (LABELS, INPUT_SIZE, CROP, INTERPOLATION) if f.value is not None]
@@ -40,6 +41,7 @@ def open_networks(runs: list) -> list:
     preprocess = {f.name: f.value for f in (INPUT_SIZE, CROP, INTERPOLATION) if f.value is not None}
     Preprocess(**preprocess)  # refuses what is out of range before anything is opened
     names = read_labels(LABELS.value) if LABELS.value else None
-    networks = [open_keras(run) for run in runs]
+    networks = [open_predictor(run) for run in runs]
     networks += [network for run in runs if EXPORTS.value for network in open_exports(run)]
-    return networks + [open_network(form, path, preprocess=preprocess, class_names=names) for form, path in files]
+    given = {"preprocess": preprocess, "labels": names}
+    return networks + [open_predictor(path, format=form, **given) for form, path in files]

@@ -13,7 +13,7 @@ from pipelines import _flags
 RUN = flags.DEFINE_string("run", None, "Run folder. Without it: the newest trained run under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
 INIT = flags.DEFINE_enum(
-    "init", "trained", ["trained", "random"], "random: an untrained network, good for latency; takes the flags below."
+    "init", "trained", ["trained", "random"], "random: an untrained network, to measure latency; takes the flags below."
 )
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network of --init=random. Without it: mnext.")
 WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
@@ -23,9 +23,15 @@ WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
     )
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
-FORCE = flags.DEFINE_bool("force", False, "Redo the stage even if nothing has changed.")
+FORCE = flags.DEFINE_bool("force", False, "Run the stage again even if nothing has changed.")
+KEEP_FAILED = flags.DEFINE_bool("keep_failed", False, "Keep a refused export, in a folder that ends in .failed.")
 
 _RANDOM_ONLY = (MODEL, WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY)
+
+
+def stage_options() -> dict:
+    """What every exporting stage takes from the flags."""
+    return {"force": FORCE.value, "keep_failed": KEEP_FAILED.value}
 
 
 def select_run():
@@ -37,19 +43,19 @@ def select_run():
 
         if given:
             raise ConfigError(
-                f"--{next(iter(given))} belongs to --init=random; a trained run says itself what its network is. "
-                "Choose it by --run."
+                f"--{next(iter(given))} belongs to --init=random; a trained run has its network in its "
+                "configuration. Choose the run with --run."
             )
         run = open_run(RUN.value) if RUN.value else latest_run(RUNS_ROOT.value)
         require_weights(run)
         return run
 
     if RUN.value:
-        raise ConfigError("--run names a run that exists, --init=random makes one; give one of the two.")
+        raise ConfigError("--run names an existing run, --init=random creates one; give one of the two.")
     name = given.pop("model", "mnext")
     model = ModelConfig(name, **given)
 
-    from mnext_tf.export import create_random_run
+    from mnext_tf.training.random_weights import create_random_run
 
     parts = [network_name(name, model.width, model.identity_tensor_multiplier, model.input_size)]
     if model.num_classes != ModelConfig.num_classes:

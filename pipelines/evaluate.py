@@ -42,7 +42,7 @@ def main() -> None:
     check_same_classes(networks)
     images = open_images(
         source,
-        networks[0].class_names,
+        networks[0].labels,
         run=runs[0] if runs else None,
         split=SPLIT.value,
         label_offset=LABEL_OFFSET.value,

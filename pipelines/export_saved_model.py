@@ -14,7 +14,7 @@ def main() -> None:
     run = _runs.select_run()
     from mnext_tf.export.stages import saved_model
 
-    stage = saved_model(run, force=_runs.FORCE.value)
+    stage = saved_model(run, **_runs.stage_options())
     measured = stage.result["measured"]
     print(f"{stage.folder}: largest difference to Keras {measured['max_relative_difference']:.1e} (relative), verified")
 

@@ -13,41 +13,43 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.export import app_assets
 from mnext_tf.naming import IO_TYPES, OUTPUTS, QUANTIZE
-from pipelines import _cli, _runs
+from mnext_tf.tasks.tolerance import Tolerance
+from pipelines import _cli, _flags, _runs
 
 flags.adopt_module_key_flags(_runs)
-KIND = flags.DEFINE_enum("quantize", "float32", QUANTIZE, "What the file computes with. int8: full integer.")
+PRECISION = flags.DEFINE_enum("quantize", "float32", QUANTIZE, "What the file computes with. int8: full integer.")
 IO_TYPE = flags.DEFINE_enum("io_type", "int8", IO_TYPES, "Input and output of an int8 file.")
 OUTPUT = flags.DEFINE_enum(
     "output",
     "logits",
     OUTPUTS,
-    "probabilities: for apps and MediaPipe. A softmax stands behind the network; int8 files take uint8 pixels.",
+    "probabilities: for apps and MediaPipe. A softmax follows the network; int8 files take uint8 pixels.",
 )
 ANDROID = flags.DEFINE_bool("android", False, "Put it into an Android project's assets; means --output=probabilities.")
 ASSETS = flags.DEFINE_string("assets", "android_assets/app/src/main/assets", "The assets folder of --android.")
 AUTHOR = flags.DEFINE_string("author", None, "Author in the file's metadata. Without it: not stated.")
-LICENSE = flags.DEFINE_string("license", None, "Licence of the weights in the file's metadata. Without it: not stated.")
+LICENSE = flags.DEFINE_string("license", None, "License of the weights in the file's metadata. Without it: not stated.")
 CALIBRATION = flags.DEFINE_integer(
     "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: 200."
 )
-MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
-MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
+MAX_DROP = _flags.define(Tolerance, "max_accuracy_drop", default=Tolerance.max_accuracy_drop)
+MIN_AGREEMENT = _flags.define(Tolerance, "min_agreement", default=Tolerance.min_agreement)
 
 
 def main() -> None:
-    if IO_TYPE.value != "int8" and KIND.value != "int8":
-        raise ConfigError(f"--io_type={IO_TYPE.value} needs --quantize=int8; {KIND.value} files take and give float32.")
+    if IO_TYPE.value != "int8" and PRECISION.value != "int8":
+        raise ConfigError(
+            f"--io_type={IO_TYPE.value} needs --quantize=int8; {PRECISION.value} files take and give float32."
+        )
     if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
     for_apps = ANDROID.value or OUTPUT.value == "probabilities"
     if for_apps and flags.FLAGS["io_type"].present:
         raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
     if ANDROID.value and flags.FLAGS["output"].present and OUTPUT.value == "logits":
-        raise ConfigError("--android takes files that give probabilities; leave --output=logits away.")
+        raise ConfigError("--android takes files that give probabilities; remove --output=logits.")
     if flags.FLAGS["assets"].present and not ANDROID.value:
         raise ConfigError("--assets names the folder of --android; give both.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
@@ -57,11 +59,11 @@ def main() -> None:
     from mnext_tf.export import stages
 
     options = {"calibration_count": CALIBRATION.value, "tolerance": tolerance}
-    options |= {"author": AUTHOR.value, "license": LICENSE.value, "force": _runs.FORCE.value, "log": _cli.log}
+    options |= {"author": AUTHOR.value, "license": LICENSE.value, **_runs.stage_options()}
     if for_apps:
-        stage = app_assets.probabilities(run, KIND.value, **options)
+        stage = app_assets.probabilities(run, PRECISION.value, **options)
     else:
-        stage = stages.tflite(run, KIND.value, io_type=IO_TYPE.value, **options)
+        stage = stages.tflite(run, PRECISION.value, io_type=IO_TYPE.value, **options)
     _describe(run, stage)
     for path in app_assets.publish(run, stage, Path(ASSETS.value)) if ANDROID.value else ():
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
@@ -83,13 +85,15 @@ def _describe(run, stage) -> None:
             f"same top-1 on {networks['tflite']['top1_agreement']:.2%}, "
             f"largest relative difference {networks['tflite']['max_relative_difference']:.1e}"
         )
+        if "max_accuracy_drop" in verify.get("tolerance", {}) and not result["file"].endswith("float32.tflite"):
+            print(f"  passed with {Tolerance.from_dict(verify['tolerance'])}")
     else:
         difference = networks["tflite"]["max_relative_difference"]
         print(f"  untrained: largest relative difference of the logits {difference:.1e} on {verify['images']} images")
 
 
 def _left(nodes: list[str], most: int = 3) -> str:
-    """The operators that XNNPACK leaves, by kind; manifest.json names them all."""
+    """The operators that XNNPACK leaves, counted; manifest.json names them all."""
     if not nodes:
         return ""
     kinds = Counter(node.split()[0] for node in nodes)

@@ -14,7 +14,7 @@ def main() -> None:
     run = _runs.select_run()
     from mnext_tf.export.stages import freeze
 
-    stage = freeze(run, force=_runs.FORCE.value)
+    stage = freeze(run, **_runs.stage_options())
     measured = stage.result["measured"]
     print(
         f"{stage.folder / 'frozen.pb'}: {stage.result['nodes']} nodes, largest difference to Keras "

@@ -1,6 +1,6 @@
-"""What a network sees in photographs: the first classes with their probabilities.
+"""The most likely classes of images, with their probabilities, by one network or several side by side.
 
-python -m pipelines.predict --images=a.jpg,holiday/ --tflite=mnext_1.0_224_int8.tflite --annotate=seen/
+python -m pipelines.predict --images=a.jpg,vacation/ --tflite=mnext_1.0_224_int8.tflite --annotate=seen/
 """
 
 from __future__ import annotations
@@ -12,41 +12,40 @@ from absl import flags
 from mnext_tf.errors import ConfigError
 from pipelines import _cli, _networks
 
-IMAGES = flags.DEFINE_list("images", [], "Photographs, and folders with photographs, with commas between.")
+IMAGES = flags.DEFINE_list("images", [], "Images and folders of images, separated by commas.")
 TOP = flags.DEFINE_integer("top", 5, "How many classes to show.", lower_bound=1)
 CSV = flags.DEFINE_string("csv", None, "Write the predictions to this file as CSV.")
 JSON = flags.DEFINE_string("json", None, "Write the predictions to this file as JSON.")
-ANNOTATE = flags.DEFINE_string("annotate", None, "Folder for a picture of each photograph with its predictions.")
+ANNOTATE = flags.DEFINE_string("annotate", None, "Folder for a plot of each image with its predictions.")
 flags.adopt_module_key_flags(_networks)
 
 
 def main() -> int | None:
     if not IMAGES.value:
-        raise ConfigError("--images is needed: photographs, or folders with photographs.")
+        raise ConfigError("--images is needed: images, or folders of images.")
     runs = _networks.named_runs()
 
     from mnext_tf.evaluation import predictions as p
     from mnext_tf.files import write_csv, write_json
     from mnext_tf.inference.images import images_of_paths
 
-    images = images_of_paths([Path(path) for path in IMAGES.value])
+    paths = [Path(path) for path in IMAGES.value]
+    rows, images = [], images_of_paths(paths)
     networks = _networks.open_networks(runs)
-    if len(networks) > 1:
-        raise ConfigError(
-            f"{len(networks)} networks were named ({', '.join(n.name for n in networks)}); predict takes one. "
-            "python -m pipelines.evaluate compares several."
-        )
-    predictions = p.predict(networks[0], images, top=TOP.value)
-    print(p.format_predictions(predictions))
+    for network in networks:
+        _cli.log(f"{network.name}: {network.path}")
+        predictions = network.predict_images(images, top=TOP.value, progress=True)
+        rows += [{"network": network.name, **row} for row in predictions]
+        if ANNOTATE.value:
+            folder = Path(ANNOTATE.value) / (p.folder_name(network) if len(networks) > 1 else "")
+            print(f"{len(p.annotate(network, images, predictions, folder))} plots in {folder}")
+    print(p.format_predictions(rows))
     for name, reason in images.skipped:
-        _cli.log(f"{name}: left out, {reason}")
+        _cli.log(f"{name}: skipped, {reason}")
     if CSV.value:
-        write_csv(Path(CSV.value), p.csv_rows(predictions))
+        write_csv(Path(CSV.value), p.csv_rows(rows))
     if JSON.value:
-        write_json(Path(JSON.value), predictions)
-    if ANNOTATE.value:
-        written = p.annotate(networks[0], images, predictions, Path(ANNOTATE.value))
-        print(f"{len(written)} pictures in {ANNOTATE.value}")
+        write_json(Path(JSON.value), rows)
     return 1 if images.skipped else None
 
 

@@ -1,4 +1,4 @@
-"""The whole road for several networks: train, export, verify, benchmark, report. Stopped, it goes on where it was.
+"""The whole workflow for several networks: train, export, verify, benchmark, report. Run again, it resumes.
 
 python -m pipelines.run --models=mnext,mobilenet_v2 --out=runs/demo
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 from absl import flags
 
 from mnext_tf.errors import one_of
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.models import list_models
 from mnext_tf.naming import QUANTIZE
+from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _recipe
 
 MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")
-OUT = flags.DEFINE_string("out", "runs/demo", "Folder for all of it; the report is in its folder report.")
-KINDS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
-BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks that are timed.")
-THREADS = flags.DEFINE_list("threads", "1,2", "Numbers of threads to time.")
+OUT = flags.DEFINE_string("out", "runs/demo", "Output folder; the report is in its folder report.")
+PRECISIONS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
+BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks in the benchmark.")
+THREADS = flags.DEFINE_list("threads", "1,2", "Thread counts of the benchmark.")
 MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
 MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
-FORCE = flags.DEFINE_bool("force", False, "Export and time again even if nothing has changed.")
+FORCE = flags.DEFINE_bool("force", False, "Export and benchmark again even if nothing has changed.")
 flags.adopt_module_key_flags(_recipe)
 
 
@@ -30,8 +30,8 @@ def main() -> None:
     for model in MODELS.value:
         one_of("model", model, list_models())
         recipe.model(model)
-    for kind in KINDS.value:
-        one_of("quantize", kind, QUANTIZE)
+    for precision in PRECISIONS.value:
+        one_of("quantize", precision, QUANTIZE)
 
     from mnext_tf.benchmark.suite import Settings
     from mnext_tf.workflow import run_workflow
@@ -43,7 +43,7 @@ def main() -> None:
         width=recipe.width,
         identity_tensor_multiplier=recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
-        quantize=tuple(KINDS.value),
+        precisions=tuple(PRECISIONS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
@@ -54,7 +54,7 @@ def main() -> None:
         recipe,
         benchmark,
         cache_dir=_recipe.CACHE_DIR.value,
-        quantize=tuple(KINDS.value),
+        precisions=tuple(PRECISIONS.value),
         tolerance=tolerance,
         force=FORCE.value,
     )

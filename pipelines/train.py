@@ -7,6 +7,8 @@ python -m pipelines.train --resume
 
 from __future__ import annotations
 
+import shlex
+
 from absl import flags
 
 from mnext_tf.errors import ConfigError
@@ -14,15 +16,15 @@ from mnext_tf.models import list_models
 from pipelines import _cli, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
-OUT = flags.DEFINE_string("out", None, "Run folder to make. Without it: a new one under --runs_root.")
+OUT = flags.DEFINE_string("out", None, "Run folder to create. Without it: a new one under --runs_root.")
 RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
-RESUME = flags.DEFINE_bool("resume", False, "Go on with the newest unfinished run, or with --run.")
+RESUME = flags.DEFINE_bool("resume", False, "Resume the newest unfinished run, or --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
 CONVENTION = flags.DEFINE_enum(
     "convention",
     None,
     ["pytorch", "tensorflow"],
-    "Padding, batch norm and normalisation of a MobileNetV2. Without it: pytorch.",
+    "Padding, batch norm and normalization of a MobileNetV2. Without it: pytorch.",
 )
 INIT = flags.DEFINE_string(
     "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
@@ -33,31 +35,33 @@ flags.adopt_module_key_flags(_recipe)
 def main() -> None:
     options = {"convention": CONVENTION.value} if CONVENTION.value else {}
     if RUN.value and not RESUME.value:
-        raise ConfigError("--run names a run to go on with and needs --resume; a new run's folder is named by --out.")
+        raise ConfigError("--run names a run to resume and needs --resume; --out names the folder of a new run.")
     if RESUME.value and INIT.value:
-        raise ConfigError("--resume goes on from the run's own weights; leave --init away.")
+        raise ConfigError("--resume continues with the run's own weights; leave out --init.")
     if RESUME.value and OUT.value:
-        raise ConfigError("--resume goes on in the run's own folder; leave --out away.")
+        raise ConfigError("--resume continues in the run's own folder; leave out --out.")
     if RESUME.value:
         from mnext_tf.training.start import resume_run
 
         if _recipe.RECIPE.value:
-            raise ConfigError("--resume goes on with the run's own recipe; leave --recipe away.")
+            raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
         given = {**_recipe.given(), **options, "model": MODEL.value}
         if not _recipe.source():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
-    elif INIT.value:
-        from mnext_tf.runs.run import open_run
-        from mnext_tf.training.transfer import inherited
-
-        source = open_run(INIT.value)
-        model, fields, _ = inherited(source, {**_recipe.given(), **options, "model": MODEL.value})
-        recipe, options = _recipe.recipe(fields), source.config.model.options
-        recipe.model(model, options=options)
     else:
-        model, recipe, source = MODEL.value or "mnext", _recipe.recipe(), None
-        recipe.model(model, options=options)
+        from mnext_tf.runs.run import open_run
+        from mnext_tf.training.start import plan_training, start_run
+
+        source = open_run(INIT.value) if INIT.value else None
+        plan = plan_training(
+            MODEL.value,
+            _recipe.RECIPE.value,
+            _recipe.given(),
+            options=options,
+            has_data=_recipe.source() is not None,
+            source=source,
+        )
 
     if RESUME.value and not _recipe.source():
         from mnext_tf.data import reopen_dataset
@@ -66,10 +70,10 @@ def main() -> None:
     else:
         dataset = _recipe.open_data()
     if not RESUME.value:
-        from mnext_tf.training.start import start_run
-
-        run = start_run(OUT.value, model, recipe, dataset, options=options, source=source, root=RUNS_ROOT.value)
-    _cli.resume_with(f"python -m pipelines.train --resume --run={run.folder}")
+        run = start_run(
+            OUT.value, plan.model, plan.recipe, dataset, options=plan.options, source=source, root=RUNS_ROOT.value
+        )
+    _cli.resume_with(f"python -m pipelines.train --resume --run={shlex.quote(str(run.folder))}")
     _cli.log(
         f"{run.config.model.name} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
@@ -78,7 +82,7 @@ def main() -> None:
 
     trained = train(run, dataset)
     print(f"validation accuracy {trained.val_accuracy:.2%} after {len(trained.history)} epochs: {run.weights}")
-    print(f"next: python -m pipelines.export_tflite --quantize int8 --run={run.folder}")
+    print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.inference.arm64_root import check_root
-from pipelines import _cli, _runs
+from mnext_tf.tasks.tolerance import Tolerance
+from pipelines import _cli, _flags, _runs
 
 flags.adopt_module_key_flags(_runs)
-MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
-MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
+MAX_DROP = _flags.define(Tolerance, "max_accuracy_drop", default=Tolerance.max_accuracy_drop)
+MIN_AGREEMENT = _flags.define(Tolerance, "min_agreement", default=Tolerance.min_agreement)
 MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Validation images, at most. Without it: as at the export.")
 ARM64 = flags.DEFINE_string(
     "arm64",
@@ -61,7 +61,7 @@ def main() -> int | None:
     _print_arm64(verified.get("arm64", {}))
     for name, text in verified["failures"].items():
         print(f"FAILED {name}: {text}")
-    print(f"{'passed' if verified['passed'] else 'FAILED'}: {run.folder / 'verify.json'}")
+    print(f"{'passed' if verified['passed'] else 'FAILED'} ({tolerance}): {run.folder / 'verify.json'}")
     return 0 if verified["passed"] else 1
 
 

@@ -8,6 +8,7 @@ import pytest
 from mnext_tf.files import (
     atomic_folder,
     atomic_write,
+    cached_sha256,
     read_json,
     reserve_space,
     sha256,
@@ -136,3 +137,20 @@ def test_an_error_of_the_system_names_the_file_that_was_meant(tmp_path, write):
 def test_space_is_reserved(tmp_path):
     reserve_space(tmp_path / "a", (1 << 20) + 5)
     assert (tmp_path / "a").stat().st_size == (1 << 20) + 5
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
+def test_what_is_no_json_is_a_value_error(tmp_path, data):
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(ValueError):  # noqa: PT011 (its texts are Python's)
+        read_json(tmp_path / "a.json")
+
+
+def test_a_cached_hash_follows_the_file(tmp_path):
+    path = tmp_path / "a"
+    for text in ("first", "third", "other"):  # of one length, in one moment
+        path.write_text(text)
+        assert cached_sha256(path) == sha256(path)
+    path.unlink()
+    write_text(path / "b", "a folder")
+    assert cached_sha256(path) == sha256(path)

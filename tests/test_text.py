@@ -10,7 +10,7 @@ from mnext_tf.text import path_text, printable
     [
         ("Grüner Baum 木.jpg", "Grüner Baum 木.jpg"),
         ("a\x1b[2Jb", "a\\x1b[2Jb"),
-        ("a\nb\r\x85\u2028", "a\\nb\\r\\x85\\u2028"),
+        ("a\nb\r\x85\u2028", "a\\x0ab\\x0d\\x85\\u2028"),
         ("gpj.\u202efdp", "gpj.\\u202efdp"),
         ("\x9b31m", "\\x9b31m"),
         ("\udce9", "\\udce9"),

@@ -1,4 +1,4 @@
-"""Networks, in any of their forms, on the same labelled images: accuracy by class, predictions, a comparison."""
+"""Predictors, in any of their forms, on the same labelled images: accuracy by class, predictions, a comparison."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.evaluation import metrics
+from mnext_tf.evaluation.predictions import folder_name
 from mnext_tf.files import atomic_folder, read_json, write_csv, write_json
 from mnext_tf.inference.images import Images, preprocessed
-from mnext_tf.inference.predictor import Network
+from mnext_tf.inference.predictor import Predictor
 from mnext_tf.provenance import now, versions
+from mnext_tf.tasks.classification import wilson_interval
 
 _log = logging.getLogger(__name__)
 
@@ -27,21 +29,21 @@ RESULT = "evaluation.json"
 class Evaluated:
     """What one network says of every image: `top` (n, k) classes, best first, and their probabilities."""
 
-    network: Network
+    network: Predictor
     top: np.ndarray
     probabilities: np.ndarray
 
 
-def check_same_classes(networks: Sequence[Network]) -> None:
+def check_same_classes(networks: Sequence[Predictor]) -> None:
     """Raise ConfigError where networks that are to be compared have other classes."""
     first = networks[0]
     for other in networks[1:]:
-        if other.class_names != first.class_names:
-            pairs = zip(first.class_names, other.class_names, strict=False)
+        if other.labels != first.labels:
+            pairs = zip(first.labels, other.labels, strict=False)
             at = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
             raise ConfigError(
-                f"{first.name} has {len(first.class_names)} classes and {other.name} has {len(other.class_names)}; "
-                f"class {at} is {first.class_names[at]!r} in one and {other.class_names[at]!r} in the other. "
+                f"{first.name} has {len(first.labels)} classes and {other.name} has {len(other.labels)}; "
+                f"class {at} is {first.labels[at]!r} in one and {other.labels[at]!r} in the other. "
                 "Evaluate them one by one."
             )
 
@@ -66,7 +68,7 @@ def _not_ours(out: Path) -> list[str]:
 
 
 def run_networks(
-    networks: Sequence[Network], images: Images, *, top_k: int = TOP, batch_size: int = 64
+    networks: Sequence[Predictor], images: Images, *, batch_size: int = 64
 ) -> tuple[list[Evaluated], list[str], np.ndarray]:
     """([what each network says], file names, labels) of all sound images; damaged ones are in `images.skipped`."""
     top = [[] for _ in networks]
@@ -76,15 +78,15 @@ def run_networks(
         names += batch.names
         labels += batch.labels
         for i, network in enumerate(networks):
-            logits = network.logits(batch.pixels[network.preprocess])
-            if not np.isfinite(logits).all():
-                raise DataError(f"{network.name} gives logits that are not numbers, for one of {batch.names[:3]} ...")
-            classes = metrics.top_classes(logits, top_k)
+            shares = network.predict(batch.pixels[network.preprocess])
+            if not np.isfinite(shares).all():
+                raise DataError(f"{network.name} gives outputs that are not numbers, for one of {batch.names[:3]} ...")
+            classes = metrics.top_classes(shares, TOP)
             top[i].append(classes)
-            probabilities[i].append(np.take_along_axis(metrics.probabilities(logits), classes, 1))
+            probabilities[i].append(np.take_along_axis(shares, classes, 1))
     if not names:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in images.skipped[:5])
-        raise DataError(f"{images.name} has no sound image.{reasons}")
+        raise DataError(f"{images.name}: no image can be read.{reasons}")
     evaluated = [
         Evaluated(n, np.concatenate(t), np.concatenate(p)) for n, t, p in zip(networks, top, probabilities, strict=True)
     ]
@@ -92,7 +94,7 @@ def run_networks(
 
 
 def evaluate(
-    networks: Sequence[Network],
+    networks: Sequence[Predictor],
     images: Images,
     out: Path,
 ) -> dict:
@@ -117,7 +119,7 @@ def evaluate(
         _log.info(
             f"{images.name}: {len(images.skipped)} damaged images left out: {first}. All are in {out}/skipped.csv."
         )
-    rows = [_row(e, evaluated[0], labels) for e in evaluated]
+    rows = [_row(e, _reference(e, evaluated), labels) for e in evaluated]
     for i, row in enumerate(rows):  # names may differ in characters that folders do not have
         if row["folder"] in [r["folder"] for r in rows[:i]]:
             row["folder"] += f"-{i + 1}"
@@ -125,7 +127,7 @@ def evaluate(
         "images": len(names),
         "skipped": len(images.skipped),
         "data": images.name,
-        "classes": len(networks[0].class_names),
+        "classes": len(networks[0].labels),
         "classes_with_images": len(np.unique(labels)),
         "created": now(),
         "versions": versions(),
@@ -146,20 +148,26 @@ def evaluate(
 def format_table(result: dict) -> str:
     """For the eye: a line for each network."""
     width = max(len(row["network"]) for row in result["networks"])
-    lines = [f"{'network':{width}}  {'top-1':>8}{'95 % interval':>18}{'top-5':>9}{'correct':>12}{'as first':>10}"]
+    lines = [f"{'network':{width}}  {'top-1':>8}{'95 % interval':>18}{'top-5':>9}{'correct':>12}{'as Keras':>10}"]
     for row in result["networks"]:
         between = f"{row['top1_low']:.2%} - {row['top1_high']:.2%}"
         correct = f"{row['correct']}/{result['images']}"
         lines.append(
             f"{row['network']:{width}}  {row['top1']:>8.2%}{between:>18}{row['top5']:>9.2%}{correct:>12}"
-            f"{row['same_top1_as_first']:>10.2%}"
+            f"{'-' if row['same_top1_as_keras'] is None else format(row['same_top1_as_keras'], '.2%'):>10}"
         )
     return "\n".join(lines)
 
 
-def _row(e: Evaluated, first: Evaluated, labels: np.ndarray) -> dict:
+def _reference(e: Evaluated, evaluated: Sequence[Evaluated]) -> Evaluated | None:
+    """The Keras network of the run that a form belongs to, where it was evaluated too: others are unlike networks."""
+    run = e.network.run
+    return next((o for o in evaluated if run and o.network.run == run and o.network.format == "keras"), None)
+
+
+def _row(e: Evaluated, keras: Evaluated | None, labels: np.ndarray) -> dict:
     top1 = metrics.accuracy(e.top, labels, 1)
-    low, high = metrics.interval(top1, len(labels))
+    low, high = wilson_interval(top1, len(labels))
     return {
         "network": e.network.name,
         "format": e.network.format,
@@ -168,10 +176,10 @@ def _row(e: Evaluated, first: Evaluated, labels: np.ndarray) -> dict:
         "top1_high": high,
         "top5": metrics.accuracy(e.top, labels, TOP),
         "correct": int((e.top[:, 0] == labels).sum()),
-        "same_top1_as_first": float((e.top[:, 0] == first.top[:, 0]).mean()),
+        "same_top1_as_keras": None if keras is None else float((e.top[:, 0] == keras.top[:, 0]).mean()),
         "file": str(e.network.path),
         "sha256": e.network.sha256,
-        "folder": "".join(c if c.isalnum() or c in "-_." else "_" for c in e.network.name).strip("._"),
+        "folder": folder_name(e.network),
         "preprocess": e.network.preprocess.to_dict(),
     }
 
@@ -179,7 +187,7 @@ def _row(e: Evaluated, first: Evaluated, labels: np.ndarray) -> dict:
 def _write(folder: Path, e: Evaluated, names: list[str], labels: np.ndarray, data: str) -> list[dict]:
     from mnext_tf.evaluation import plots
 
-    classes = e.network.class_names
+    classes = e.network.labels
     write_csv(
         folder / "predictions.csv",
         [

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.evaluation.equivalence import compare
 from mnext_tf.inference.arm64 import Arm64Network, run_arm64
 from mnext_tf.inference.tflite import TFLiteNetwork
+from mnext_tf.tasks import Classification
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.operators import layer_of, open_interpreter, operators
 
@@ -125,15 +125,15 @@ def compare_arm64(
     """
     images, network = np.asarray(images), Arm64Network(path, root, **options)
     host, arm64 = TFLiteNetwork(path)(images), network(images)
-    as_logits = np.log(np.maximum(host, np.exp(-60.0))) if network.gives == "probabilities" else host
-    measured = compare(arm64, as_logits, None, gives=network.gives)
-    result = {"images": len(images), **{k: v for k, v in measured.items() if k != "accuracy"}}
+    as_logits = np.log(np.maximum(host, np.exp(-60.0))) if network.output == "probabilities" else host
+    measured = Classification().compare(arm64, as_logits, None, output=network.output)
+    result = {"images": len(images), **{k: v for k, v in measured.items() if k not in ("accuracy", "lost", "gained")}}
     result |= {"allowed": FLOAT_TOLERANCE, "steps": None, "allowed_steps": None}
     relative, allowed = result["max_relative_difference"], FLOAT_TOLERANCE
     if kind == "dynamic":
         # Where an activation is halfway between two integers, a last digit decides, and the layers behind amplify that.
         # It is the rounding that the file already suffers on this machine, so its size there is the bound.
-        own = compare(host, reference, None, gives=network.gives)["max_relative_difference"]
+        own = Classification().compare(host, reference, None, output=network.output)["max_relative_difference"]
         result["allowed"] = allowed = max(FLOAT_TOLERANCE, own)
     found = []
     if not np.isfinite(relative):

@@ -5,34 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(n, classes) to probabilities, in float64."""
-    powers = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf), dtype=np.float64)
-    return powers / powers.sum(1, keepdims=True)
-
-
-def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Of a network's outputs: their softmax, unless the network has taken it already."""
-    if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=0.02):  # int8 rounds to 1/256
-        return outputs.astype(np.float64)
-    return softmax(outputs)
-
-
-def top_classes(logits: np.ndarray, k: int = 5) -> np.ndarray:
-    """(n, classes) to the k classes of the largest logits, best first; of equal ones the smaller index first."""
-    return np.argsort(-logits, axis=1, kind="stable")[:, :k]
+def top_classes(outputs: np.ndarray, k: int = 5) -> np.ndarray:
+    """(n, classes) to the k classes of the largest outputs, best first; of equal ones the smaller index first."""
+    return np.argsort(-outputs, axis=1, kind="stable")[:, :k]
 
 
 def accuracy(top: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of images whose label is among the first k of `top` (n, >= k)."""
     return float((top[:, :k] == labels[:, None]).any(1).mean())
-
-
-def interval(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share measured on n images: what another sample of that size might give."""
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

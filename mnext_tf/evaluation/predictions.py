@@ -1,4 +1,4 @@
-"""What a network sees in single images."""
+"""Predictions of single images as tables and plots."""
 
 from __future__ import annotations
 
@@ -6,49 +6,44 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.evaluation.accuracy import run_networks
 from mnext_tf.inference.images import Images, preprocessed
-from mnext_tf.inference.predictor import Network
-
-
-def predict(network: Network, images: Images, *, top: int = 5) -> list[dict]:
-    """A row for each sound image: {file, predictions: [{class, name, probability}, ...]}, best first.
-
-    Damaged images are left out and stand in `images.skipped`; DataError where none is sound.
-    """
-    (evaluated,), names, _ = run_networks([network], images, top_k=top)
-    return [
-        {
-            "file": name,
-            "predictions": [
-                {"class": int(c), "name": network.class_names[c], "probability": float(p)}
-                for c, p in zip(classes, probabilities, strict=True)
-            ],
-        }
-        for name, classes, probabilities in zip(names, evaluated.top, evaluated.probabilities, strict=True)
-    ]
+from mnext_tf.inference.predictor import Predictor
+from mnext_tf.text import printable
 
 
 def csv_rows(predictions: list[dict]) -> list[dict]:
-    """A row for each image and place: file, rank, class, name, probability."""
+    """A row for each image and rank: the image's own fields (file, network), rank, class, name, probability."""
     return [
-        {"file": row["file"], "rank": rank, **{**p, "probability": round(p["probability"], 6)}}
+        {**_image(row), "rank": rank, **{**p, "probability": round(p["probability"], 6)}}
         for row in predictions
         for rank, p in enumerate(row["predictions"], start=1)
     ]
 
 
 def format_predictions(predictions: list[dict]) -> str:
-    """For the eye: the file, then a line for each class."""
+    """For the eye: each file once; below it, for each network, a line per class."""
+    files = dict.fromkeys(row["file"] for row in predictions)
+    networks = dict.fromkeys(row["network"] for row in predictions if "network" in row)
     lines = []
-    for row in predictions:
-        lines.append(row["file"])
-        lines += [f"  {p['probability']:7.2%}  {p['name']}" for p in row["predictions"]]
+    for file in files:
+        lines.append(printable(file))
+        for row in (r for r in predictions if r["file"] == file):
+            lines += [f"  {printable(row['network'])}"] if len(networks) > 1 else []
+            lines += [f"  {p['probability']:7.2%}  {printable(p['name'])}" for p in row["predictions"]]
     return "\n".join(lines)
 
 
-def annotate(network: Network, images: Images, predictions: list[dict], folder: Path) -> list[Path]:
-    """A picture for each image, <name>.png in `folder`: the pixels that the network saw, and its first classes."""
+def folder_name(network: Predictor) -> str:
+    """The network's name, in characters that folders have."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in network.name).strip("._")
+
+
+def _image(row: dict) -> dict:
+    return {key: value for key, value in row.items() if key != "predictions"}
+
+
+def annotate(network: Predictor, images: Images, predictions: list[dict], folder: Path) -> list[Path]:
+    """A plot for each image, <name>.png in `folder`: the pixels that the network saw, and its first classes."""
     from mnext_tf.evaluation import plots
 
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from mnext_tf.errors import ConfigError, ExportError, MnextError
-from mnext_tf.evaluation.equivalence import compare, failures, layer_differences, worst_layer
-from mnext_tf.evaluation.tolerance import Tolerance
+from mnext_tf.evaluation.equivalence import layer_differences, worst_layer
 from mnext_tf.files import write_json
-from mnext_tf.inference.frozen import load_frozen
-from mnext_tf.inference.predictor import exports_of, keras_function, run_network
-from mnext_tf.inference.saved_model import load_saved_model
-from mnext_tf.inference.tflite import TFLiteNetwork
-from mnext_tf.runs.dataset import validation_images
+from mnext_tf.inference.predictor import exports_of, format_of, open_predictor
+from mnext_tf.naming import precision_of
+from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
+from mnext_tf.tasks import Tolerance, get_task
+from mnext_tf.tasks.classification import Comparison
 
 _log = logging.getLogger(__name__)
+_LOOK = 8  # images whose layers are compared
+
+
+@dataclasses.dataclass
+class _Form:
+    """One exported form: its precision (or format), its file, and what was found."""
+
+    precision: str
+    path: Path
+    network: object = None
+    comparison: Comparison | None = None
+    failure: str = ""
 
 
 def verify_run(
     run: Run,
-    tolerance: Tolerance,
+    tolerance: Tolerance | None = None,
     *,
     max_images: int | None = None,
     arm64: Path | None = None,
     arm64_images: int | None = None,
 ) -> dict:
-    """Run Keras, SavedModel, frozen graph and every TFLite file of `run` on the same validation images.
+    """Run Keras, SavedModel, frozen graph, and every TFLite file of `run` on the same validation images.
 
     Reads the files as they are now, and writes `verify.json` into the run's folder. A graph or file that
     fails is renamed to `<name>.failed`, so that nothing wrong keeps its final name.
@@ -40,8 +52,8 @@ def verify_run(
     kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine.
 
     Returns:
-      {images, passed, networks: {name: numbers of `compare`}, failures: {name: what is wrong}}, and with `arm64`
-      {arm64: {name: numbers of `compare_arm64`}}.
+      {images, passed, tolerance, networks: {name: numbers of `Comparison`}, failures: {name: what is wrong}}, and with
+      `arm64` {arm64: {name: numbers of `compare_arm64`}}.
 
     Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
@@ -49,70 +61,88 @@ def verify_run(
         from mnext_tf.inference.arm64_root import check_root
 
         arm64 = check_root(arm64)
-    exported, files = {}, {}  # name -> (kind, function that opens it); name -> file
-    for name, path in exports_of(run):
-        if name == "saved_model":
-            exported[name] = (name, lambda path=path: load_saved_model(path))
-            continue
-        files[name] = path
-        if name == "frozen":
-            exported[name] = (name, lambda path=path: load_frozen(path))
-        else:
-            quantize = run.manifest(name)["settings"]["quantize"]
-            exported[name] = (quantize, lambda path=path: TFLiteNetwork(path))
-    if not exported:
+    tolerance = tolerance or Tolerance()
+    forms = {
+        stage: _Form(precision_of(stage) if stage.startswith("tflite") else stage, path)
+        for stage, path in exports_of(run)
+    }
+    if not forms:
         raise ConfigError(
             f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."
         )
-
-    images, labels = validation_images(run, max_images=max_images)
-    model = load_network(run)
-    expected = run_network(keras_function(model), images)
-    networks, failed = {"keras": compare(expected, expected, labels)}, {}
-    for name, (kind, open_network) in exported.items():
-        try:
-            network = open_network()
-            outputs = run_network(network, images)
-        except (OSError, ValueError, RuntimeError, MnextError, tf.errors.OpError) as e:
-            failed[name] = f"it cannot be read ({str(e)[:300]}). Exporting again makes it again"
+    keras, kept = _compare(run, forms, max_images, keep=arm64 is not None)
+    model, task = load_network(run), get_task(run.config.task)
+    networks = {"keras": keras}
+    for name, form in forms.items():
+        if form.failure:
             continue
-        networks[name] = compare(outputs, expected, labels, gives=getattr(network, "gives", "logits"))
-        found = failures(kind, networks[name], networks["keras"], tolerance, trained=run.trained)
-        if found:
-            failed[name] = "; ".join(found)
+        networks[name] = form.comparison.result()
+        if found := task.failures(form.precision, networks[name], keras, tolerance, trained=run.trained):
+            form.failure = "; ".join(found)
             if name.startswith("tflite"):
-                failed[name] += f". By layers, {worst_layer(layer_differences(model, files[name], images[:8]))}"
-            if name in files:
-                failed[name] += _put_aside(files[name])
-    verified = {"images": len(images), "networks": networks, "failures": failed}
+                form.failure += f". By layers, {worst_layer(layer_differences(model, form.path, kept[0][:_LOOK]))}"
+            if name != "saved_model":
+                form.failure += _set_aside(form.path)
+    failed = {name: form.failure for name, form in forms.items() if form.failure}
+    verified = {"images": keras["images"], "tolerance": dataclasses.asdict(tolerance)}
+    verified |= {"networks": networks, "failures": failed}
     if arm64:
-        whole = {n: (exported[n][0], p) for n, p in files.items() if n.startswith("tflite") and n not in failed}
-        verified["arm64"], wrong = _on_arm64(run, model, whole, arm64, images, expected, arm64_images)
+        sound = {n: f for n, f in forms.items() if n.startswith("tflite") and n not in failed}
+        verified["arm64"], wrong = _on_arm64(run, model, sound, arm64, *kept, arm64_images)
         failed |= wrong
     verified["passed"] = not failed
     write_json(run.folder / "verify.json", verified)
     return verified
 
 
-def _put_aside(path: Path) -> str:
+def _compare(run: Run, forms: dict[str, _Form], max_images: int | None, *, keep: bool):
+    """(numbers of the Keras network, (images, its logits) of the first batch or, with `keep`, of all)."""
+    from tqdm import tqdm
+
+    keras, images_kept, logits_kept = Comparison(), [], []
+    with contextlib.ExitStack() as stack:
+        reference = stack.enter_context(open_predictor(run))
+        for name, form in forms.items():
+            try:
+                form.network = stack.enter_context(open_predictor(form.path, format=format_of(name)))
+                form.comparison = Comparison(form.network.output)
+            except (OSError, ValueError, RuntimeError, MnextError) as e:
+                form.failure = f"it cannot be read ({str(e)[:300]}). Exporting again makes it again"
+        for images, labels in tqdm(validation_batches(run, max_images=max_images), "verifying", disable=None):
+            expected = reference.logits(images)
+            keras.update(expected, expected, labels)
+            if keep or not images_kept:
+                images_kept.append(images)
+                logits_kept.append(expected)
+            for form in forms.values():
+                if form.failure:
+                    continue
+                try:
+                    form.comparison.update(form.network.outputs(images), expected, labels)
+                except (ValueError, RuntimeError) as e:
+                    form.failure = f"it cannot be run ({str(e)[:300]}). Exporting again makes it again"
+    return keras.result(), (np.concatenate(images_kept), np.concatenate(logits_kept))
+
+
+def _set_aside(path: Path) -> str:
     path.rename(path.with_name(path.name + ".failed"))
     return f". Renamed to {path.name}.failed"
 
 
-def _on_arm64(run: Run, model, files: dict, root: Path, images, expected, count: int | None) -> tuple[dict, dict]:
-    """({name: numbers}, {name: what is wrong}) of TFLite files, name -> (kind, path), by ARM64 kernels."""
+def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, images, expected, count: int | None):
+    """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels."""
     from mnext_tf.evaluation.arm64_equivalence import compare_arm64, default_images
     from mnext_tf.models.summary import count_multiply_adds
 
-    counts = default_images([kind for kind, _ in files.values()], count_multiply_adds(model))
+    counts = default_images([form.precision for form in forms.values()], count_multiply_adds(model))
     measured, wrong = {}, {}
-    for (name, (kind, path)), default in zip(files.items(), counts, strict=True):
-        _log.info(f"{name}: {min(count or default, len(images))} images by ARM64 kernels ...")
+    for (name, form), default in zip(forms.items(), counts, strict=True):
         few = np.unique(np.linspace(0, len(images) - 1, count or default).round().astype(int))
+        _log.info(f"{name}: {len(few)} images by ARM64 kernels ...")
         try:
             measured[name], found = compare_arm64(
-                path,
-                kind,
+                form.path,
+                form.precision,
                 root,
                 images[few],
                 expected[few],
@@ -125,5 +155,5 @@ def _on_arm64(run: Run, model, files: dict, root: Path, images, expected, count:
             continue
         if found:
             text = f"{'; '.join(found)}. It differs {measured[name]['first_difference']}"
-            wrong[f"{name} on ARM64"] = text + _put_aside(path)
+            wrong[f"{name} on ARM64"] = text + _set_aside(form.path)
     return measured, wrong

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.files import atomic_write, sha256, write_json
+from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import stage_name
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult
@@ -20,17 +21,17 @@ ASSETS = Path("android_assets/app/src/main/assets")
 TOLERANCE, GPU_TOLERANCE = (0.01, 0.02), (0.05, 0.2)
 
 
-def probabilities(run: Run, quantize: str = "float32", *, force: bool = False, **options) -> StageResult:
-    """The .tflite file of `stages.tflite` with a softmax behind it, verified; `options` are those of that stage.
+def probabilities(run: Run, precision: str = "float32", *, force: bool = False, **options) -> StageResult:
+    """The .tflite file of `stages.tflite` with a softmax after it, verified; `options` are those of that stage.
 
     int8 files take uint8 pixels here, as MediaPipe and apps have them; the output is float32.
     """
     from mnext_tf.export import stages
 
-    source = stages.tflite(run, quantize, force=force, **options)
+    source = stages.tflite(run, precision, force=force, **options)
     before = source.folder / source.result["file"]
-    name = stage_name(quantize, output="probabilities")
-    tolerance = Tolerance(**run.manifest(source.folder.name)["settings"]["tolerance"])
+    name = stage_name(precision, output="probabilities")
+    tolerance = stages.tolerance_of(source.manifest["settings"])
 
     def build(folder: Path) -> dict:
         from mnext_tf.tflite.metadata import add_metadata, read_metadata
@@ -39,10 +40,11 @@ def probabilities(run: Run, quantize: str = "float32", *, force: bool = False, *
         path = folder / stages.tflite_name(run, name)
         about = read_metadata(before)
         path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, output="probabilities"))
-        return stages.verified_tflite(run, path, quantize, tolerance)
+        return stages.verified_tflite(run, path, precision, tolerance)
 
-    settings = {"quantize": quantize, "output": "probabilities", "tolerance": vars(tolerance)}
-    return stages.export_stage(run, name, {"tflite": before}, settings, build, force)
+    settings = {"precision": precision, "output": "probabilities", "tolerance": dataclasses.asdict(tolerance)}
+    keep_failed = options.get("keep_failed", False)
+    return stages.export_stage(run, name, {"tflite": before}, settings, build, force=force, keep_failed=keep_failed)
 
 
 def require_project(assets: Path) -> None:
@@ -57,12 +59,11 @@ def require_project(assets: Path) -> None:
 def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     """Put a file of `probabilities` into the assets of an Android project; returns what was written.
 
-    NAME.tflite, NAME.labels.txt, NAME.golden.rgb (a photograph as the network takes it, uint8 rows) and NAME.json,
-    which names them and says what the network gives for that photograph.
+    NAME.tflite, NAME.labels.txt, NAME.golden.rgb (an image as the network takes it, uint8 rows) and NAME.json,
+    which names them and says what the network gives for that image.
 
     Raises ConfigError where the project's folder is not there.
     """
-    from mnext_tf.inference.tflite import TFLiteNetwork
     from mnext_tf.tflite.metadata import read_metadata
 
     assets = Path(assets)
@@ -71,7 +72,8 @@ def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     name = source.stem.removesuffix("_probabilities")
     preprocess = run.config.preprocess
     pixels = sample_pixels(preprocess)
-    golden = TFLiteNetwork(source, workers=1)(pixels[None].astype(np.float32))[0]
+    with open_predictor(source) as network:
+        golden = network.predict(pixels[None])[0]
     record = {
         "format": 1,
         "name": name,

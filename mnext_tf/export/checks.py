@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
 from mnext_tf.errors import ExportError
+from mnext_tf.tasks import Classification
 from mnext_tf.tflite.operators import Operator
 
-# Layers that multiply or add: operator -> how the names of those end, before the operator's own
-_ARITHMETIC = {
-    kind: re.compile(rf"({layers})(_\d+)?(/|;|$)")
-    for kind, layers in (
-        ("MUL", "normalize|_identity_mask|_swish|_se_scale"),
-        ("ADD", "normalize|_add|_partial_sum"),
-        ("SUB", "normalize"),
-    )
-}
 
-
-def check_batch_norms_folded(ops: list[Operator]) -> None:
-    """Raise ExportError for a MUL, ADD or SUB that is none of what our networks compute beside batch norms."""
-    stray = [op for op in ops if op.kind in _ARITHMETIC and not _ARITHMETIC[op.kind].search(op.name)]
+def check_operators(ops: list[Operator], task: Classification) -> None:
+    """Raise ExportError for an operator that the task does not allow: what is left of a batch norm."""
+    stray = [op for op in ops if not task.allows(op.kind, op.name)]
     if stray:
         raise ExportError(
             f"{len(stray)} batch norms were not folded into their convolutions: "
             + ", ".join(f"{op.kind} {op.name}" for op in stray[:5])
-            + ". Allowed are those of the pixel normalisation, of shortcuts, of swish and of squeeze-excite."
+            + ". Allowed are those of the pixel normalization, of shortcuts, of swish, and of squeeze-and-excitation."
         )
 
 
 def check_full_integer(ops: list[Operator]) -> None:
-    """Raise ExportError where an operator computes in float; at the ends (de)quantization may stand."""
+    """Raise ExportError where an operator computes in float; only the first and the last may convert."""
     stray = [
         op
         for i, op in enumerate(ops)
@@ -40,6 +29,6 @@ def check_full_integer(ops: list[Operator]) -> None:
     ]
     if stray:
         raise ExportError(
-            f"{len(stray)} operators stayed float in a full-integer file: "
+            f"{len(stray)} operators stayed in float in a full-integer file: "
             + ", ".join(f"{op.kind} {op.name}" for op in stray[:5])
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mnext_tf.inference.frozen import INPUT, OUTPUT
+from mnext_tf.inference.graphs import INPUT, OUTPUT
 
 
 def write_frozen(saved_model: Path, path: Path) -> int:

@@ -1,12 +1,14 @@
 """The stages from a run's weights to a verified TFLite file; each makes those before it as needed.
 
-    init or train -> reference (Keras logits) -> saved_model -> frozen -> tflite_*
+    init, train, or import -> reference (Keras logits) -> saved_model -> frozen -> tflite_*
 
-Every stage runs its network on the same validation images and compares with the reference.
+Every stage runs its network on the same validation images and compares the outputs with the reference.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import tempfile
 from pathlib import Path
 
@@ -14,132 +16,109 @@ import numpy as np
 
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.evaluation.equivalence import (
-    FLOAT_TOLERANCE,
-    compare,
-    failures,
-    layer_differences,
-    refuse,
-    rounding_noise,
-)
-from mnext_tf.evaluation.tolerance import Tolerance
-from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
-from mnext_tf.files import sha256, write_csv, write_json
-from mnext_tf.inference.predictor import keras_function, run_network
-from mnext_tf.naming import IO_TYPES, QUANTIZE, network_name, network_title, stage_name
+from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
+from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.files import sha256, write_csv, write_json, write_text
+from mnext_tf.inference.predictor import open_predictor
+from mnext_tf.naming import IO_TYPES, PRECISIONS, network_name, network_title, stage_name
 from mnext_tf.runs.config import RunConfig
-from mnext_tf.runs.dataset import run_dataset, validation_images
+from mnext_tf.runs.dataset import run_dataset, validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
-from mnext_tf.tflite.metadata import Metadata
+from mnext_tf.tasks import Tolerance, get_task
+from mnext_tf.tasks.classification import FLOAT_TOLERANCE, Comparison
+from mnext_tf.tflite import operators
+from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata
 from mnext_tf.version import __version__
 
-
-def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
-    """What a .tflite file says of itself that a stage makes of a run with this configuration."""
-    model, labels = config.model, config.class_names
-    title = network_title(model.name, model.width, model.identity_tensor_multiplier)
-    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
-    return Metadata(
-        name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
-        description=f"Classifies a photograph as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
-        version=__version__,
-        author=author,
-        license=license,
-        labels=labels,
-        preprocess=config.preprocess.to_dict(),
-    )
-
-
+_log = logging.getLogger(__name__)
 CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
+_NOT_STATED = "not stated"
 
 
 def reference(run: Run) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 
     def build(folder: Path) -> dict:
-        images, labels = validation_images(run)
-        logits = run_network(keras_function(load_network(run)), images)
-        np.save(folder / "logits.npy", logits)
-        return {"images": len(images), "measured": compare(logits, logits, labels)}
+        comparison, logits = Comparison(), []
+        with open_predictor(run) as network:
+            for images, labels in validation_batches(run):
+                logits.append(network.logits(images))
+                comparison.update(logits[-1], logits[-1], labels)
+        np.save(folder / "logits.npy", np.concatenate(logits))
+        return {"measured": comparison.result()}
 
-    return export_stage(run, "reference", {"weights": require_weights(run)}, {}, build, False)
+    return export_stage(run, "reference", {"weights": require_weights(run)}, {}, build)
 
 
-def saved_model(run: Run, *, force: bool = False) -> StageResult:
-    """Keras to SavedModel, verified."""
+def saved_model(run: Run, **options) -> StageResult:
+    """Keras to SavedModel, verified; `options` are those of `export_stage`."""
     expected = reference(run)
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.saved_model import write_saved_model
-        from mnext_tf.inference.saved_model import load_saved_model
 
         write_saved_model(load_network(run), run.config.class_names, folder)
-        _write_preprocess(run, folder)
-        return _verified(run, "saved_model", load_saved_model(folder), expected, folder)
+        write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
+        return {"measured": _verified(run, "saved_model", folder, expected)}
 
-    return export_stage(
-        run, "saved_model", {"weights": run.weights, "reference": expected.folder / "logits.npy"}, {}, build, force
-    )
+    inputs = {"weights": run.weights, "reference": expected.folder / "logits.npy"}
+    return export_stage(run, "saved_model", inputs, {}, build, **options)
 
 
-def freeze(run: Run, *, force: bool = False) -> StageResult:
-    """SavedModel to one frozen GraphDef, verified."""
+def freeze(run: Run, **options) -> StageResult:
+    """SavedModel to one frozen GraphDef, verified; `options` are those of `export_stage`."""
     source = saved_model(run)
     expected = reference(run)
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.frozen import write_frozen
-        from mnext_tf.inference.frozen import load_frozen
 
         nodes = write_frozen(source.folder, folder / "frozen.pb")
-        _write_labels(run, folder)
-        _write_preprocess(run, folder)
-        return {"nodes": nodes, **_verified(run, "frozen", load_frozen(folder / "frozen.pb"), expected, folder)}
+        _write_sidecars(run, folder)
+        return {"nodes": nodes, "measured": _verified(run, "frozen", folder / "frozen.pb", expected)}
 
-    return export_stage(
-        run, "frozen", {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}, {}, build, force
-    )
+    inputs = {"saved_model": source.folder / "saved_model.pb", "weights": run.weights}
+    return export_stage(run, "frozen", inputs, {}, build, **options)
 
 
 def tflite(
     run: Run,
-    quantize: str = "float32",
+    precision: str = "float32",
     *,
     io_type: str = "int8",
     calibration_count: int | None = None,
     tolerance: Tolerance | None = None,
     author: str | None = None,
     license: str | None = None,
-    force: bool = False,
+    **options,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an int8 file. `author` and `license` are written into the
-    file. None for any of these or for `tolerance` takes what the file that is there was made with, else 200 images
-    (untrained 32), "not stated" and `Tolerance()`.
+    `calibration_count` images set the ranges of an int8 file. `author` and `license` are written into the file. None
+    for any of these or for `tolerance` takes what the file that is there was made with, else 200 images (untrained
+    32), "not stated", and `Tolerance()`. `options` are those of `export_stage`.
 
-    Raises ExportError where batch norms were left over or int8 is not whole, VerificationError where
-    the file is not the network it came from; no file is left then.
+    Raises ExportError where batch norms were left over or int8 is not full integer, VerificationError where the file
+    is not the network it came from; a file of an earlier call stays then.
     """
-    one_of("quantize", quantize, QUANTIZE)
+    one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)
-    if io_type != "int8" and quantize != "int8":
-        raise ConfigError(f"io_type={io_type} is for quantize=int8; {quantize} files take and give float32.")
-    name = stage_name(quantize, io_type)
+    if io_type != "int8" and precision != "int8":
+        raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
+    name = stage_name(precision, io_type)
     before = (run.manifest(name) or {}).get("settings", {})
     if calibration_count is None:
         calibration_count = before.get("calibration_count", CALIBRATION_IMAGES[run.config.init])
     if calibration_count < 1:
         raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
-    tolerance = tolerance or Tolerance(**before.get("tolerance", {}))
-    said = before.get("about", {"author": "not stated", "license": "not stated"})
-    about = {"author": said["author"] if author is None else author}
-    about |= {"license": said["license"] if license is None else license}
+    tolerance = tolerance or tolerance_of(before)
+    about = {"author": _NOT_STATED, "license": _NOT_STATED, **before.get("about", {})}
+    about |= {key: value for key, value in (("author", author), ("license", license)) if value is not None}
     source = freeze(run)
-    settings = {"quantize": quantize, "tolerance": vars(tolerance), "about": about}
-    if quantize == "int8":
+    settings = {"precision": precision, "tolerance": dataclasses.asdict(tolerance), "about": about}
+    if precision == "int8":
         settings |= {"io_type": io_type, "calibration_count": calibration_count}
 
     def build(folder: Path) -> dict:
@@ -148,41 +127,34 @@ def tflite(
 
         path = folder / tflite_name(run, name)
         calibration = []
-        if quantize == "int8":
-            preprocess = run.config.preprocess
-            calibration = calibration_images(run_dataset(run), preprocess, calibration_count, seed=run.config.seed)
-        frozen = source.folder / "frozen.pb"
-        content = convert(frozen, quantize, io_type=io_type, calibration=calibration)
+        if precision == "int8":
+            data = run_dataset(run)
+            calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
+        _log.info(f"{path.name}: converting")
+        content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), output="logits"))
-        return {**verified_tflite(run, path, quantize, tolerance), "calibration_images": len(calibration)}
+        return {**verified_tflite(run, path, precision, tolerance), "calibration_images": len(calibration)}
 
-    return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, force)
+    return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
 
 
-def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -> dict:
+def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) -> dict:
     """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError."""
-    from mnext_tf.inference.tflite import TFLiteNetwork, describe_ends
-    from mnext_tf.tflite import operators
+    from mnext_tf.inference.tflite import describe_ends
 
     folder = path.parent
+    _write_sidecars(run, folder)
     ops = operators.read_operators(path)
-    check_batch_norms_folded(ops)
-    network = TFLiteNetwork(path)
-    if quantize == "int8":
-        check_full_integer(ops if network.gives == "logits" else ops[:-1])
-
+    check_operators(ops, get_task(run.config.task))
+    if precision == "int8":
+        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1])
     expected = reference(run)
-    images, measured, found = _measure(run, quantize, network, expected, tolerance)
-    model = load_network(run)
-    rows = layer_differences(model, path, images[:8])
-    noise = rounding_noise(model, images[:32]) if found and quantize in FLOAT_TOLERANCE else 0.0
-    refuse(f"{path.name} ({quantize})", found, rows, noise)
-    write_csv(folder / "layers.csv", rows)
+    measured = _verified(run, precision, path, expected, tolerance)
+    write_csv(folder / "layers.csv", layer_differences(load_network(run), path, _first_images(run, 8)))
     verify = {
-        "images": len(images),
+        "images": measured["images"],
         "passed": True,
-        "max_accuracy_drop": tolerance.max_accuracy_drop,
-        "min_agreement": tolerance.min_agreement,
+        "tolerance": dataclasses.asdict(tolerance),
         "networks": {
             "keras": expected.result["measured"],
             "saved_model": run.manifest("saved_model")["result"]["measured"],
@@ -191,8 +163,6 @@ def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -
         },
     }
     write_json(folder / "verify.json", verify)
-    _write_labels(run, folder)
-    _write_preprocess(run, folder)
     delegation = operators.delegation(path)
     return {
         "file": path.name,
@@ -206,60 +176,89 @@ def verified_tflite(run: Run, path: Path, quantize: str, tolerance: Tolerance) -
     }
 
 
-def _write_labels(run: Run, folder: Path) -> None:
-    """labels.txt: one class name a line, in order of the logits."""
-    (folder / "labels.txt").write_text("".join(f"{n}\n" for n in run.config.class_names), encoding="utf-8")
+def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, *, force: bool = False, **options):
+    """`run_stage` for what depends on the run's network, data, and preprocessing; `options` are those of it."""
+    config = run.config.to_dict()
+    data = {k: config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
+    settings = {**settings, **data, "dataset": run.config.dataset.fingerprint}
+    return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force, **options)
 
 
-def _write_preprocess(run: Run, folder: Path) -> None:
-    """preprocess.json: how an image is resized and cropped before the network sees it."""
-    write_json(folder / "preprocess.json", run.config.preprocess.to_dict())
+def tolerance_of(settings: dict) -> Tolerance:
+    """The bounds that a stage's settings name, else the defaults."""
+    return Tolerance.from_dict({**dataclasses.asdict(Tolerance()), **settings.get("tolerance", {})})
 
 
 def tflite_name(run: Run, stage: str) -> str:
-    """For example mnext_1.0_224_int8.tflite: network, width, input size, kind."""
+    """For example mnext_1.0_224_int8.tflite: network, width, input size, precision."""
     m = run.config.model
-    kind = stage.removeprefix("tflite_")
     name = network_name(m.name, m.width, m.identity_tensor_multiplier, m.input_size)
-    return f"{name}_{kind}.tflite"
+    return f"{name}_{stage.removeprefix('tflite_')}.tflite"
 
 
-def _verified(run: Run, kind: str, network, expected: StageResult, folder: Path) -> dict:
-    """Compare a function of images with the reference logits; raises VerificationError."""
-    images, measured, found = _measure(run, kind, network, expected, Tolerance())
-    if found:
-        model = load_network(run)
-        refuse(kind, found, _layers(model, kind, folder, images[:8]), rounding_noise(model, images[:32]))
-    return {"images": len(images), "measured": measured}
-
-
-def _measure(run: Run, kind: str, network, expected: StageResult, tolerance: Tolerance):
-    """(validation images, numbers of `compare` with the reference, what is wrong in words) of a function of images."""
-    images, labels = validation_images(run)
-    outputs = run_network(network, images)
-    measured = compare(
-        outputs, np.load(expected.folder / "logits.npy"), labels, gives=getattr(network, "gives", "logits")
+def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
+    """What a .tflite file that a stage makes of a run says of itself."""
+    model, labels = config.model, config.class_names
+    title = network_title(model.name, model.width, model.identity_tensor_multiplier)
+    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
+    return Metadata(
+        name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
+        description=f"Classifies an image as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
+        version=__version__,
+        author=author,
+        license=license,
+        labels=labels,
+        preprocess=config.preprocess.to_dict(),
     )
-    return images, measured, failures(kind, measured, expected.result["measured"], tolerance, trained=run.trained)
 
 
-def _layers(model, kind: str, folder: Path, images: np.ndarray) -> list[dict]:
-    """Differences by layer of a SavedModel or frozen graph, which TFLite lets us look into."""
+def _write_sidecars(run: Run, folder: Path) -> None:
+    """labels.txt, one class name per line in order of the outputs, and preprocess.json."""
+    write_text(folder / LABELS, "".join(f"{name}\n" for name in run.config.class_names))
+    write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
+
+
+def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance: Tolerance | None = None) -> dict:
+    """How a file differs from the reference; raises VerificationError where it is not the same network.
+
+    form: "saved_model", "frozen", or the precision of a TFLite file.
+    """
+    from tqdm import tqdm
+
+    task, logits, at = get_task(run.config.task), np.load(expected.folder / "logits.npy", mmap_mode="r"), 0
+    format = form if form in ("saved_model", "frozen") else "tflite"
+    bar = tqdm(total=len(logits), desc=f"verifying {form}", unit="img", disable=None, leave=False)
+    with open_predictor(path, format=format) as network, bar:
+        comparison = Comparison(network.output)
+        for images, labels in validation_batches(run):
+            comparison.update(network.outputs(images), logits[at : at + len(images)], labels)
+            at += len(images)
+            bar.update(len(images))
+    measured, keras = comparison.result(), expected.result["measured"]
+    found = task.failures(form, measured, keras, tolerance or Tolerance(), trained=run.trained)
+    if found:
+        model, images = load_network(run), _first_images(run, 32)
+        noise = rounding_noise(model, images) if form in FLOAT_TOLERANCE else 0.0
+        name = f"{path.name} ({form})" if format == "tflite" else form
+        refuse(name, found, _layers(model, format, path, images[:8]), noise)
+    return measured
+
+
+def _first_images(run: Run, count: int) -> np.ndarray:
+    return next(iter(validation_batches(run)))[0][:count]
+
+
+def _layers(model, format: str, path: Path, images: np.ndarray) -> list[dict]:
+    """Differences by layer; a SavedModel or frozen graph becomes TFLite first, which lets us look into it."""
+    if format == "tflite":
+        return layer_differences(model, path, images)
     from mnext_tf.export.frozen import write_frozen
     from mnext_tf.export.tflite import convert
 
     with tempfile.TemporaryDirectory() as scratch:
-        frozen = folder / "frozen.pb" if kind == "frozen" else Path(scratch) / "frozen.pb"
-        if kind == "saved_model":
-            write_frozen(folder, frozen)
-        path = Path(scratch) / "look.tflite"
-        path.write_bytes(convert(frozen, "float32"))
-        return layer_differences(model, path, images)
-
-
-def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, force: bool) -> StageResult:
-    """`run_stage` for what depends on the run's network, data and preprocessing."""
-    config = run.config.to_dict()
-    data = {k: config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
-    settings = {**settings, **data, "dataset": run.config.dataset.fingerprint}
-    return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force)
+        frozen = path if format == "frozen" else Path(scratch) / "frozen.pb"
+        if format == "saved_model":
+            write_frozen(path, frozen)
+        file = Path(scratch) / "look.tflite"
+        file.write_bytes(convert(frozen, "float32"))
+        return layer_differences(model, file, images)

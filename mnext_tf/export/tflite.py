@@ -11,43 +11,49 @@ import tensorflow as tf
 
 from mnext_tf.compression.calibration import _feed, spanning
 from mnext_tf.errors import ConfigError, ExportError, one_of
-from mnext_tf.inference.frozen import load_frozen
-from mnext_tf.naming import IO_TYPES, QUANTIZE
+from mnext_tf.inference.graphs import load_frozen
+from mnext_tf.naming import IO_TYPES, PRECISIONS
+from mnext_tf.quiet import quiet_stderr
 
 
 def convert(
-    frozen: Path, quantize: str, *, io_type: str = "int8", calibration: Sequence[np.ndarray] = (), progress: bool = True
+    frozen: Path,
+    precision: str,
+    *,
+    io_type: str = "int8",
+    calibration: Sequence[np.ndarray] = (),
+    progress: bool = True,
 ) -> bytes:
     """The TFLite file of a frozen graph, batch 1, signature `serving_default`: image -> logits.
 
     Args:
-      quantize: one of `QUANTIZE`.
+      precision: one of `PRECISIONS`.
       io_type: type of input and output of a full-integer file, one of `IO_TYPES`.
       calibration: for int8, real images, float32 (size, size, 3) in [0, 255], none twice.
 
     Raises:
       ConfigError: unknown kind, or int8 without images. ExportError: the converter refused the graph.
     """
-    one_of("quantize", quantize, QUANTIZE)
+    one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)
     logits = load_frozen(frozen, batch_size=1)
     image = tf.TensorSpec(logits.inputs[0].shape, tf.float32, name="image")
     servable = tf.Module()  # gives the file a signature, image -> logits
     servable.serve = tf.function(lambda image: {"logits": logits(image)}, input_signature=[image], autograph=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([servable.serve.get_concrete_function()], servable)
-    if quantize != "float32":
+    if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
+    if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8":
+    if precision == "int8":
         if len(calibration) == 0:
             raise ConfigError("int8 needs calibration images; received none.")
         converter.representative_dataset = lambda: _feed(spanning(calibration), progress)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(io_type)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet_stderr():
             warnings.simplefilter("ignore")  # notes about the converter's own workings
             return converter.convert()
     except Exception as e:  # ConverterError derives from nothing narrower
-        raise ExportError(f"TensorFlow's converter refused {frozen} as {quantize}: {str(e)[:2000]}") from e
+        raise ExportError(f"TensorFlow's converter refused {frozen} as {precision}: {str(e)[:2000]}") from e

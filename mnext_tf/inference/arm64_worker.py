@@ -23,6 +23,7 @@ def main(site: str, file: str, *tensors: str) -> None:
 
     from mnext_tf.tflite.operators import delegation, open_interpreter
 
+    interpreter = open_interpreter(Path(file), quiet=False)  # its first words say that XNNPACK took the graph
     found = delegation(Path(file))
     about = {
         "machine": platform.machine(),
@@ -32,7 +33,6 @@ def main(site: str, file: str, *tensors: str) -> None:
         "nodes_total": found.nodes_total,
         "nodes_delegated": found.nodes_delegated,
     }
-    interpreter = open_interpreter(Path(file))
     answers.write(json.dumps(about).encode() + b"\n")
     answers.flush()
 

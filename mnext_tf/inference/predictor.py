@@ -1,33 +1,39 @@
-"""A network in any of its forms as one thing: images in, logits out, with its preprocessing and class names."""
+"""A network in any of its forms as one thing: images in, logits or probabilities out, with preprocessing and labels."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data import imagenet
 from mnext_tf.data.preprocess import Preprocess
-from mnext_tf.errors import ConfigError, ExportError
-from mnext_tf.files import read_json, sha256
-from mnext_tf.runs.run import Run
+from mnext_tf.errors import ConfigError, DataError, ExportError, one_of
+from mnext_tf.files import sha256
+from mnext_tf.inference import sidecars
+from mnext_tf.inference.images import Images, images_of_paths, preprocessed
+from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network
-from mnext_tf.tflite.metadata import Metadata
+from mnext_tf.tasks import get_task
 
-_log = logging.getLogger(__name__)
+FORMATS = {
+    "saved_model": "a SavedModel is a folder with saved_model.pb.",
+    "frozen": "a frozen graph is one file, such as frozen/frozen.pb.",
+    "tflite": "a TFLite file ends in .tflite.",
+}
+_BATCH = 64
+_FLOOR = 1e-30  # a probability of 0 as a logit
 
 
-@dataclass(frozen=True)
-class Network:
-    """`logits` takes float images (n, size, size, 3), RGB in [0, 255], and gives (n, classes).
+@dataclass(eq=False)
+class Predictor:
+    """An open network; close it, or use it in a `with` statement, to release interpreters and threads.
 
-    name: for tables and folders. path: the file or folder that it was read from. sha256: of the bytes of that
-    file; of the weights for Keras.
+    name: for tables and folders. format: "keras" or one of FORMATS. path: the file or folder it was read from.
+    sha256: of that; of the weights for Keras. output: "logits" or "probabilities", whatever the file ends in.
     """
 
     name: str
@@ -35,179 +41,205 @@ class Network:
     path: Path
     sha256: str
     preprocess: Preprocess
-    class_names: tuple[str, ...]
-    logits: Callable[[np.ndarray], np.ndarray]
+    labels: tuple[str, ...]
+    function: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    output: str = "logits"
+    task: str = "classification"
+    run: Path | None = None  # the folder of the run that it belongs to
+
+    def outputs(self, images: np.ndarray) -> np.ndarray:
+        """What the network gives, float32 (n, classes), for images (n, size, size, 3), RGB in [0, 255].
+
+        Raises ConfigError for images of another shape or range.
+        """
+        images = _checked(images, self.preprocess.input_size)
+        batches = [self.function(images[i : i + _BATCH].astype(np.float32)) for i in range(0, len(images), _BATCH)]
+        return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """(n, classes); the logarithms of the probabilities where the file ends in a softmax."""
+        outputs = self.outputs(images)
+        return np.log(np.maximum(outputs, _FLOOR)) if self.output == "probabilities" else outputs
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (n, classes), float64."""
+        return get_task(self.task).decode(self.outputs(images), self.output)
+
+    def predict_files(self, paths: Iterable[str | Path] | str | Path, *, top: int = 5) -> list[dict]:
+        """Predictions for image files, and for all images in folders, preprocessed as the network was evaluated.
+
+        Returns rows {file, predictions: [{class, name, probability}, ...]}, most likely first. Damaged images are
+        skipped with a warning; DataError where none is sound.
+        """
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        return self.predict_images(images_of_paths([Path(p) for p in paths]), top=top)
+
+    def predict_images(self, images: Images, *, top: int = 5, progress: bool = False) -> list[dict]:
+        """As `predict_files`; `images.skipped` lists what was skipped."""
+        rows = []
+        for batch in preprocessed(images, [self.preprocess], _BATCH, progress=progress):
+            probabilities = self.predict(batch.pixels[self.preprocess])
+            order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+            for name, classes, shares in zip(batch.names, order, probabilities, strict=True):
+                found = [{"class": int(c), "name": self.labels[c], "probability": float(shares[c])} for c in classes]
+                rows.append({"file": name, "predictions": found})
+        if not rows:
+            reasons = "".join(f"\n  {name}: {reason}" for name, reason in images.skipped[:5])
+            raise DataError(f"{images.name}: no image can be read.{reasons}")
+        return rows
+
+    def close(self) -> None:
+        close = getattr(self.function, "close", None)
+        if close:
+            close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
 
 
-def open_keras(run: Run) -> Network:
-    """The network of a run as it was trained or imported."""
+def open_predictor(
+    source: Run | str | Path,
+    *,
+    format: str | None = None,
+    name: str | None = None,
+    preprocess: dict | None = None,
+    labels: Sequence[str] | None = None,
+) -> Predictor:
+    """Open a run's Keras network, a SavedModel, a frozen graph, or a TFLite file.
 
-    return _network(
-        f"{run.name} keras",
-        "keras",
-        run.weights,
-        keras_function(load_network(run)),
-        run.config.preprocess,
-        run.config.class_names,
+    preprocess.json and labels.txt come with every export of ours, and inside every .tflite file. Where both are
+    missing, the file's own input size, the usual center crop, and ImageNet's names for 1,000 or 1,001 classes are
+    taken, and the log says so.
+
+    Args:
+      format: one of FORMATS; None detects it.
+      name: for tables; None takes the run's name or the path.
+      preprocess: fields of a `Preprocess` that replace the file's own. labels: replace its class names.
+
+    Raises ConfigError where there is no such file, ExportError where it is damaged or of another kind.
+    """
+    if not isinstance(source, Run) and format is None and (Path(source) / "config.json").is_file():
+        source = open_run(Path(source))
+    if isinstance(source, Run):
+        return _open_keras(source, name)
+    path = Path(source)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist. python -m pipelines.export_tflite and its like make such files.")
+    format = format or _detect(path)
+    one_of("format", format, FORMATS)
+    if (format == "saved_model") != path.is_dir():
+        raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {FORMATS[format]}")
+    function, size, classes = _open(format, path)
+    about = getattr(function, "metadata", None)
+    return Predictor(
+        name=name or str(path),
+        format=format,
+        path=path,
+        sha256=sha256(path),
+        preprocess=sidecars.preprocess_of(path, size, about, preprocess),
+        labels=sidecars.labels_of(path, classes, about, labels),
+        function=function,
+        output=getattr(function, "output", "logits"),
     )
 
 
-def open_network(
-    format: str,
-    path: Path,
-    *,
-    name: str | None = None,
-    preprocess: dict | None = None,
-    class_names: tuple[str, ...] | None = None,
-) -> Network:
-    """A SavedModel's folder, a frozen graph or a TFLite file, with what lies beside it.
-
-    preprocess.json and labels.txt come with every export of ours, and inside every .tflite file. For a file that
-    lost them the file's own input size, the usual centre crop and, for 1,000 or 1,001 classes, ImageNet's names are
-    taken, and `log` says so. Fields of a Preprocess in `preprocess`, and `class_names`, replace either.
-
-    `name` is for tables; without it the path. Raises ConfigError where there is no such file, ExportError
-    where it is damaged or of another kind.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise ConfigError(f"{path} does not exist. python -m pipelines.export_tflite and its like make such files.")
-    if (format == "saved_model") != path.is_dir():
-        raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {_WANTED[format]}")
-    function, size, classes = _open(format, path)
-    folder = path if path.is_dir() else path.parent
-    about = getattr(function, "metadata", None) or Metadata()
-    given, kept = preprocess or {}, _read_preprocess(folder / "preprocess.json", path, about.preprocess)
-    preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
-    if not (given or kept):
-        _log.info(
-            f"{path} has no preprocess.json in it or beside it: the short side is resized to {preprocess.resize_size}, "
-            f"bilinear, and the centre {size} pixels are fed as {_fed(about)}. --crop_fraction and --interpolation say "
-            "otherwise; values that metadata does not give cannot be known."
-        )
-    preprocess = replace(preprocess, **given)
-    if preprocess.input_size != size:
-        raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
-    if class_names is None:
-        class_names = _read_labels([folder / "labels.txt", folder / "assets" / "labels.txt"]) or about.labels or None
-    if class_names is None:
-        class_names = imagenet.names_for(classes) or tuple(f"class {i}" for i in range(classes))
-        _log.info(
-            f"{path} has no labels.txt in it or beside it: its classes are called {', '.join(class_names[:2])} ..."
-        )
-    if len(class_names) != classes:
-        raise ConfigError(f"{path} has {classes} classes, {len(class_names)} class names were given or lie beside it.")
-    return _network(name or str(path), format, path, function, preprocess, class_names)
-
-
-_WANTED = {
-    "saved_model": "a SavedModel is a folder with saved_model.pb.",
-    "frozen": "a frozen graph is one file, such as frozen/frozen.pb.",
-    "tflite": "a TFLite file ends in .tflite.",
-}
-
-
-def open_exports(run: Run) -> list[Network]:
-    """Everything that a run has exported, in the order of making; named as `open_keras` names it.
+def open_exports(run: Run) -> list[Predictor]:
+    """Everything that a run has exported, in the order of making.
 
     Raises ExportError where an export is not of the weights that the run holds now.
     """
-
     found = exports_of(run)
     if stale := [stage for stage, _ in found if not is_current(run, stage)]:
         raise ExportError(
             f"{', '.join(stale)} in {run.folder} was not made from what the run holds now, or was changed since. "
             "Export again: python -m pipelines.export_tflite and its like."
         )
-    form = lambda stage: "tflite" if stage.startswith("tflite") else stage
-    return [open_network(form(stage), path, name=f"{run.name} {stage}") for stage, path in found]
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """One class name a line, in order of the logits. Raises ConfigError where the file cannot be read."""
-    try:
-        return tuple(Path(path).read_text(encoding="utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is no list of class names, one a line ({e}).") from e
-
-
-def _open(format: str, path: Path):
-    """(function, input size, number of classes)."""
-    import tensorflow as tf
-
-    if format == "tflite":
-        from mnext_tf.inference.tflite import TFLiteNetwork
-
-        network = TFLiteNetwork(path)
-        return network, network.input_size, network.num_classes
-    from mnext_tf.inference.frozen import load_frozen
-    from mnext_tf.inference.saved_model import load_saved_model
-
-    try:
-        function = (load_saved_model if format == "saved_model" else load_frozen)(path)
-        shape = (1, *function.input_shape[1:])
-        return function, shape[1], function(tf.zeros(shape)).shape[-1]
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as e:
-        raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {_WANTED[format]}") from e
-
-
-def _fed(about: Metadata) -> str:
-    if about.feeds_pixels:
-        return "RGB in [0, 255]"
-    return f"(RGB - {', '.join(f'{m:g}' for m in about.mean)}) / {', '.join(f'{s:g}' for s in about.std)}"
-
-
-def _read_preprocess(beside: Path, network: Path, inside: dict | None) -> Preprocess | None:
-    """What lies beside a network, or else was found inside it."""
-    if beside.is_file():
-        where, mend = str(beside), ", or delete it to take the usual centre crop"
-    elif inside:
-        where, mend = f"preprocess.json inside {network}", ""
-    else:
-        return None
-    try:
-        return Preprocess.from_dict(read_json(beside) if beside.is_file() else inside)
-    except (json.JSONDecodeError, TypeError, AttributeError, ConfigError) as e:
-        raise ConfigError(f"{where} is damaged ({e}). Export again{mend}.") from e
-
-
-def _read_labels(paths: list[Path]) -> tuple[str, ...] | None:
-    return next((read_labels(path) for path in paths if path.is_file()), None)
-
-
-def _network(name, format, path, function, preprocess, class_names) -> Network:
-    import tensorflow as tf
-
-    def logits(images: np.ndarray) -> np.ndarray:
-        return np.asarray(function(images if format == "tflite" else tf.convert_to_tensor(images, tf.float32)))
-
-    return Network(name, format, path, sha256(path), preprocess, class_names, logits)
+    opened = [open_predictor(path, format=format_of(stage), name=f"{run.name} {stage}") for stage, path in found]
+    return [dataclasses.replace(network, run=run.folder) for network in opened]
 
 
 def exports_of(run: Run) -> list[tuple[str, Path]]:
-    """(stage, its SavedModel, graph or file) of everything that a run has exported, in the order of making."""
+    """(stage, its SavedModel, graph, or file) of everything that a run has exported, in the order of making."""
     found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
     if run.manifest("frozen"):
         found.append(("frozen", run.stage("frozen") / "frozen.pb"))
     for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
         stage = manifest.parent.name
-        found.append((stage, manifest.parent / run.manifest(stage)["result"]["file"]))
+        if not stage.endswith(".failed"):
+            found.append((stage, manifest.parent / run.manifest(stage)["result"]["file"]))
     return found
 
 
-def keras_function(model):
-    """The network as Keras computes it, compiled."""
+def format_of(stage: str) -> str:
+    """The format of what a stage makes."""
+    return "tflite" if stage.startswith("tflite") else stage
+
+
+def _open_keras(run: Run, name: str | None) -> Predictor:
     import tensorflow as tf
 
-    return tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)
+    model = load_network(run)
+    compiled = tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)
+    return Predictor(
+        name=name or f"{run.name} keras",
+        format="keras",
+        path=run.weights,
+        sha256=sha256(run.weights),
+        preprocess=run.config.preprocess,
+        labels=run.config.class_names,
+        function=lambda images: compiled(tf.convert_to_tensor(images, tf.float32)).numpy(),
+        task=run.config.task,
+        run=run.folder,
+    )
 
 
-def run_network(network, images: np.ndarray) -> np.ndarray:
-    """Logits of all images, in batches of 64."""
-    return np.concatenate([np.asarray(network(_tensor(images[i : i + 64]))) for i in range(0, len(images), 64)])
+def _detect(path: Path) -> str:
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return "saved_model"
+        raise ConfigError(f"{path} is neither a run folder (config.json) nor a SavedModel (saved_model.pb).")
+    with open(path, "rb") as f:
+        head = f.read(8)
+    if path.suffix == ".tflite" or head[4:8] == b"TFL3":
+        return "tflite"
+    if path.suffix == ".pb":
+        return "frozen"
+    raise ConfigError(f"{path} is no network that is known here: a run folder, {'; '.join(FORMATS.values())}")
 
 
-def _tensor(images: np.ndarray):
+def _open(format: str, path: Path):
+    """(function from float images to outputs, input size, number of classes)."""
+    if format == "tflite":
+        from mnext_tf.inference.tflite import TFLiteNetwork
+
+        network = TFLiteNetwork(path)
+        return network, network.input_size, network.num_classes
     import tensorflow as tf
 
-    return tf.convert_to_tensor(images, tf.float32)
+    from mnext_tf.inference.graphs import load_frozen, load_saved_model
+
+    try:
+        graph = (load_saved_model if format == "saved_model" else load_frozen)(path)
+        shape = (1, *graph.input_shape[1:])
+        classes = graph(tf.zeros(shape)).shape[-1]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as e:
+        raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {FORMATS[format]}") from e
+    return (lambda images: graph(tf.convert_to_tensor(images, tf.float32)).numpy()), shape[1], classes
+
+
+def _checked(images, size: int) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3) or images.dtype.kind not in "uif":
+        raise ConfigError(
+            f"images must be an array of numbers of shape (n, {size}, {size}, 3), RGB in [0, 255]; received "
+            f"{images.dtype} {images.shape}."
+        )
+    if images.size and not (images.min() >= -1e-3 and images.max() <= 255.001):
+        raise ConfigError(
+            f"images must be RGB in [0, 255], as the network normalizes them itself; received values from "
+            f"{images.min():g} to {images.max():g}."
+        )
+    return images

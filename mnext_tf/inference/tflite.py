@@ -33,13 +33,14 @@ def describe_ends(path: Path) -> dict:
 class TFLiteNetwork:
     """A TFLite file as a function from float images, RGB in [0, 255], to its float outputs.
 
-    A normalisation that the file's metadata asks for is computed, and quantized inputs and outputs are
+    A normalization that the file's metadata asks for is computed, and quantized inputs and outputs are
     converted; runs through XNNPACK. Every core has an interpreter of its own and takes an image at a time, which is
-    faster than many cores on one image. `gives` is logits or probabilities, `metadata` what the file says of itself.
+    faster than many cores on one image. `output` is logits or probabilities, as its last operator
+    says; `metadata` is what the file says of itself.
     """
 
     def __init__(self, path: Path, workers: int = os.cpu_count() or 1):
-        from mnext_tf.tflite.operators import open_interpreter, operators
+        from mnext_tf.tflite.operators import open_interpreter, operators, output_kind
 
         self._interpreters = queue.SimpleQueue()
         for _ in range(workers):
@@ -50,11 +51,16 @@ class TFLiteNetwork:
         about = self.metadata or Metadata()
         self._normalize = None if about.feeds_pixels else about.normalize
         self._input, self._output = _ends(path, interpreter, about)
-        self.gives = "probabilities" if operators(interpreter)[-1].kind == "SOFTMAX" else "logits"
+        self.output = output_kind(operators(interpreter))
         self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
 
     def __call__(self, images) -> np.ndarray:
         return np.stack(list(self._pool.map(self._one, np.asarray(images))))
+
+    def close(self) -> None:
+        """Release the threads and the interpreters."""
+        self._pool.shutdown()
+        self._interpreters = queue.SimpleQueue()
 
     def _one(self, image: np.ndarray) -> np.ndarray:
         interpreter = self._interpreters.get()
@@ -83,7 +89,7 @@ def _ends(path: Path, interpreter, about: Metadata) -> tuple[dict, dict]:
         if max(abs(black - low).max(), abs(white - high).max()) > 0.03 * (high - low):
             raise ExportError(
                 f"{path} takes values from {low:.3g} to {high:.3g}, not pixels from {black.min():.3g} to "
-                f"{white.max():.3g}: it wants another normalisation than its metadata says, and would be fed wrongly."
+                f"{white.max():.3g}: it wants another normalization than its metadata says, and would be fed wrongly."
             )
     return inputs[0], outputs[0]
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.records import Record, field
 from mnext_tf.training.recipe import Recipe
@@ -87,3 +88,11 @@ class RunConfig(Record):
     task: str = field("classification", choices=("classification",), absent="classification")
     created: str = field("", absent="")
     versions: dict = field({}, absent={})
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.class_names) != self.model.num_classes:
+            raise ConfigError(
+                f"class_names must be one for each of the {self.model.num_classes} classes of the network; received "
+                f"{len(self.class_names)}."
+            )

@@ -1,17 +1,17 @@
-"""One folder a network: what made it, and a folder for each stage on its way to a phone.
+"""One folder per network: its configuration, and a folder for each stage from the weights to a TFLite file.
 
     <run>/config.json            network, data, preprocessing, recipe, class names, seed, versions
-    <run>/train/                 history, checkpoints, model.weights.h5 (import/ where they come from elsewhere)
+    <run>/train/                 history, checkpoints, model.weights.h5 (import/ or init/ for other weights)
     <run>/saved_model/  frozen/  tflite_float32/  tflite_int8/ ...
 
-A stage's folder holds a manifest.json: hashes of what went in and came out. A stage runs again only
-when what goes in has changed.
+A stage's folder holds a manifest.json (`runs.manifest`): hashes of its inputs and outputs. A stage runs again only
+when its inputs have changed (`runs.stages`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from mnext_tf.errors import ConfigError, MnextError
 from mnext_tf.files import read_json, write_json
 from mnext_tf.provenance import now, versions
 from mnext_tf.runs.config import RunConfig
+from mnext_tf.runs.manifest import Manifest, read_manifest
 
+_log = logging.getLogger(__name__)
 WEIGHTS_STAGE = {"trained": "train", "random": "init", "imported": "import"}  # where a run's weights come from
 
 
@@ -36,12 +38,12 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """False for a network with random weights, which is good for latency only."""
+        """False for a network with random weights, made to measure latency."""
         return self.config.init != "random"
 
     @property
     def imported(self) -> bool:
-        """True where the weights were trained by somebody else: there is no recipe and no history."""
+        """True for weights from a checkpoint file: there is no recipe and no history."""
         return self.config.init == "imported"
 
     @property
@@ -51,17 +53,21 @@ class Run:
     def stage(self, name: str) -> Path:
         return self.folder / name
 
-    def manifest(self, stage: str) -> dict | None:
-        path = self.stage(stage) / "manifest.json"
+    @property
+    def finished(self) -> bool:
+        """Whether the stage that makes the weights has ended; a damaged manifest means no."""
         try:
-            manifest = read_json(path)
-            if not (isinstance(manifest, dict) and "result" in manifest):
-                raise ValueError("it has no result")
-            return manifest
-        except FileNotFoundError:
-            return None
-        except ValueError as e:
-            raise MnextError(f"{path} is damaged ({e}). Delete that file; the stage then runs again.") from e
+            return self.manifest(self.weights.parent.name) is not None
+        except MnextError:
+            return False
+
+    def manifest(self, stage: str) -> Manifest | None:
+        """None where the stage is not finished. Raises MnextError where its manifest is damaged."""
+        return read_manifest(self.stage(stage))
+
+
+class _NotARunError(ConfigError):
+    """The config.json of another program."""
 
 
 def create_run(folder: Path, config: RunConfig) -> Run:
@@ -73,19 +79,19 @@ def create_run(folder: Path, config: RunConfig) -> Run:
 
 
 def open_run(folder: Path) -> Run:
-    """Raises ConfigError where `folder` is no run or its config.json is damaged."""
+    """Raises ConfigError where `folder` is not a run folder or its config.json is damaged."""
     folder = Path(folder)
     path = folder / "config.json"
     if not path.is_file():
-        what = "is not a run folder (it has no config.json)" if folder.is_dir() else "does not exist"
-        what = "is a file, not a run folder" if folder.is_file() else what
+        what = "is a file, not a run folder" if folder.is_file() else "does not exist"
+        what = "is not a run folder (it has no config.json)" if folder.is_dir() else what
         raise ConfigError(f"{folder} {what}. `python -m pipelines.train` makes a run folder; give its path with --run.")
     try:
         config = read_json(path)
-    except (OSError, ValueError, RecursionError) as e:
+    except (OSError, ValueError) as e:
         raise ConfigError(f"{path} is damaged: {e}. Restore it, or delete {folder} and train again.") from e
     if not (isinstance(config, dict) and "init" in config):
-        raise ConfigError(f"{path} was written by another program: {folder} is not a run folder.")
+        raise _NotARunError(f"{path} was written by another program: {folder} is not a run folder.")
     try:
         return Run(folder, RunConfig.from_dict(config, str(path)))
     except ConfigError as e:
@@ -93,22 +99,30 @@ def open_run(folder: Path) -> Run:
 
 
 def list_runs(root: Path) -> list[Run]:
-    """Run folders directly below `root` and one folder deeper, oldest first; what is none is passed over."""
+    """Run folders directly below `root` and one folder deeper, oldest first.
+
+    A config.json of another program is passed over; a damaged one too, with a warning.
+    """
     root = Path(root)
     found = []
-    for path in (p for pattern in ("*/config.json", "*/*/config.json") for p in root.glob(pattern)):
-        with contextlib.suppress(ConfigError):  # another program's config.json, or a damaged one
+    for path in (p for pattern in ("*/config.json", "*/*/config.json") for p in sorted(root.glob(pattern))):
+        try:
             found.append(open_run(path.parent))
+        except _NotARunError:
+            continue
+        except ConfigError as e:
+            _log.warning(f"Left out: {e}")
     return sorted(found, key=lambda run: run.config.created)
 
 
 def latest_run(root: Path) -> Run:
-    """The newest finished run below `root`, else the newest unfinished one; ConfigError says what makes one."""
+    """The newest finished run below `root`, else the newest unfinished one; ConfigError where there is none."""
     runs = [run for run in list_runs(root) if run.trained]
     if not runs:
         make = "python -m pipelines.train --model=mnext"
         raise ConfigError(
-            f"No trained run under {root}/. `{make}` makes one, `python -m pipelines.import_checkpoint` brings one in; "
-            "`--run=PATH` names one elsewhere or an untrained one; `--init=random` exports an untrained network."
+            f"No trained run under {root}/. `{make}` trains one, `python -m pipelines.import_checkpoint` imports "
+            "weights; `--run=PATH` names a run elsewhere or an untrained one; `--init=random` exports an untrained "
+            "network."
         )
-    return next((run for run in reversed(runs) if run.manifest(run.weights.parent.name)), runs[-1])
+    return next((run for run in reversed(runs) if run.finished), runs[-1])

@@ -11,24 +11,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import mnext_tf
 from mnext_tf.errors import ExportError
-from mnext_tf.files import atomic_folder, read_json, sha256, sha256_of, write_json
+from mnext_tf.files import atomic_folder, cached_sha256, plain, sha256, sha256_of, write_json
 from mnext_tf.provenance import now, versions
-from mnext_tf.runs.run import Run
+from mnext_tf.runs.lock import run_lock
+from mnext_tf.runs.manifest import MANIFEST, Manifest
+from mnext_tf.runs.run import WEIGHTS_STAGE, Run
 
 _log = logging.getLogger(__name__)
+
+# Our modules that decide what an export contains: a change to one of them makes stages run again.
+CONTENT_MODULES = (
+    "models/*.py",
+    "data/preprocess.py",
+    "data/input_pipeline.py",
+    "compression/*.py",
+    "export/*.py",
+    "tflite/*.py",
+)
 
 
 @dataclass(frozen=True)
 class StageResult:
     folder: Path
-    manifest: dict
+    manifest: Manifest
     skipped: bool
 
     @property
     def result(self) -> dict:
-        return self.manifest["result"]
+        return self.manifest.result
 
 
 def run_stage(
@@ -39,74 +50,177 @@ def run_stage(
     settings: dict,
     build: Callable[[Path], dict],
     force: bool = False,
+    keep_failed: bool = False,
 ) -> StageResult:
-    """Run `build(folder)` in a folder beside the stage's, then rename it; skip it if nothing changed.
+    """Run `build(folder)` in a folder beside the stage's, then rename it; skip it if the stage is current.
 
     Args:
       inputs: name -> file or folder that the stage reads; hashed.
       settings: everything else that the result depends on.
       build: fills the folder it is given and returns the stage's result (plain values).
+      keep_failed: keep what `build` wrote before an ExportError, as `<name>.failed/`.
 
-    A failed check (ExportError) also removes what an earlier call left under the final name: it came
-    from other inputs and must not be taken for this network.
+    Waits while another process works on the run. Where `build` raises, what an earlier call accepted stays; an
+    ExportError's text says so.
     """
-    folder = run.stage(name)
-    hashes = {key: sha256(path) for key, path in inputs.items()}
-    relevant = {k: v for k, v in versions().items() if k != "python"}
-    key = sha256_of({"stage": name, "inputs": hashes, "settings": settings, "versions": relevant, "code": _code()})
-    manifest = run.manifest(name)
-    if not force and manifest and manifest.get("key") == key and _outputs_are_whole(folder, manifest):
-        _log.debug(f"{name}: unchanged, kept {folder}")
-        return StageResult(folder, manifest, skipped=True)
-
-    start = time.monotonic()
-    try:
-        with atomic_folder(folder) as temporary:
-            result = build(temporary)
-            outputs = {
-                p.relative_to(temporary).as_posix(): sha256(p) for p in sorted(temporary.rglob("*")) if p.is_file()
-            }
-            manifest = {
-                "stage": name,
-                "key": key,
-                "created": now(),
-                "seconds": round(time.monotonic() - start, 1),
-                "inputs": hashes,
-                "input_files": {k: os.path.relpath(p, run.folder) for k, p in inputs.items()},
-                "settings": settings,
-                "outputs": outputs,
-                "versions": versions(),
-                "result": result,
-            }
-            write_json(temporary / "manifest.json", manifest)
-    except ExportError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return StageResult(folder, read_json(folder / "manifest.json"), skipped=False)
+    if not force and not stale_reason(run, name, inputs, settings):
+        return _kept(run, name)
+    with run_lock(run.folder, f"making {name}", wait=True):
+        if not force and not stale_reason(run, name, inputs, settings):  # another process has made it meanwhile
+            return _kept(run, name)
+        try:
+            with atomic_folder(run.stage(name)) as temporary:
+                try:
+                    _build(run, name, inputs, settings, build, temporary)
+                except ExportError as e:
+                    if keep_failed:
+                        _keep_failed(run, name, temporary, e)
+                    raise
+        except ExportError as e:
+            if accepted := run.manifest(name):
+                e.args = (f"{e} {_still_there(run.stage(name), accepted, settings)}",)
+            raise
+        shutil.rmtree(_failed(run, name), ignore_errors=True)
+    return StageResult(run.stage(name), run.manifest(name), skipped=False)
 
 
 def is_current(run: Run, name: str) -> bool:
-    """Whether a stage's files are whole and were made from what the run's folder holds now."""
+    """Whether `run_stage` would keep a stage, called again with the inputs and settings that made it."""
+    return stale_reason(run, name) is None
+
+
+def stale_reason(
+    run: Run, name: str, inputs: dict[str, Path] | None = None, settings: dict | None = None
+) -> str | None:
+    """Why a stage has to run again; None where its files are whole and made from what the run holds now.
+
+    Args:
+      inputs, settings: as `run_stage` takes them; None for those that made the stage, with the run's configuration
+        as it is now. A file outside the run, such as an imported checkpoint, may be gone.
+    """
+    return _stale_reason(run, name, inputs, settings, ())
+
+
+def _stale_reason(
+    run: Run, name: str, inputs: dict | None, settings: dict | None, above: tuple[str, ...]
+) -> str | None:
+    """As `stale_reason`; `above` are the stages made of this one, that is, on the way to it."""
     manifest = run.manifest(name)
-    if not manifest or not _outputs_are_whole(run.stage(name), manifest):
-        return False
-    for key, file in manifest.get("input_files", {}).items():
-        path, stage = run.folder / file, Path(file).parts[0]
-        if not (run.stage(stage) / "manifest.json").is_file():  # a checkpoint: what was taken of it is in the run
-            continue
-        if not path.exists() or sha256(path) != manifest["inputs"][key]:
-            return False
-        if not is_current(run, stage):
-            return False
-    return True
+    if manifest is None:
+        return f"{name} has not been made"
+    if changed := _changed_outputs(run, name, manifest):
+        return f"{name}/{changed[0]} was changed or removed"
+    if inputs is None:
+        stages = {key: path for key, path in manifest.input_files.items() if _stage_of(run, path)}
+        inputs = {key: run.folder / path for key, path in stages.items()}
+        recorded = {key: manifest.inputs.get(key) for key in inputs}
+    else:
+        recorded = manifest.inputs
+    found = {key: cached_sha256(path) if path.exists() else None for key, path in inputs.items()}
+    if changed := [key for key in recorded.keys() | found.keys() if recorded.get(key) != found.get(key)]:
+        return f"the input {sorted(changed)[0]} of {name} has changed"
+    if changed := _differences(manifest.settings, _configured(run, manifest) if settings is None else settings):
+        return f"the setting {changed[0]} of {name} has changed"
+    installed = versions()
+    for package, version in manifest.versions.items():
+        if package not in ("python", "mnext_tf") and installed.get(package) != version:
+            return f"{name} was made with {package} {version}"
+    if manifest.code and manifest.code != content_code():
+        return f"{name} was made by another release of mnext_tf"
+    reasons = (_stale_input(run, path, (*above, name)) for path in manifest.input_files.values())
+    return next(filter(None, reasons), None)
 
 
 @functools.cache
-def _code() -> str:
-    """Of the code that decides what an export contains: an update of it makes stages run again."""
-    root = Path(mnext_tf.__file__).parent
-    return sha256_of([sha256(p) for room in ("models", "data", "export") for p in sorted((root / room).glob("*.py"))])
+def content_code() -> str:
+    """The hash of `CONTENT_MODULES`."""
+    root = Path(__file__).parents[1]
+    return sha256_of([sha256(path) for pattern in CONTENT_MODULES for path in sorted(root.glob(pattern))])
 
 
-def _outputs_are_whole(folder: Path, manifest: dict) -> bool:
-    return all((folder / p).is_file() and sha256(folder / p) == h for p, h in manifest.get("outputs", {}).items())
+def _kept(run: Run, name: str) -> StageResult:
+    _log.debug(f"{name}: unchanged, kept {run.stage(name)}")
+    return StageResult(run.stage(name), run.manifest(name), skipped=True)
+
+
+def _build(run: Run, name: str, inputs: dict, settings: dict, build: Callable, folder: Path) -> None:
+    start = time.monotonic()
+    hashes = {key: cached_sha256(path) for key, path in inputs.items()}
+    result = build(folder)
+    outputs = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    manifest = Manifest(
+        stage=name,
+        created=now(),
+        seconds=round(time.monotonic() - start, 1),
+        inputs=hashes,
+        input_files={key: os.path.relpath(path, run.folder) for key, path in inputs.items()},
+        settings=plain(settings),
+        outputs=outputs,
+        versions=versions(),
+        code=content_code(),
+        result=plain(result),
+    )
+    write_json(folder / MANIFEST, manifest.to_dict())
+
+
+def _failed(run: Run, name: str) -> Path:
+    return run.stage(f"{name}.failed")
+
+
+def _keep_failed(run: Run, name: str, temporary: Path, error: ExportError) -> None:
+    """Without a manifest, so that nothing takes it for an export."""
+    with atomic_folder(_failed(run, name)) as kept:
+        shutil.copytree(temporary, kept, dirs_exist_ok=True)
+        write_json(kept / "failure.json", {"stage": name, "created": now(), "error": str(error)})
+    error.args = (f"{error} What was refused is kept in {_failed(run, name)}.",)
+
+
+def _still_there(folder: Path, accepted: Manifest, settings: dict) -> str:
+    changed = _differences(accepted.settings, settings)
+    said = ", ".join(f"{name}={accepted.settings.get(name)}" for name in changed) or "the same settings"
+    return f"{folder} still holds what was accepted on {accepted.created[:19]}, with {said[:300]}."
+
+
+def _changed_outputs(run: Run, name: str, manifest: Manifest) -> list[str]:
+    folder = run.stage(name)
+    return [p for p, h in manifest.outputs.items() if not (folder / p).is_file() or cached_sha256(folder / p) != h]
+
+
+def _configured(run: Run, manifest: Manifest) -> dict:
+    """The settings that made a stage; those that repeat the run's configuration, as it is now."""
+    config = run.config.to_dict()
+    now = {key: config[key] for key in ("model", "preprocess", "class_names", "verify_images")}
+    now["dataset"] = run.config.dataset.fingerprint
+    return {key: now.get(key, value) for key, value in manifest.settings.items()}
+
+
+def _differences(recorded: dict, settings: dict) -> list[str]:
+    wanted = plain(settings)
+    return sorted(k for k in recorded.keys() | wanted.keys() if not _same(recorded.get(k), wanted.get(k)))
+
+
+def _same(recorded, wanted) -> bool:
+    """Whether two values are equal; a field that an earlier release did not have yet is None."""
+    if isinstance(recorded, dict) and isinstance(wanted, dict):
+        return all(_same(recorded.get(k), wanted.get(k)) for k in (recorded.keys() | wanted.keys()) - {"version"})
+    return recorded == wanted
+
+
+def _stage_of(run: Run, path: str) -> str | None:
+    """The stage that an input comes from; None for a file from elsewhere."""
+    parts = Path(path).parts
+    inside = len(parts) > 1 and ".." not in parts and not Path(path).is_absolute()
+    return parts[0] if inside and (run.stage(parts[0]) / MANIFEST).is_file() else None
+
+
+def _stale_input(run: Run, path: str, above: tuple[str, ...]) -> str | None:
+    """As `stale_reason` of the stage that an input comes from; weights must be whole only: they are not made again."""
+    stage = _stage_of(run, path)
+    if stage is None:
+        return None
+    if stage in above:
+        return f"{stage} says that it was made from itself"
+    if stage not in WEIGHTS_STAGE.values():
+        return _stale_reason(run, stage, None, None, above)
+    changed = _changed_outputs(run, stage, run.manifest(stage))
+    return f"{stage}/{changed[0]} was changed or removed" if changed else None

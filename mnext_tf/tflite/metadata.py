@@ -141,7 +141,7 @@ def _read(data: bytes) -> Metadata | None:
     mean, std = _normalization(graph)
     archive = _archive(data)
     names = [f["name"] for t in graph.get("outputs", []) for f in t.get("files", []) if f.get("type") == _AXIS_LABELS]
-    labels = next((archive[name].decode("utf-8").splitlines() for name in names if name in archive), [])
+    labels = next((_lines(archive[name]) for name in names if name in archive), [])
     return Metadata(
         **{key: document.get(key, "") for key in ("name", "description", "version", "author", "license")},
         mean=mean,
@@ -149,6 +149,12 @@ def _read(data: bytes) -> Metadata | None:
         labels=tuple(labels),
         preprocess=json.loads(archive[PREPROCESS]) if PREPROCESS in archive else None,
     )
+
+
+def _lines(text: bytes) -> list[str]:
+    """Lines as a text file has them: a name may hold characters at which str.splitlines would cut."""
+    lines = text.decode("utf-8").replace("\r\n", "\n").removesuffix("\n")
+    return lines.split("\n") if lines else []
 
 
 def _normalization(graph: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.errors import ExportError
+from mnext_tf.quiet import quiet_stderr
 
 NO_DELEGATE = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
@@ -32,19 +34,25 @@ class Delegation:
     left: tuple[str, ...]
 
 
-def open_interpreter(path: Path, *, threads: int = 1, delegate: bool = True, keep_all: bool = False):
-    """An `ai_edge_litert` interpreter with its tensors allocated. `keep_all` keeps every intermediate tensor."""
+def open_interpreter(
+    path: Path, *, threads: int = 1, delegate: bool = True, keep_all: bool = False, quiet: bool = True
+):
+    """An `ai_edge_litert` interpreter with its tensors allocated. `keep_all` keeps every intermediate tensor.
+
+    `quiet` drops what LiteRT writes to standard error about its delegates.
+    """
     from ai_edge_litert import interpreter as litert
 
     resolver = litert.OpResolverType.AUTO if delegate else litert.OpResolverType[NO_DELEGATE]
     try:
-        interpreter = litert.Interpreter(
-            str(path),
-            num_threads=threads,
-            experimental_op_resolver_type=resolver,
-            experimental_preserve_all_tensors=keep_all,
-        )
-        interpreter.allocate_tensors()
+        with quiet_stderr() if quiet else contextlib.nullcontext():
+            interpreter = litert.Interpreter(
+                str(path),
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_all,
+            )
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as e:
         raise ExportError(f"{path} cannot be run as TFLite: {e}. python -m pipelines.export_tflite makes it.") from e
     return interpreter
@@ -64,6 +72,12 @@ def operators(interpreter) -> list[Operator]:
         for n in interpreter._get_ops_details()
         if n["op_name"] != "DELEGATE"
     ]
+
+
+def output_kind(ops: list[Operator]) -> str:
+    """ "probabilities" where the last operator that computes is a softmax, else "logits"."""
+    computing = [op.kind for op in ops if op.kind not in ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "CAST", "SQUEEZE")]
+    return "probabilities" if computing[-1:] == ["SOFTMAX"] else "logits"
 
 
 def read_operators(path: Path) -> list[Operator]:

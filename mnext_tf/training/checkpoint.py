@@ -1,4 +1,4 @@
-"""Training state in one file: weights, optimizer, position and history. Whole or absent."""
+"""Checkpoints: weights, optimizer, step and history in one file, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def load_latest_checkpoint(folder: Path) -> tuple[dict, dict] | None:
-    """The newest sound checkpoint; None where there is none at all.
+    """The newest checkpoint that can be read; None where there is none at all.
 
-    A damaged one is passed over with a message. Raises CheckpointError where all are damaged.
+    A damaged one is passed over with a warning. Raises CheckpointError where all are damaged.
     """
     paths = list_checkpoints(folder)
     errors = []
@@ -63,10 +63,10 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict, dict] | None:
             errors.append(str(e))
             continue
         for error in errors:
-            _log.warning(f"{error} Going on from {path.name} instead.")
+            _log.warning(f"{error} Resuming from {path.name} instead.")
         return loaded
     if errors:
         raise CheckpointError(
-            f"No checkpoint in {folder} can be read: {' '.join(errors)} Delete that folder to start this run afresh."
+            f"No checkpoint in {folder} can be read: {' '.join(errors)} Delete that folder to train this run anew."
         )
     return None

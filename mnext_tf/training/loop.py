@@ -1,17 +1,14 @@
 """The training loop: read it top to bottom.
 
 A run is a function of its configuration: order and augmentation follow from (seed, epoch, step), and
-a checkpoint holds weights, optimizer, dropout state and history. So an interrupted run that is
-resumed goes on as if nothing had happened.
+a checkpoint holds weights, optimizer, dropout state and history. So a resumed run ends with the same
+weights, bit by bit, as one that was never interrupted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +16,21 @@ import tensorflow as tf
 
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
-from mnext_tf.errors import CheckpointError, ConfigError, TrainingError
+from mnext_tf.errors import CheckpointError, TrainingError
 from mnext_tf.files import atomic_write, sha256, write_csv, write_json
 from mnext_tf.models import save_weights
 from mnext_tf.provenance import now, versions
+from mnext_tf.runs.dataset import check_same_data
+from mnext_tf.runs.lock import run_lock
+from mnext_tf.runs.manifest import MANIFEST, Manifest
 from mnext_tf.runs.run import Run
+from mnext_tf.runs.weights import require_weights
+from mnext_tf.tasks import get_task
 from mnext_tf.training.checkpoint import list_checkpoints, load_latest_checkpoint, save_checkpoint
+from mnext_tf.training.progress import Progress
 from mnext_tf.training.recipe import Recipe
-from mnext_tf.training.schedule import learning_rate
+from mnext_tf.training.schedule import describe_schedule, learning_rate
+from mnext_tf.training.stop import stop_signals
 from mnext_tf.training.transfer import transfer
 
 _log = logging.getLogger(__name__)
@@ -40,46 +44,54 @@ class Trained:
 
 
 def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
-    """Train the network of `run` and leave `train/model.weights.h5`; goes on from its last checkpoint.
+    """Train the network of `run` and write `train/model.weights.h5`; resumes from its last checkpoint.
 
-    Returns at once where the run is finished already. ctrl-C or SIGTERM saves a checkpoint after the
+    Returns at once where the run is already finished. ctrl-C or SIGTERM saves a checkpoint after the
     current step and raises KeyboardInterrupt.
 
     Raises:
       TrainingError: the loss is not a number; names the step.
-      ConfigError: data and configuration do not fit. CheckpointError: no checkpoint can be read.
+      ConfigError: data and configuration do not fit.
+      CheckpointError: no checkpoint can be read, or the finished weights have changed.
+      MnextError: another process works on the run; names it.
     """
-    recipe = run.config.recipe
-    folder = run.stage("train")
-    _check_same_data(run, dataset)
-    manifest = run.manifest("train")
-    if manifest and run.weights.is_file():
-        _log.info(f"train: finished already, kept {folder}")
-        history = manifest["result"]["history"]
-        return Trained(manifest["result"]["val_accuracy"], history, history[-1]["step"])
+    check_same_data(run, dataset)
+    with run_lock(run.folder, "training"):
+        manifest = run.manifest("train")
+        if not (manifest and run.weights.is_file()):
+            return _train(run, dataset, progress)
+        require_weights(run)
+        _log.info(f"train: already finished, kept {run.stage('train')}")
+        history = manifest.result["history"]
+        return Trained(manifest.result["val_accuracy"], history, history[-1]["step"])
 
+
+def _train(run: Run, dataset: Dataset, progress: bool) -> Trained:
+    recipe, folder = run.config.recipe, run.stage("train")
     started = time.monotonic()
     tf.keras.utils.set_random_seed(recipe.seed)
     model = run.config.model.create()
     optimizer = tf.keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, recipe.nesterov)
     optimizer.build(model.trainable_variables)
-    train_step, eval_step = make_steps(model, optimizer, recipe)
+    train_step, eval_step = make_steps(model, optimizer, recipe, get_task(run.config.task))
 
     per_epoch = steps_per_epoch(dataset, recipe.batch_size)
+    _log.info(describe_schedule(recipe, per_epoch))
     step, history, totals = 0, [], np.zeros(2)
     loaded = load_latest_checkpoint(folder / "checkpoints")
     if loaded:
         variables, state = loaded
         _restore(model, optimizer, variables, folder)
         step, history, totals = state["step"], state["history"], np.array(state["totals"])
-        _log.info(f"train: going on at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
+        _log.info(f"train: resuming at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif run.config.init_from:
         _log.info(f"train: from {run.config.init_from.run} {transfer(model, run.config)}")
     resumed_from = step
 
     preprocess, augment = recipe.preprocess(), recipe.augment()
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    with stop_signals() as stop, _bar(progress, per_epoch * recipe.epochs, step, recipe.batch_size) as bar:
+    bar = Progress(per_epoch * recipe.epochs, step, recipe.batch_size, recipe.epochs, enabled=progress)
+    with stop_signals() as stop, bar:
 
         def checkpoint():
             arrays = {f"model/{k}": v for k, v in _named(model.variables)}
@@ -105,10 +117,7 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
                     raise TrainingError(_not_a_number("loss", loss, step, epoch, rate, folder))
                 step += 1
                 totals += loss, correct
-                bar.set_postfix(
-                    epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{loss:.3f}", lr=f"{rate:.2g}", refresh=False
-                )
-                bar.update(recipe.batch_size)
+                bar.update(epoch, loss, rate)
                 if stop.requested:
                     checkpoint()
                     leave_if_asked(epoch)
@@ -153,17 +162,16 @@ def train(run: Run, dataset: Dataset, *, progress: bool = True) -> Trained:
     return Trained(history[-1]["val_accuracy"], history, resumed_from)
 
 
-def make_steps(model, optimizer, recipe: Recipe):
+def make_steps(model, optimizer, recipe: Recipe, task):
     """(train_step, eval_step), both compiled. `train_step` gives the mean loss and the count of correct."""
-    cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=recipe.label_smoothing)
-    num_classes = model.output_shape[-1]
+    loss_of = task.loss(model.output_shape[-1], recipe.label_smoothing)
     variables = model.trainable_variables
 
     @tf.function
     def train_step(images, labels, rate):
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss = cross_entropy(tf.one_hot(labels, num_classes), logits)
+            loss = loss_of(labels, logits)
         gradients = tape.gradient(loss, variables)
         gradients = [
             g + recipe.weight_decay * tf.convert_to_tensor(v) if len(v.shape) > 1 else g
@@ -171,13 +179,11 @@ def make_steps(model, optimizer, recipe: Recipe):
         ]
         optimizer.learning_rate.assign(rate)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss, tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+        return loss, task.correct(labels, logits)
 
     @tf.function(reduce_retracing=True)
     def eval_step(images, labels):
-        logits = model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_correct(logits, labels), tf.float32))
+        return task.batch_metrics(labels, model(images, training=False))
 
     return train_step, eval_step
 
@@ -195,49 +201,6 @@ def evaluate(eval_step, batches) -> tuple[float, float]:
         batch_loss, batch_correct = eval_step(images, labels)
         loss, correct, count = loss + float(batch_loss), correct + float(batch_correct), count + len(labels)
     return loss / count, correct / count
-
-
-def _correct(logits, labels):
-    return tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels)
-
-
-@dataclass
-class _Stop:
-    requested: bool = False
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[_Stop]:
-    """The first ctrl-C or SIGTERM asks to stop after the current step; a second ctrl-C stops at once."""
-    stop, old = _Stop(), {}
-
-    def request(number, frame):
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.requested = True
-
-    with contextlib.suppress(ValueError):  # not in the main thread: leave the signals alone
-        old = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _bar(progress: bool, steps: int, done: int, batch_size: int):
-    from tqdm import tqdm
-
-    return tqdm(
-        total=steps * batch_size,
-        initial=done * batch_size,
-        unit="img",
-        unit_scale=True,
-        smoothing=0.05,
-        dynamic_ncols=True,
-        disable=None if progress else True,  # None: only on a terminal
-        desc="training",
-    )
 
 
 def _named(variables) -> list[tuple[str, np.ndarray]]:
@@ -261,21 +224,6 @@ def _restore(model, optimizer, arrays: dict[str, np.ndarray], folder) -> None:
             variable.assign(value)
 
 
-def _check_same_data(run: Run, dataset: Dataset) -> None:
-    classes = run.config.model.num_classes
-    if classes != dataset.num_classes:
-        raise ConfigError(
-            f"{run.folder} has a network of {classes} classes, the data {dataset.name!r} has {dataset.num_classes}. "
-            "Resume with the data it was started with, or start a new run."
-        )
-    if run.config.dataset.fingerprint != dataset.fingerprint:
-        raise ConfigError(
-            f"The data {dataset.name!r} has changed since {run.folder} was started "
-            f"(fingerprint {dataset.fingerprint[:12]}, was {run.config.dataset.fingerprint[:12]}). "
-            "Start a new run."
-        )
-
-
 def _not_a_number(what: str, loss: float, step: int, epoch: int, rate: float, folder) -> str:
     saved = list_checkpoints(folder / "checkpoints")
     last = f"The last good state is {saved[-1]}. " if saved else ""
@@ -286,17 +234,16 @@ def _not_a_number(what: str, loss: float, step: int, epoch: int, rate: float, fo
 
 
 def _finish(run: Run, model, dataset: Dataset, history: list[dict], seconds: float) -> None:
-    """Weights first, the manifest last: the manifest says that the stage is whole."""
+    """Weights first, the manifest last: it says that the stage is whole."""
     with atomic_write(run.weights) as temporary:
         save_weights(model, temporary)
-    result = {"val_accuracy": history[-1]["val_accuracy"], "epochs": len(history), "history": history}
-    manifest = {
-        "stage": "train",
-        "created": now(),
-        "seconds": round(seconds, 1),
-        "inputs": {"dataset": dataset.fingerprint},
-        "outputs": {run.weights.name: sha256(run.weights)},
-        "versions": versions(),
-        "result": result,
-    }
-    write_json(run.stage("train") / "manifest.json", manifest)
+    manifest = Manifest(
+        stage="train",
+        created=now(),
+        seconds=round(seconds, 1),
+        inputs={"dataset": dataset.fingerprint},
+        outputs={run.weights.name: sha256(run.weights)},
+        versions=versions(),
+        result={"val_accuracy": history[-1]["val_accuracy"], "epochs": len(history), "history": history},
+    )
+    write_json(run.stage("train") / MANIFEST, manifest.to_dict())

@@ -1,4 +1,4 @@
-"""Networks with random weights: latency needs no training."""
+"""Networks with random weights, to measure latency without training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mnext_tf.training.start import make_config
 
 
 def create_random_run(folder: Path, model: ModelConfig, *, cache_dir: str = "data", force: bool = False) -> Run:
-    """A run folder that every export takes, holding an untrained network; kept if it is there already.
+    """A run folder with an untrained network, which every export takes; kept if it is there already.
 
-    Its logits mean nothing: the class names are numbers, and int8 is held to a loose bound only.
+    Its logits are meaningless: the class names are numbers, and int8 has a loose tolerance only.
     Raises ConfigError where `folder` holds another network.
     """
     recipe = dataclasses.replace(RECIPES["digits"], input_size=model.input_size)

@@ -9,7 +9,7 @@ from mnext_tf.data.augment import Augment
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.models.config import ModelConfig
-from mnext_tf.records import Record, field
+from mnext_tf.records import Record, check_field, field
 
 
 def _like(cls, name: str):
@@ -29,8 +29,8 @@ class Recipe(Record):
     dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
     # schedule: linear warm-up, cosine to the final rate, then cool-down epochs at that rate
     epochs: int = field(210, "Epochs in all, warm-up and cool-down included.", at_least=1)
-    warmup_epochs: int = field(3, "Epochs of linear warm-up.", at_least=0)
-    cooldown_epochs: int = field(10, "Epochs at the final learning rate.", at_least=0)
+    warmup_epochs: float = field(3, "Epochs of linear warm-up; 0.5 is half an epoch.", at_least=0)
+    cooldown_epochs: float = field(10, "Epochs at the final learning rate; 0.5 is half an epoch.", at_least=0)
     batch_size: int = field(256, "Images per step.", at_least=2, why="(batch norm needs a batch)")
     learning_rate: float = field(0.1, "Learning rate after the warm-up.", above=0)
     warmup_learning_rate: float = field(1e-4, "Learning rate of the first step.", above=0)
@@ -53,8 +53,8 @@ class Recipe(Record):
         super().__post_init__()
         if self.warmup_epochs + self.cooldown_epochs >= self.epochs:
             raise ConfigError(
-                f"warmup_epochs ({self.warmup_epochs}) and cooldown_epochs ({self.cooldown_epochs}) must leave some of "
-                f"the {self.epochs} epochs between them; raise --epochs or lower those."
+                f"warmup_epochs ({self.warmup_epochs:g}) and cooldown_epochs ({self.cooldown_epochs:g}) must leave "
+                f"some of the {self.epochs} epochs between them; raise --epochs or lower those."
             )
         for name in ("warmup_learning_rate", "final_learning_rate"):
             if getattr(self, name) > self.learning_rate:
@@ -82,7 +82,7 @@ class Recipe(Record):
 
 RECIPES = {
     "imagenet": Recipe(),
-    # From scratch on some thousand photographs: shorter, gentler crops.
+    # From scratch on a few thousand images: shorter, gentler crops.
     "photos": Recipe(
         input_size=160,
         epochs=40,
@@ -93,7 +93,7 @@ RECIPES = {
         crop_scale_min=0.35,
         color_jitter=0.2,
     ),
-    # From weights that know photographs already (--init): a tenth of the rate, few epochs.
+    # From weights trained on similar images (--init): a tenth of the rate, few epochs.
     "finetune": Recipe(
         epochs=10,
         warmup_epochs=1,
@@ -103,7 +103,7 @@ RECIPES = {
         crop_scale_min=0.35,
         color_jitter=0.2,
     ),
-    # 8x8 pixels: no flips (2 and 5), no colours, a shift of half a pixel.
+    # 8x8 pixels: no flips (2 and 5), no color jitter, a shift of half a pixel.
     "digits": Recipe(
         input_size=32,
         dropout=0.0,
@@ -124,7 +124,9 @@ RECIPES = {
 
 
 def resolve_recipe(base: str, overrides: dict) -> Recipe:
-    """The named recipe with some fields replaced. Shorter training also shortens what was not given.
+    """The named recipe with some fields replaced.
+
+    Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
 
     Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
     """
@@ -134,8 +136,7 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
         one_of("recipe field", name, [f.name for f in dataclasses.fields(Recipe)])
     recipe = RECIPES[base]
     if "epochs" in overrides:
-        epochs = overrides["epochs"]
+        check_field(Recipe.__dataclass_fields__["epochs"], int, overrides["epochs"])
         for name in ("warmup_epochs", "cooldown_epochs"):
-            if name not in overrides and isinstance(epochs, int) and epochs > 0:
-                overrides[name] = min(getattr(recipe, name), epochs // 4)
+            overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
     return dataclasses.replace(recipe, **overrides)

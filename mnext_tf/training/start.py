@@ -1,4 +1,4 @@
-"""A new run, or an old one to go on with: checked before any data is opened."""
+"""A new run, or an earlier one to resume."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import steps_per_epoch
@@ -13,11 +14,42 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
-from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipe import Recipe, resolve_recipe
 from mnext_tf.training.transfer import describe_source, inherited
 
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
+
+
+class Plan(NamedTuple):
+    """What a new run trains: a network, by which recipe."""
+
+    model: str
+    recipe: Recipe
+    options: dict
+
+
+def plan_training(
+    model: str | None, recipe: str | None, given: dict, *, options: dict, has_data: bool, source: Run | None = None
+) -> Plan:
+    """What to train, from what was asked for; nothing is opened yet.
+
+    Args:
+      model: None takes that of `source`, else mnext.
+      recipe: the name of one; None takes finetune with a source, photos with data, else digits.
+      given: recipe fields that replace the recipe's. options: further arguments of the network.
+      source: a run to start from: its network and preprocessing are taken.
+
+    Raises ConfigError where these contradict each other.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if source:
+        model, fields, _ = inherited(source, {**given, **options, "model": model})
+        given, options = fields | given, source.config.model.options
+    default = "finetune" if source else "photos" if has_data else "digits"
+    plan = Plan(model or "mnext", resolve_recipe(recipe or default, given), options)
+    plan.recipe.model(plan.model, options=plan.options)
+    return plan
 
 
 def start_run(
@@ -33,16 +65,18 @@ def start_run(
     """Make the folder of a new run; None names it after network, data and time, below `root`.
 
     `source` is a run whose weights this one starts from; its network must be the same but for the head.
+
+    Raises ConfigError where the folder holds a run, or data and recipe do not fit.
     """
     if folder is None:
         folder = Path(root) / f"{model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if (Path(folder) / "config.json").exists():
         raise ConfigError(
-            f"{folder} holds a run already. Go on with it by --resume --run={folder}, or choose another --out."
+            f"{folder} already holds a run. Resume it with --resume --run={folder}, or choose another --out."
         )
     steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
     if not dataset.labelled:
-        raise ConfigError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
+        raise ConfigError(f"The images of {dataset.name} have no labels, which training needs.")
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, "width": recipe.width})
@@ -69,7 +103,7 @@ def make_config(
 
 
 def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
-    """The run to go on with; None takes the newest below `root` that is not finished.
+    """The run to resume; None takes the newest below `root` that is not finished.
 
     Args:
       given: the flags that were given, by recipe field or "model", "convention", "num_classes",
@@ -78,16 +112,16 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     if folder is not None:
         run = open_run(folder)
     else:
-        open_runs = [r for r in list_runs(root) if r.config.init == "trained" and not r.manifest("train")]
+        open_runs = [r for r in list_runs(root) if r.config.init == "trained" and not r.finished]
         if not open_runs:
-            raise ConfigError(f"No unfinished run under {root}/; start one with python -m pipelines.train.")
+            raise ConfigError(f"No unfinished run under {root}/. Start one with `python -m pipelines.train`.")
         run = open_runs[-1]
     if run.imported:
         raise ConfigError(
-            f"{run.folder} holds imported weights. Train on from them: python -m pipelines.train --init={run.folder}"
+            f"{run.folder} holds imported weights. Fine-tune them with `python -m pipelines.train --init={run.folder}`."
         )
     if not run.trained:
-        raise ConfigError(f"{run.folder} is an untrained network made for latency; start a run with pipelines.train.")
+        raise ConfigError(f"{run.folder} is an untrained network. Start a run with `python -m pipelines.train`.")
     model, data = run.config.model, run.config.dataset
     has = {**run.config.recipe.to_dict(), "model": model.name, "num_classes": model.num_classes}
     has |= {"label_offset": data.label_offset, "convention": "pytorch", **model.options}

@@ -1,4 +1,4 @@
-"""Starting from the weights of another run, with a new head where the classes differ."""
+"""Transfer learning: start from the weights of another run, with a new head where the classes differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = "logits"  # the layer whose size is the number of classes
 
 @dataclass(frozen=True)
 class Transferred:
-    """What was taken over: names of the tensors kept, and of those that begin anew."""
+    """Names of the tensors that were kept, and of those that were initialized anew."""
 
     kept: tuple[str, ...]
     new: tuple[str, ...]
@@ -25,7 +25,7 @@ class Transferred:
 
     def __str__(self) -> str:
         if not self.new:
-            return f"kept all {len(self.kept)} tensors, the head of {self.classes} classes too"
+            return f"kept all {len(self.kept)} tensors, including the head of {self.classes} classes"
         return (
             f"kept {len(self.kept)} tensors; new: {', '.join(self.new)} "
             f"(the head, {self.source_classes} -> {self.classes} classes)"
@@ -41,7 +41,7 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
     Raises ConfigError where it asks for another network than that of `source`.
     """
     if not source.trained:
-        raise ConfigError(f"{source.folder} holds random weights, made for latency; there is nothing to start from.")
+        raise ConfigError(f"{source.folder} holds random weights; start from a trained or imported run.")
     require_weights(source)
     model = source.config.model
     fixed = {"model": model.name, "convention": "pytorch", **model.options}
@@ -66,7 +66,7 @@ def describe_source(source: Run) -> InitialWeights:
 def transfer(model, config: RunConfig) -> Transferred:
     """Give `model` the weights of the run in `config.init_from`, layer by layer, by name.
 
-    The head is taken over only if the classes are the same, in the same order. Raises CheckpointError
+    The head is kept only where the classes are the same, in the same order. Raises CheckpointError
     where that run has changed or is gone, or where a layer other than the head does not fit.
     """
     wanted = config.init_from

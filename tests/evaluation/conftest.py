@@ -11,11 +11,11 @@ import pytest
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, randomise):
     """A mobilenet_v2 of 4 classes at 32 pixels that tells images apart, exported in every format."""
-    from mnext_tf.export import create_random_run
     from mnext_tf.export.stages import tflite
     from mnext_tf.models import save_weights
     from mnext_tf.models.config import ModelConfig
     from mnext_tf.runs.stages import run_stage
+    from mnext_tf.training.random_weights import create_random_run
 
     folder = tmp_path_factory.mktemp("evaluated") / "net"
     model = {"name": "mobilenet_v2", "width": 0.35, "input_size": 32, "num_classes": 4}

@@ -10,24 +10,24 @@ from PIL import Image
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, DataError, ExportError
 from mnext_tf.evaluation.accuracy import check_same_classes, evaluate, format_table
-from mnext_tf.evaluation.predictions import annotate, csv_rows, format_predictions, predict
+from mnext_tf.evaluation.predictions import annotate, csv_rows, format_predictions
 from mnext_tf.files import read_json
 from mnext_tf.inference.images import images_in_folder, images_of_dataset, images_of_paths, open_images
-from mnext_tf.inference.predictor import open_exports, open_keras, open_network
+from mnext_tf.inference.predictor import open_exports, open_predictor
 from mnext_tf.runs.run import open_run
 from mnext_tf.tflite import flatbuffer
 
 
 @pytest.fixture(scope="module")
 def networks(run):
-    return [open_keras(run), *open_exports(run)]
+    return [open_predictor(run), *open_exports(run)]
 
 
 @pytest.fixture(scope="module")
 def evaluated(networks, labelled, tmp_path_factory, collect_log):
     out = tmp_path_factory.mktemp("out") / "evaluation"
     with collect_log() as lines:
-        result = evaluate(networks, images_in_folder(labelled, networks[0].class_names), out)
+        result = evaluate(networks, images_in_folder(labelled, networks[0].labels), out)
     return result, out, lines
 
 
@@ -41,7 +41,7 @@ def test_every_form_says_the_same(evaluated):
     assert [r["format"] for r in result["networks"]] == ["keras", "saved_model", "frozen", "tflite"]
     names = [r["network"] for r in result["networks"]]
     assert names == ["net keras", "net saved_model", "net frozen", "net tflite_float32"]
-    assert {r["same_top1_as_first"] for r in result["networks"]} == {1.0}
+    assert {r["same_top1_as_keras"] for r in result["networks"]} == {1.0}
     assert len({r["correct"] for r in result["networks"]}) == 1
 
 
@@ -104,7 +104,7 @@ def test_probabilities_are_those_of_keras_by_hand(networks, labelled, evaluated)
         logits = keras.logits(pixels[None])[0]
         expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         got = {p[f"top{k}"]: float(p[f"probability{k}"]) for k in range(1, 5)}
-        for i, name in enumerate(keras.class_names):
+        for i, name in enumerate(keras.labels):
             assert got[name] == pytest.approx(expected[i], abs=0.05)  # Pillow rounds to whole levels
             checked += 1
     assert checked == 44
@@ -126,7 +126,7 @@ def test_validation_images_of_a_run_and_records_by_folder(run):
 def test_predictions_of_single_files_and_folders(networks, labelled, tmp_path):
     paths = [labelled / "photo 03 é.jpg", labelled]
     images = images_of_paths(paths)
-    predictions = predict(networks[-1], images, top=2)
+    predictions = networks[-1].predict_images(images, top=2)
     assert len(predictions) == 12  # the one by itself, and 11 of 12
     assert [name.rsplit("/")[-1] for name, _ in images.skipped] == ["photo 05 é.jpg"]
     first = predictions[0]["predictions"]
@@ -148,17 +148,17 @@ def test_files_without_what_lies_beside_them(run, tmp_path, log_lines):
     model.metadata = []
     alone.write_bytes(flatbuffer.write_model(model))
     lines = log_lines
-    network = open_network("tflite", alone)
+    network = open_predictor(alone, format="tflite")
     assert network.preprocess == Preprocess(32, 0.875, "bilinear")
-    assert network.class_names[:2] == ("class 0", "class 1")
+    assert network.labels[:2] == ("class 0", "class 1")
     assert "preprocess.json" in lines[0]
     assert "labels.txt" in lines[1]
-    with pytest.raises(ConfigError, match=r"4 classes, 2 class names"):
-        open_network("tflite", alone, class_names=("a", "b"))
+    with pytest.raises(ConfigError, match=r"4 classes, but there are 2 class names"):
+        open_predictor(alone, labels=("a", "b"), format="tflite")
     with pytest.raises(ConfigError, match="takes 32 pixels, its preprocessing gives 64"):
-        open_network("tflite", alone, preprocess={"input_size": 64})
-    changed = open_network("tflite", path, preprocess={"crop_fraction": 1.0}).preprocess
-    assert changed == replace(open_network("tflite", path).preprocess, crop_fraction=1.0)
+        open_predictor(alone, preprocess={"input_size": 64}, format="tflite")
+    changed = open_predictor(path, preprocess={"crop_fraction": 1.0}, format="tflite").preprocess
+    assert changed == replace(open_predictor(path, format="tflite").preprocess, crop_fraction=1.0)
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,11 @@ def test_what_is_no_network_is_named(tmp_path, form, name, error, words):
     (tmp_path / "text.tflite").write_text("hello")
     (tmp_path / "empty").mkdir()
     with pytest.raises(error, match=words):
-        open_network(form, tmp_path / name)
+        open_predictor(tmp_path / name, format=form)
 
 
 def test_networks_of_other_classes_are_not_compared(networks):
-    other = replace(networks[0], name="other", class_names=("a", "b", "c", "d"))
+    other = replace(networks[0], name="other", labels=("a", "b", "c", "d"))
     with pytest.raises(ConfigError, match="class 0 is 'class 0' in one and 'a' in the other"):
         check_same_classes([networks[0], other])
 
@@ -188,15 +188,15 @@ def test_networks_of_other_classes_are_not_compared(networks):
 def test_labels_beyond_the_classes_and_images_without_labels_are_refused(networks, write_sample_images, tmp_path):
     folder = write_sample_images(tmp_path / "beyond", {"a.jpg": 3, "b.jpg": 4})
     with pytest.raises(DataError, match=r"4.*4|5.*4"):
-        images_in_folder(folder, networks[0].class_names)
+        images_in_folder(folder, networks[0].labels)
     (folder / "labels.csv").unlink()
     with pytest.raises(DataError, match="no labels"):
-        evaluate(networks[:1], images_in_folder(folder, networks[0].class_names), tmp_path / "out")
+        evaluate(networks[:1], images_in_folder(folder, networks[0].labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_results_replace_results_and_nothing_else(run, networks, labelled, tmp_path):
-    images = images_in_folder(labelled, networks[0].class_names)
+    images = images_in_folder(labelled, networks[0].labels)
     out = tmp_path / "out"
     evaluate(networks[:1], images, out)
     evaluate(networks[:1], images, out)
@@ -211,7 +211,7 @@ def test_results_replace_results_and_nothing_else(run, networks, labelled, tmp_p
 
 
 def test_networks_of_the_same_name_have_folders_of_their_own(networks, labelled, tmp_path):
-    result = evaluate([networks[0]] * 2, images_in_folder(labelled, networks[0].class_names), tmp_path / "out")
+    result = evaluate([networks[0]] * 2, images_in_folder(labelled, networks[0].labels), tmp_path / "out")
     folders = [row["folder"] for row in result["networks"]]
     assert len(set(folders)) == 2
     assert all((tmp_path / "out" / folder / "confusion.png").is_file() for folder in folders)
@@ -232,12 +232,12 @@ def test_labels_from_1_in_a_list_file(networks, write_sample_images, tmp_path):
     folder = write_sample_images(tmp_path / "listed", {"a b.jpg": 1, "c.jpg": 4})
     (folder / "labels.csv").rename(folder / "val_list.txt")
     (folder / "val_list.txt").write_text("a b.jpg 1\nc.jpg 4\n")
-    images = open_images(folder, networks[0].class_names, label_offset=1)
+    images = open_images(folder, networks[0].labels, label_offset=1)
     assert [(i.name, i.label) for i in images.items()] == [("a b.jpg", 0), ("c.jpg", 3)]
 
 
 def test_notes_beside_an_evaluation_are_not_deleted(networks, labelled, tmp_path):
-    images, out = images_in_folder(labelled, networks[0].class_names), tmp_path / "out"
+    images, out = images_in_folder(labelled, networks[0].labels), tmp_path / "out"
     evaluate(networks[:1], images, out)
     (out / "my_notes.txt").write_text("important")
     with pytest.raises(ConfigError, match=r"my_notes\.txt"):
@@ -267,7 +267,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
         (write("normalised.tflite", image, flat(image), quantized=True), r"takes values from -\S+ to 1, not pixels"),
     ):
         with pytest.raises(ExportError, match=words):
-            open_network("tflite", path)
+            open_predictor(path, format="tflite")
 
 
 def test_names_that_are_no_text_and_links_to_nowhere(networks, labelled, tmp_path):
@@ -276,10 +276,10 @@ def test_names_that_are_no_text_and_links_to_nowhere(networks, labelled, tmp_pat
 
     shutil.copy(labelled / "photo 01 é.jpg", os.fsencode(tmp_path) + b"/caf\xe9.jpg")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    images = images_in_folder(tmp_path, networks[0].class_names)
-    (row,) = predict(networks[0], images)
+    images = images_in_folder(tmp_path, networks[0].labels)
+    (row,) = networks[0].predict_images(images)
     row["file"].encode()
     assert row["file"].startswith("caf")
     assert [name for name, _ in images.skipped] == ["gone.jpg"]
-    (row,) = predict(networks[0], images_of_paths([path for path in tmp_path.iterdir() if not path.is_symlink()]))
+    (row,) = networks[0].predict_images(images_of_paths([path for path in tmp_path.iterdir() if not path.is_symlink()]))
     row["file"].encode()

@@ -1,7 +1,6 @@
 """Numbers from predictions, against counting by hand."""
 
 import numpy as np
-import pytest
 
 from mnext_tf.evaluation import metrics
 
@@ -17,17 +16,6 @@ def test_top_classes_are_ordered_and_ties_go_to_the_smaller_index():
 def test_accuracy_within_the_first_k():
     top = metrics.top_classes(LOGITS, 3)
     assert [metrics.accuracy(top, LABELS, k) for k in (1, 2, 3)] == [0.5, 0.75, 1.0]
-
-
-def test_softmax_of_large_logits_is_finite():
-    p = metrics.softmax(np.array([[1000.0, 1000.0, -1000.0]], np.float32))
-    np.testing.assert_allclose(p, [[0.5, 0.5, 0.0]])
-
-
-def test_probabilities_are_not_softened_twice():
-    p = metrics.softmax(LOGITS)
-    np.testing.assert_array_equal(metrics.probabilities(p), p)
-    np.testing.assert_array_equal(metrics.probabilities(LOGITS), p)
 
 
 def test_confusion_matrix_per_class_and_mistakes():
@@ -48,11 +36,3 @@ def test_confusion_matrix_per_class_and_mistakes():
 def test_a_class_predicted_but_without_images_has_no_accuracy():
     (row,) = metrics.per_class(np.array([[0, 0], [0, 0]]) + np.array([[0, 1], [0, 0]]), ("a", "b"))[1:]
     assert (row["images"], row["predicted"], row["accuracy"], row["precision"]) == (0, 1, None, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("share", "n", "low", "high"), [(0.9, 500, 0.8706, 0.9233), (1.0, 10, 0.7225, 1.0), (0.0, 10, 0, 0.2775)]
-)
-def test_wilson_interval(share, n, low, high):
-    # the published formula, worked out by hand for these
-    assert metrics.interval(share, n) == pytest.approx((low, high), abs=2e-4)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mnext_tf.evaluation.equivalence import layer_differences, worst_layer
-from mnext_tf.export.checks import check_batch_norms_folded, check_full_integer
+from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.tasks import Classification
 from mnext_tf.tflite.operators import delegation, read_operators
 
 
@@ -15,18 +16,18 @@ def network(tmp_path_factory):
 
     from mnext_tf.export.frozen import write_frozen
     from mnext_tf.export.saved_model import write_saved_model
-    from mnext_tf.models.blocks import Layers, build_model, classifier, image_input
+    from mnext_tf.models import keras_layers
+    from mnext_tf.models.blocks import Layers
     from mnext_tf.models.conventions import CONVENTIONS
     from mnext_tf.models.mnext_large import sandglass
 
     tf.keras.utils.set_random_seed(0)
-    convention = CONVENTIONS["efficientnet"]
-    net = Layers(convention)
-    image, x = image_input(33, convention, True)
+    net = Layers(keras_layers, CONVENTIONS["efficientnet"])
+    image, x = net.image(33)
     x = net.conv(x, 16, 3, "stem", stride=2, activation="swish")
     x = sandglass(net, x, 24, 2, 6, 5, groups=2, drop=0.1, name="block01")
     x = sandglass(net, x, 24, 1, 6, 5, groups=2, drop=0.1, name="block02")
-    model = build_model(image, classifier(x, 3, 0.2), "two_blocks")
+    model = keras_layers.Model(image, net.classifier(x, 3, 0.2), name="two_blocks")
     folder = tmp_path_factory.mktemp("two_blocks")
     write_saved_model(model, list("abc"), folder / "saved_model")
     write_frozen(folder / "saved_model", folder / "frozen.pb")
@@ -43,7 +44,7 @@ def test_every_node_is_delegated_and_every_layer_found(network, tmp_path, quanti
     path.write_bytes(convert(frozen, quantize, calibration=list(images), progress=False))
     found = delegation(path)
     assert found.nodes_delegated == found.nodes_total > 30
-    check_batch_norms_folded(read_operators(path))
+    check_operators(read_operators(path), Classification())
     if quantize == "int8":
         check_full_integer(read_operators(path))
 
@@ -76,7 +77,7 @@ def test_the_error_of_the_body_is_not_put_down_to_squeeze_excite():
         "block01_se_scale": 0.51,
     }
     rows = [{"layer": layer, "operator": "X", "relative_error": error} for layer, error in errors.items()]
-    assert "goes wrong at layer block01_depthwise2" in worst_layer(rows)
+    assert "error grows most at layer block01_depthwise2" in worst_layer(rows)
     rows[4]["relative_error"] = 0.9
     rows[5]["relative_error"] = 0.95
-    assert "goes wrong at layer block01_se_expand" in worst_layer(rows)
+    assert "error grows most at layer block01_se_expand" in worst_layer(rows)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
-from mnext_tf.evaluation.equivalence import compare
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
 from mnext_tf.files import read_json
+from mnext_tf.inference.predictor import exports_of
 from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
+from mnext_tf.tasks import Classification
+from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
 
 
@@ -32,7 +33,12 @@ def test_stages_are_skipped_when_nothing_changed(exported, log_lines):
     messages = log_lines
     again = stages.tflite(exported, "int8")
     assert again.skipped
-    assert [m.split(":")[0] for m in messages] == ["reference", "saved_model", "frozen", "tflite_int8"]
+    assert list(dict.fromkeys(m.split(":")[0] for m in messages)) == [
+        "reference",
+        "saved_model",
+        "frozen",
+        "tflite_int8",
+    ]
     other = stages.tflite(exported, "int8", calibration_count=16)
     assert not other.skipped
     assert other.result["calibration_images"] == 16
@@ -67,7 +73,7 @@ def test_file_carries_signature_and_labels(exported):
     signatures = open_interpreter(tflite_path(exported, "tflite_float32")).get_signature_list()
     assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
     labels = (exported.stage("saved_model") / "assets" / "labels.txt").read_text().split("\n")
-    assert labels[:-1] == exported.config.class_names
+    assert tuple(labels[:-1]) == exported.config.class_names
 
 
 def test_every_node_is_delegated(exported):
@@ -102,10 +108,10 @@ def copy_of_exported(few_blocks_exported, few_blocks, tmp_path):
     return open_run(tmp_path / "run")
 
 
-def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypatch):
+def test_a_changed_layer_is_refused_and_the_accepted_export_stays(copy_of_exported, monkeypatch):
     """One kernel goes wrong between Keras and the SavedModel."""
     run = copy_of_exported
-    load = stages.load_network
+    load, accepted = stages.load_network, run.manifest("saved_model")
 
     calls = []
 
@@ -119,10 +125,10 @@ def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypat
 
     monkeypatch.setattr(stages, "load_network", perturbed_at_first)
     with pytest.raises(
-        VerificationError, match=r"saved_model is not the network .*1e-04.*goes wrong at layer block02_expand"
+        VerificationError, match=r"saved_model is not the network .*1e-04.*error grows most at layer block02_expand"
     ):
         stages.saved_model(run, force=True)
-    assert not run.stage("saved_model").exists()
+    assert run.manifest("saved_model") == accepted
 
 
 def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
@@ -136,11 +142,14 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     wrong = run.folder / "wrong"
     saved_model.write_saved_model(model, ["a"] * 10, wrong)
     frozen.write_frozen(wrong, wrong / "frozen.pb")
-    convert = tflite.convert
+    convert, accepted = tflite.convert, tflite_path(run, "tflite_float32").read_bytes()
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
-    with pytest.raises(VerificationError, match=r"differ by .* allowed 1e-04.*goes wrong at layer block02_expand"):
-        stages.tflite(run, "float32", force=True)
-    assert not run.stage("tflite_float32").exists()
+    with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
+        stages.tflite(run, "float32", force=True, keep_failed=True)
+    assert tflite_path(run, "tflite_float32").read_bytes() == accepted
+    (refused,) = run.stage("tflite_float32.failed").glob("*.tflite")
+    assert refused.read_bytes() != accepted
+    assert "tflite_float32.failed" not in dict(exports_of(run))
     assert not list(run.folder.glob(".*partial*"))
 
 
@@ -160,14 +169,14 @@ def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
 def test_refusals(exported):
     with pytest.raises(ConfigError, match="float32, float16, dynamic, int8; received 'int4'"):
         stages.tflite(exported, "int4")
-    with pytest.raises(ConfigError, match="io_type=uint8 is for quantize=int8"):
+    with pytest.raises(ConfigError, match="io_type=uint8 is for int8"):
         stages.tflite(exported, "float32", io_type="uint8")
     with pytest.raises(ConfigError, match="calibration_count must be at least 1"):
         stages.tflite(exported, "int8", calibration_count=0)
 
 
 def test_frozen_graph_errors(tmp_path):
-    from mnext_tf.inference.frozen import load_frozen
+    from mnext_tf.inference.graphs import load_frozen
 
     (tmp_path / "damaged.pb").write_bytes(b"no graph at all")
     with pytest.raises(ExportError, match=r"damaged.pb is no frozen graph.*pipelines.freeze"):
@@ -180,7 +189,7 @@ def test_frozen_graph_errors(tmp_path):
 def test_compare_counts_by_hand():
     reference = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 4.0]])
     logits = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0]])
-    found = compare(logits, reference, np.array([0, 1, 0, 0]))
+    found = Classification().compare(logits, reference, np.array([0, 1, 0, 0]))
     assert found["accuracy"] == 0.5
     assert found["top1_agreement"] == 0.75
     assert found["max_abs_difference"] == 3

@@ -19,13 +19,13 @@ from mnext_tf.evaluation.arm64_equivalence import (
     first_difference,
     layer_steps,
 )
-from mnext_tf.evaluation.tolerance import Tolerance
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.files import read_json
 from mnext_tf.inference.arm64 import Arm64Network, run_arm64
 from mnext_tf.inference.arm64_root import check_root
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.runs.run import open_run
+from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.tflite.operators import read_operators
 
 # qemu's own arguments and Python's options of isolation are left out

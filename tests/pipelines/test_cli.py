@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mnext_tf import list_models
-from mnext_tf.files import write_json
+from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.start import start_run
 
 COMMANDS = sorted(p.stem for p in (Path(__file__).parents[2] / "pipelines").glob("[!_]*.py"))
 HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "PIL"}
@@ -111,11 +112,11 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("train", "--width=-1", "width must be above 0"),
         ("train", "--run=runs/a", "needs --resume"),
         ("train", f"--resume --run={__file__}", "is a file, not a run folder"),
-        ("train", "--resume --out=runs/a", "leave --out away"),
+        ("train", "--resume --out=runs/a", "leave out --out"),
         ("train", "--resume --run=/nowhere/run", "/nowhere/run does not exist"),
         ("train", "--model=mobilenet_v2 --identity_tensor_multiplier=0.5", "only mnext has one"),
         ("train", "--convention=tensorflow", "convention=tensorflow does not fit model 'mnext': only mobilenet_v2"),
-        ("train", "--resume --init=runs/a", "leave --init away"),
+        ("train", "--resume --init=runs/a", "leave out --init"),
         ("train", "--init=/nowhere/run", "/nowhere/run does not exist"),
         ("evaluate", "--tflite=a.tflite", "--data_dir is needed"),
         ("evaluate", "--tflite=a.tflite --data_dir=x --exports", "--exports adds what the runs"),
@@ -159,8 +160,8 @@ def test_an_empty_data_folder_is_one_line(command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_interrupted_run_is_named_by_the_exporter(command, tmp_path):
-    write_json(tmp_path / "r" / "config.json", {"init": "trained", "model": {"name": "mnext"}})
+def test_an_interrupted_run_is_named_by_the_exporter(command, few_images, tmp_path):
+    start_run(tmp_path / "r", "mnext", resolve_recipe("digits", {"batch_size": 8}), few_images)
     message = error_of(command("export_tflite", f"--run={tmp_path / 'r'}"), 1)
     assert f"python -m pipelines.train --resume --run={tmp_path / 'r'}" in message
 
@@ -242,6 +243,12 @@ def test_sigterm_leaves_no_half_written_folder(python, tmp_path):
     assert finished.returncode == 130
     assert finished.stderr == "Interrupted. Run the same command again to go on.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_an_epoch_are_allowed_and_a_seed_that_does_not_fit_is_not(command):
+    text = error_of(command("train", "--epochs=2", "--warmup_epochs=1.5", "--cooldown_epochs=0.5"), 1)
+    assert "warmup_epochs (1.5) and cooldown_epochs (0.5) must leave some of the 2 epochs" in text
+    assert "seed must be at least 0 and below 4294967296" in error_of(command("train", f"--seed={2**32}"), 1)
 
 
 def test_a_word_for_a_number_is_answered_in_words(command):

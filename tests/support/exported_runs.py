@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mnext_tf.export import create_random_run
 from mnext_tf.models.config import ModelConfig
+from mnext_tf.training.random_weights import create_random_run
 
 FEW_STAGES = ((2, 96, 1, 2), (6, 192, 2, 2), (6, 288, 1, 2))  # expansion, channels, blocks, stride of the first
 

@@ -39,7 +39,7 @@ def test_every_export_says_what_it_is(exported):
         config = exported.config
         assert about == describe(config, stage, author="not stated", license="not stated")
         assert about.name == f"MobileNeXt 0.35, 32 px, {stage.removeprefix('tflite_')}"
-        assert (about.labels, about.preprocess) == (tuple(config["class_names"]), config["preprocess"])
+        assert (about.labels, about.preprocess) == (config.class_names, config.preprocess.to_dict())
         assert about.feeds_pixels
 
 
@@ -142,30 +142,30 @@ def test_other_files_are_no_models(tmp_path):
 
 def test_network_of_others_by_its_metadata(file, tmp_path, log_lines):
     """No labels.txt, no preprocess.json beside it: what lies inside serves."""
-    from mnext_tf.inference.predictor import open_network
+    from mnext_tf.inference.predictor import open_predictor
 
     said, path = log_lines, tmp_path / "alone.tflite"
     path.write_bytes(file.read_bytes())
-    network = open_network("tflite", path)
+    network = open_predictor(path, format="tflite")
     inside = read_metadata(file)
-    assert network.class_names == inside.labels
+    assert network.labels == inside.labels
     assert network.preprocess.to_dict() == inside.preprocess
     assert said == []
 
     about = replace(ABOUT, labels=(), preprocess=None)
     path.write_bytes(add_metadata(file.read_bytes(), about, output="logits"))
-    network = open_network("tflite", path)
-    assert network.class_names[0] == "class 0"
+    network = open_predictor(path, format="tflite")
+    assert network.labels[0] == "class 0"
     assert "(RGB - 1, 2, 3) / 0.5, 4, 8" in said[0]
 
 
 def test_wrong_preprocessing_inside_is_named_as_such(file, tmp_path):
-    from mnext_tf.inference.predictor import open_network
+    from mnext_tf.inference.predictor import open_predictor
 
     path = tmp_path / "x.tflite"
     path.write_bytes(add_metadata(file.read_bytes(), replace(ABOUT, preprocess={"input_size": 32}), output="logits"))
     with pytest.raises(ConfigError, match=r"preprocess.json inside .*x.tflite is damaged.*Export again\.$"):
-        open_network("tflite", path)
+        open_predictor(path, format="tflite")
 
 
 def test_archive_of_others_may_be_compressed(file, tmp_path):

@@ -1,10 +1,11 @@
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 from mnext_tf.training.recipe import RECIPES, Recipe, resolve_recipe
-from mnext_tf.training.schedule import learning_rate
+from mnext_tf.training.schedule import describe_schedule, learning_rate
 
 RECIPE = Recipe(
     epochs=20,
@@ -50,9 +51,29 @@ def test_without_warm_up_it_starts_at_the_peak():
 @pytest.mark.parametrize("epochs", [None, 1, 2, 5])
 def test_every_recipe_stays_between_its_rates(name, epochs):
     recipe = resolve_recipe(name, {"epochs": epochs})
-    found = rates(recipe, 3)
-    assert found.max() == pytest.approx(recipe.learning_rate)
+    found = rates(recipe, 8)
+    assert 0.9 * recipe.learning_rate < found.max() <= recipe.learning_rate
     assert found.min() >= min(recipe.final_learning_rate, recipe.warmup_learning_rate) * (1 - 1e-9)
-    peak = recipe.warmup_epochs * 3
+    peak = math.ceil(recipe.warmup_epochs * 8)
     assert (np.diff(found[: peak + 1]) > 0).all()
     assert (np.diff(found[peak:]) <= 1e-18).all()
+
+
+def test_warm_up_and_cool_down_may_be_parts_of_an_epoch():
+    recipe = dataclasses.replace(RECIPE, epochs=1, warmup_epochs=0.25, cooldown_epochs=0.5)
+    found = rates(recipe, 8)
+    np.testing.assert_allclose(found[:3], [0.001, (0.1 + 0.001) / 2, 0.1])
+    assert found[3] == pytest.approx((0.1 + 0.0001) / 2)  # half of the quarter that the cosine has
+    np.testing.assert_allclose(found[4:], 0.0001)
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "cooldown"), [(20, 4, 6), (1, 0.25, 0.5), (3, 0.75, 0.75), (2, 0, 0)])
+def test_the_schedule_is_described_in_the_steps_that_it_takes(epochs, warmup, cooldown):
+    recipe = dataclasses.replace(RECIPE, epochs=epochs, warmup_epochs=warmup, cooldown_epochs=cooldown)
+    found = rates(recipe)
+    rising = int(np.argmax(found))  # the step of the peak, or that after it
+    flat = int((found == recipe.final_learning_rate).sum())
+    text = describe_schedule(recipe, STEPS)
+    assert text.startswith(f"schedule: epochs {epochs}, steps per epoch 7, batch size 256, ")
+    assert f", learning rate 0.001 to 0.1 in {rising} warm-up steps, " in text
+    assert text.endswith(f"cosine to 0.0001, {flat} cool-down steps")

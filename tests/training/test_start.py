@@ -2,25 +2,21 @@ import pytest
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import write_json
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import create_run
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import make_config, resume_run, start_run
 
+RESULT = {"val_accuracy": 0.5, "history": [{"step": 1}]}
 RECIPE = resolve_recipe("digits", {"epochs": 3, "width": 0.5, "dropout": 0.2, "batch_size": 8})
 
 
 def test_the_configuration_says_all_that_later_stages_need(tmp_path, few_images):
     run = start_run(tmp_path / "r", "mobilenet_v2", RECIPE, few_images, options={"convention": "tensorflow"})
-    assert run.config.model == {
-        "name": "mobilenet_v2",
-        "num_classes": 3,
-        "width": 0.5,
-        "input_size": 32,
-        "identity_tensor_multiplier": 1.0,
-        "dropout": 0.2,
-        "options": {"convention": "tensorflow"},
-    }
-    assert run.config.class_names == ["class0", "class1", "class2"]
+    assert run.config.model == ModelConfig(
+        "mobilenet_v2", num_classes=3, width=0.5, input_size=32, dropout=0.2, options={"convention": "tensorflow"}
+    )
+    assert run.config.class_names == ("class0", "class1", "class2")
     assert run.config.dataset.fingerprint == few_images.fingerprint
     assert (run.config.dataset.num_train, run.config.dataset.num_validation) == (24, 9)
     assert run.config.preprocess.input_size == 32
@@ -37,7 +33,7 @@ def test_a_folder_without_a_name_is_named_after_network_and_data(tmp_path, few_i
 def test_a_run_is_not_overwritten(tmp_path, few_images):
     run = start_run(tmp_path / "r", "mnext", RECIPE, few_images)
     before = (run.folder / "config.json").read_bytes()
-    with pytest.raises(ConfigError, match=rf"{run.folder} holds a run already.*--resume --run={run.folder}.*--out"):
+    with pytest.raises(ConfigError, match=rf"{run.folder} already holds a run.*--resume --run={run.folder}.*--out"):
         start_run(run.folder, "mobilenet_v2", RECIPE, few_images)
     assert (run.folder / "config.json").read_bytes() == before
 
@@ -47,8 +43,8 @@ def runs(tmp_path, few_images):
     """Three runs, oldest first: one unfinished, one finished, one untrained."""
     unfinished = start_run(tmp_path / "unfinished", "mnext", RECIPE, few_images)
     finished = start_run(tmp_path / "finished", "mnext", RECIPE, few_images)
-    write_json(finished.folder / "train" / "manifest.json", {"result": {}})
-    random = create_run(tmp_path / "random", make_config("mnext", RECIPE, few_images, init="random"))
+    write_json(finished.folder / "train" / "manifest.json", {"result": RESULT})
+    random = create_run(tmp_path / "random", make_config(RECIPE.model("mnext", 3), RECIPE, few_images, init="random"))
     return unfinished, finished, random
 
 
@@ -58,13 +54,13 @@ def test_the_newest_unfinished_run_is_resumed(runs, tmp_path):
 
 
 def test_nothing_to_resume_names_the_command(runs, tmp_path):
-    write_json(runs[0].folder / "train" / "manifest.json", {"result": {}})
+    write_json(runs[0].folder / "train" / "manifest.json", {"result": RESULT})
     with pytest.raises(ConfigError, match=r"No unfinished run under .*python -m pipelines\.train"):
         resume_run(None, {}, root=tmp_path)
 
 
 def test_an_untrained_run_is_not_resumed(runs):
-    with pytest.raises(ConfigError, match="untrained network made for latency"):
+    with pytest.raises(ConfigError, match="is an untrained network"):
         resume_run(runs[2].folder, {})
 
 

@@ -1,44 +1,49 @@
 """Training on from another run's weights: what is kept, what is new, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError
-from mnext_tf.files import read_json, write_json
-from mnext_tf.models import create_model_from, save_weights
+from mnext_tf.files import read_json
+from mnext_tf.models import save_weights
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run
 from mnext_tf.runs.stages import run_stage
 from mnext_tf.runs.weights import load_network
 from mnext_tf.training.recipe import resolve_recipe
 from mnext_tf.training.start import start_run
-from mnext_tf.training.transfer import inherited, transfer
+from mnext_tf.training.transfer import describe_source, inherited, transfer
 
-MODEL = {
-    "name": "mobilenet_v2",
-    "num_classes": 7,
-    "width": 0.1,
-    "input_size": 32,
-    "identity_tensor_multiplier": 1.0,
-    "dropout": 0.2,
-    "options": {"convention": "tensorflow"},
-    "mean": [100.0, 110.0, 120.0],
-    "std": [50.0, 60.0, 70.0],
-}
+MODEL = ModelConfig(
+    "mobilenet_v2",
+    num_classes=7,
+    width=0.1,
+    input_size=32,
+    options={"convention": "tensorflow"},
+    mean=(100.0, 110.0, 120.0),
+    std=(50.0, 60.0, 70.0),
+)
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path, few_images):
     """A run with imported weights, of 7 classes."""
-    config = {
-        "model": MODEL,
-        "init": "imported",
-        "class_names": [f"theirs {i}" for i in range(7)],
-        "preprocess": {"input_size": 32, "crop_fraction": 0.9, "interpolation": "nearest"},
-    }
+    config = RunConfig(
+        model=MODEL,
+        init="imported",
+        dataset=DatasetConfig.of(few_images),
+        class_names=tuple(f"theirs {i}" for i in range(7)),
+        preprocess=Preprocess(32, 0.9, "nearest"),
+        recipe=None,
+    )
     run = create_run(tmp_path / "source", config)
 
     def build(folder):
-        model = create_model_from(MODEL)
+        model = MODEL.create()
         rng = np.random.default_rng(0)
         model.set_weights([rng.uniform(0.5, 1.5, w.shape).astype(w.dtype) for w in model.get_weights()])
         save_weights(model, folder / "model.weights.h5")
@@ -52,18 +57,18 @@ def source(tmp_path):
 def started(source, few_images, tmp_path):
     model, fields, _ = inherited(source, {})
     recipe = resolve_recipe("finetune", {**fields, "batch_size": 8, "epochs": 4})
-    return start_run(tmp_path / "run", model, recipe, few_images, options=MODEL["options"], source=source)
+    return start_run(tmp_path / "run", model, recipe, few_images, options=MODEL.options, source=source)
 
 
 def test_a_new_run_takes_network_and_preprocessing_of_its_source(source, started):
     config = started.config
-    assert config["model"] == {**MODEL, "num_classes": 3}
-    assert config["preprocess"] == source.config.preprocess
+    assert config.model == dataclasses.replace(MODEL, num_classes=3)
+    assert config.preprocess == source.config.preprocess
     assert config.init_from.run == str(source.folder.absolute())
 
 
 def test_every_tensor_but_the_head_is_kept(source, started):
-    model = create_model_from(started.config.model)
+    model = started.config.model.create()
     fresh = model.get_layer("logits").get_weights()
     done = transfer(model, started.config)
     theirs = load_network(source)
@@ -79,30 +84,23 @@ def test_every_tensor_but_the_head_is_kept(source, started):
 
 
 def test_the_head_is_kept_where_the_classes_are_the_same(source):
-    config = {**source.config, "init_from": {"run": str(source.folder), "weights_sha256": None}}
-    from mnext_tf.training.transfer import describe_source
-
-    config["init_from"] = describe_source(source)
-    model = create_model_from(MODEL)
+    config = dataclasses.replace(source.config, init_from=describe_source(source))
+    model = MODEL.create()
     assert transfer(model, config).new == ()
     expected = load_network(source).get_layer("logits").get_weights()
     np.testing.assert_array_equal(model.get_layer("logits").get_weights()[0], expected[0])
 
 
-def test_as_many_classes_with_other_names_need_a_new_head(source, started):
-    write_json(source.folder / "config.json", {**source.config, "class_names": ["a", "b", "c"]})
-    write_json(started.folder / "config.json", started.config)
-    other = {**started.config, "class_names": ["x", "y", "z"]}
-    assert transfer(create_model_from({**MODEL, "num_classes": 3}), other).new == ("logits/kernel", "logits/bias")
+def test_as_many_classes_with_other_names_need_a_new_head(source):
+    other = dataclasses.replace(source.config, class_names=tuple("abcdefg"), init_from=describe_source(source))
+    assert transfer(MODEL.create(), other).new == ("logits/kernel", "logits/bias")
 
 
 def test_training_starts_from_them_and_resumes_without_them(source, started, few_images, log_lines):
     from mnext_tf.training.loop import train
 
-    lines = log_lines
     trained = train(started, few_images, progress=False)
-    assert "kept" in lines[0]
-    assert "7 -> 3 classes" in lines[0]
+    assert any("kept" in line and "7 -> 3 classes" in line for line in log_lines)
     assert len(trained.history) == 4
     stem = load_network(started).get_layer("stem").get_weights()[0]
     start = load_network(source).get_layer("stem").get_weights()[0]
@@ -133,13 +131,13 @@ def test_another_network_is_refused(source, given, words):
 
 
 def test_random_weights_are_nothing_to_start_from(source):
-    random = Run(source.folder, {**source.config, "init": "random"})
+    random = Run(source.folder, dataclasses.replace(source.config, init="random"))
     with pytest.raises(ConfigError, match="random weights"):
         inherited(random, {})
 
 
 def test_a_source_that_changed_or_is_gone_is_refused(source, started):
-    model = create_model_from(started.config.model)
+    model = started.config.model.create()
     before = model.get_weights()
     with source.weights.open("ab") as f:
         f.write(b"x")

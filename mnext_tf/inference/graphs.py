@@ -1,4 +1,4 @@
-"""Runs a frozen graph."""
+"""Runs SavedModels and frozen graphs."""
 
 from __future__ import annotations
 
@@ -33,4 +33,17 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
     tensor = wrapped.graph.as_graph_element
     logits = wrapped.prune(tensor(f"{INPUT}:0"), tensor(f"{OUTPUT}:0"))
     logits.input_shape = logits.inputs[0].shape
+    return logits
+
+
+def load_saved_model(folder: Path):
+    """A function from float images (batch, size, size, 3) to logits as a tensor."""
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures["serving_default"]
+
+    def logits(images):
+        return signature(image=images)[OUTPUT]
+
+    logits.keep_alive = loaded  # the signature holds its variables weakly
+    logits.input_shape = signature.structured_input_signature[1][INPUT].shape
     return logits

@@ -1,0 +1,83 @@
+"""What lies beside a network, or inside its file: preprocessing and class names."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnext_tf.data import imagenet
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError
+from mnext_tf.files import read_json
+from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata
+
+_log = logging.getLogger(__name__)
+
+
+def preprocess_of(path: Path, size: int, about: Metadata | None, given: dict | None) -> Preprocess:
+    """How images are prepared for the network at `path`, which takes `size` pixels; `given` replaces fields.
+
+    Raises ConfigError where preprocess.json is damaged or gives another size.
+    """
+    about = about or Metadata()
+    kept = _read_preprocess(_folder(path) / PREPROCESS, path, about.preprocess)
+    preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
+    if not (given or kept):
+        _log.info(
+            f"{path} has no {PREPROCESS} in it or beside it: the short side is resized to {preprocess.resize_size}, "
+            f"bilinear, and the center {size} pixels are fed as {_fed(about)}. --crop_fraction and --interpolation "
+            "change that."
+        )
+    preprocess = dataclasses.replace(preprocess, **(given or {}))
+    if preprocess.input_size != size:
+        raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
+    return preprocess
+
+
+def labels_of(path: Path, classes: int, about: Metadata | None, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Class names in order of the outputs: `given`, those beside the network, those inside it, or made up.
+
+    Raises ConfigError where there are not `classes` of them.
+    """
+    beside = [p for p in (_folder(path) / LABELS, _folder(path) / "assets" / LABELS) if p.is_file()]
+    labels = tuple(given or ()) or (read_labels(beside[0]) if beside else ()) or (about or Metadata()).labels
+    if not labels:
+        labels = imagenet.names_for(classes) or tuple(f"class {i}" for i in range(classes))
+        _log.info(f"{path} has no {LABELS} in it or beside it: its classes are called {', '.join(labels[:2])} ...")
+    if len(labels) != classes:
+        raise ConfigError(f"{path} has {classes} classes, but there are {len(labels)} class names for it.")
+    return labels
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One class name per line, in order of the outputs. Raises ConfigError where the file cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not a list of class names, one per line ({e}).") from e
+    return tuple(text.removesuffix("\n").split("\n")) if text else ()
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _fed(about: Metadata) -> str:
+    if about.feeds_pixels:
+        return "RGB in [0, 255]"
+    return f"(RGB - {', '.join(f'{m:g}' for m in about.mean)}) / {', '.join(f'{s:g}' for s in about.std)}"
+
+
+def _read_preprocess(beside: Path, network: Path, inside: dict | None) -> Preprocess | None:
+    if beside.is_file():
+        where, fix = str(beside), ", or delete it to take the usual center crop"
+    elif inside:
+        where, fix = f"{PREPROCESS} inside {network}", ""
+    else:
+        return None
+    try:
+        return Preprocess.from_dict(read_json(beside) if beside.is_file() else inside)
+    except (ValueError, RecursionError) as e:  # of JSON and of the record
+        raise ConfigError(f"{where} is damaged ({e}). Export again{fix}.") from e

@@ -1,0 +1,176 @@
+"""Image classification: one label per image; logits, or probabilities, per class."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import ClassVar
+
+import numpy as np
+
+from mnext_tf.tasks.tolerance import Tolerance
+
+# Largest difference of logits over the largest logit. float16 weights carry 11 bits, which costs a MobileNetV2 with
+# real weights 2.3e-2 on its worst of 80 images; its top-1 is checked as that of a quantized network is.
+FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 5e-2}
+_EXACT = ("saved_model", "frozen", "float32")
+_FLOOR = -60.0  # of the logarithm of a probability: below it float32's smallest numbers are near
+_Z = 1.96  # two-sided 95 %
+
+# Layers that multiply or add, by the ends of their names, which is where a converter leaves such an operator
+_ARITHMETIC = {
+    "MUL": "normalize|_identity_mask|_swish|_se_scale",
+    "ADD": "normalize|_add|_partial_sum",
+    "SUB": "normalize",
+}
+
+
+class Classification:
+    """The task of all networks so far. Outputs are (n, classes) logits unless a file's last operator is a softmax."""
+
+    name: ClassVar[str] = "classification"
+    output: ClassVar[str] = "logits"  # name of the output in every exported signature
+
+    def loss(self, num_classes: int, label_smoothing: float):
+        """A function of (labels (n,), logits (n, classes)) to the mean loss, for training."""
+        import tensorflow as tf
+
+        cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
+        return lambda labels, logits: cross_entropy(tf.one_hot(labels, num_classes), logits)
+
+    def batch_metrics(self, labels, logits):
+        """(sum of the losses without smoothing, number of correct top-1) of a batch, as tensors."""
+        import tensorflow as tf
+
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.reduce_sum(losses), self.correct(labels, logits)
+
+    def correct(self, labels, logits):
+        """Number of images whose top-1 is the label, float32."""
+        import tensorflow as tf
+
+        top1 = tf.argmax(logits, axis=-1, output_type=labels.dtype)
+        return tf.reduce_sum(tf.cast(tf.equal(top1, labels), tf.float32))
+
+    def decode(self, outputs: np.ndarray, output: str = "logits") -> np.ndarray:
+        """Outputs (n, classes) as probabilities, float64."""
+        from scipy.special import softmax
+
+        return outputs.astype(np.float64) if output == "probabilities" else softmax(outputs.astype(np.float64), axis=1)
+
+    def allows(self, operator: str, name: str) -> bool:
+        """Whether an exported file may have this operator at the tensor `name`: no batch norm may be left over."""
+        layers = _ARITHMETIC.get(operator)
+        return layers is None or bool(re.search(rf"({layers})(_\d+)?(/|;|$)", name))
+
+    def compare(self, outputs: np.ndarray, reference: np.ndarray, labels=None, *, output: str = "logits") -> dict:
+        """`Comparison` of one batch."""
+        comparison = Comparison(output)
+        comparison.update(outputs, reference, labels)
+        return comparison.result()
+
+    def failures(
+        self, precision: str, measured: dict, reference: dict, tolerance: Tolerance, *, trained: bool
+    ) -> list[str]:
+        """What is wrong with a form of a network, in words; empty if nothing is.
+
+        Args:
+          precision: one of `PRECISIONS`, "saved_model", or "frozen".
+          measured, reference: results of `Comparison`, of this form and of the Keras network.
+          trained: False asks for no accuracy.
+        """
+        if not np.isfinite(measured["max_abs_difference"]):
+            return ["its logits are not numbers"]
+        found, difference = [], measured["max_relative_difference"]
+        if precision in FLOAT_TOLERANCE:
+            if difference > FLOAT_TOLERANCE[precision]:
+                allowed = FLOAT_TOLERANCE[precision]
+                found.append(f"its logits differ by {difference:.2e} of the largest logit, allowed {allowed:.0e}")
+        elif not trained and difference > tolerance.max_untrained_difference:
+            found.append(
+                f"its logits differ by {difference:.2f} of the largest logit, allowed "
+                f"{tolerance.max_untrained_difference:g} untrained"
+            )
+        if not trained or precision in _EXACT:
+            return found
+        return found + _accuracy_failure(measured, reference, tolerance) + _agreement_failure(measured, tolerance)
+
+
+class Comparison:
+    """Accumulates, batch by batch, how the outputs of a form of a network differ from those of the Keras network.
+
+    output: "logits" or "probabilities"; the latter are compared as logarithms with those of the reference's softmax.
+    """
+
+    def __init__(self, output: str = "logits"):
+        self._output = output
+        self._images = self._correct = self._same = self._lost = self._gained = 0
+        self._difference = self._largest = 0.0
+        self._labeled = True
+
+    def update(self, outputs: np.ndarray, reference: np.ndarray, labels: np.ndarray | None) -> None:
+        """outputs, reference (the Keras logits): (n, classes); labels: (n,), or None where there are none."""
+        top1, expected = outputs.argmax(1), reference.argmax(1)
+        if self._output == "probabilities":
+            from scipy.special import log_softmax
+
+            outputs = np.log(np.maximum(outputs.astype(np.float64), math.exp(_FLOOR)))
+            reference = np.maximum(log_softmax(reference.astype(np.float64), axis=1), _FLOOR)
+        difference = np.abs(outputs.astype(np.float64) - reference).max()
+        self._difference = float(np.maximum(self._difference, difference))  # NaN stays
+        self._largest = max(self._largest, float(np.abs(reference).max()))
+        self._images += len(top1)
+        self._same += int((top1 == expected).sum())
+        self._labeled = self._labeled and labels is not None
+        if labels is not None:
+            right, was_right = top1 == labels, expected == labels
+            self._correct += int(right.sum())
+            self._lost += int((was_right & ~right).sum())
+            self._gained += int((right & ~was_right).sum())
+
+    def result(self) -> dict:
+        """accuracy (None without labels) and top1_agreement are in 0..1; max_relative_difference is over the largest
+        reference value; lost and gained count images that only the reference, or only this form, gets right."""
+        return {
+            "images": self._images,
+            "accuracy": self._correct / self._images if self._labeled else None,
+            "top1_agreement": self._same / self._images,
+            "max_abs_difference": self._difference,
+            "max_relative_difference": self._difference / max(self._largest, 1e-30),
+            "lost": self._lost if self._labeled else None,
+            "gained": self._gained if self._labeled else None,
+        }
+
+
+def _accuracy_failure(measured: dict, reference: dict, tolerance: Tolerance) -> list[str]:
+    """A drop counts where the lower end of its 95 % interval, paired on the same images, is above the allowed one."""
+    if reference["accuracy"] is None:
+        return []
+    n, lost, gained = measured["images"], measured["lost"], measured["gained"]
+    drop = 100 * (lost - gained) / n
+    error = 100 * math.sqrt(max(0.0, lost + gained - (lost - gained) ** 2 / n)) / n
+    if drop - _Z * error <= tolerance.max_accuracy_drop + 1e-9:
+        return []
+    return [
+        f"its accuracy is {100 * measured['accuracy']:.2f} %, {drop:.2f} points below "
+        f"{100 * reference['accuracy']:.2f} % (95 % interval {drop - _Z * error:.2f} to {drop + _Z * error:.2f} on {n} "
+        f"images), allowed {tolerance.max_accuracy_drop:g} (max_accuracy_drop)"
+    ]
+
+
+def _agreement_failure(measured: dict, tolerance: Tolerance) -> list[str]:
+    low, high = wilson_interval(measured["top1_agreement"], measured["images"])
+    if high >= tolerance.min_agreement or measured["top1_agreement"] >= tolerance.min_agreement:
+        return []
+    return [
+        f"its top-1 agrees on {100 * measured['top1_agreement']:.1f} % of the images (95 % interval {100 * low:.1f} to "
+        f"{100 * high:.1f} on {measured['images']}), at least {100 * tolerance.min_agreement:g} % is required "
+        "(min_agreement)"
+    ]
+
+
+def wilson_interval(share: float, n: int, z: float = _Z) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share measured on n images: what another sample of that size might give."""
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, center - half), min(1.0, center + half)

@@ -1,0 +1,69 @@
+"""What classification means: loss, decoding, and when two forms are the same network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnext_tf.errors import ConfigError
+from mnext_tf.tasks import get_task
+from mnext_tf.tasks.classification import Comparison, wilson_interval
+
+TASK = get_task("classification")
+LOGITS = np.array([[1000.0, 1000.0, -1000.0], [0.0, np.log(3), 0.0]], np.float32)
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(ConfigError, match="task must be one of classification; received 'detect'"):
+        get_task("detect")
+
+
+def test_logits_become_probabilities_and_probabilities_stay():
+    probabilities = TASK.decode(LOGITS)
+    np.testing.assert_allclose(probabilities, [[0.5, 0.5, 0], [0.2, 0.6, 0.2]], atol=1e-7)
+    np.testing.assert_array_equal(TASK.decode(probabilities, "probabilities"), probabilities)
+
+
+def test_the_loss_is_cross_entropy_with_smoothing():
+    logits, labels = np.array([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32), np.array([0, 2])
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    target = np.full((2, 3), 0.1 / 3)
+    target[[0, 1], labels] += 0.9
+    assert float(TASK.loss(3, 0.1)(labels, logits)) == pytest.approx(-(target * log_p).sum(1).mean(), rel=1e-5)
+    total, correct = TASK.batch_metrics(labels, logits)
+    assert float(total) == pytest.approx(-log_p[[0, 1], labels].sum(), rel=1e-5)
+    assert float(correct) == 1
+
+
+def test_a_comparison_in_batches_is_that_of_the_whole():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(50, 4))
+    outputs, labels = reference + 0.5 * rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
+    whole = TASK.compare(outputs, reference, labels)
+    parts = Comparison()
+    for low, high in ((0, 7), (7, 8), (8, 50)):
+        parts.update(outputs[low:high], reference[low:high], labels[low:high])
+    assert parts.result() == whole
+    right, was_right = outputs.argmax(1) == labels, reference.argmax(1) == labels
+    assert whole["accuracy"] == right.mean()
+    assert (whole["lost"], whole["gained"]) == ((was_right & ~right).sum(), (right & ~was_right).sum())
+    assert whole["top1_agreement"] == (outputs.argmax(1) == reference.argmax(1)).mean()
+    largest = np.abs(outputs - reference).max()
+    assert whole["max_abs_difference"] == pytest.approx(largest)
+    assert whole["max_relative_difference"] == pytest.approx(largest / np.abs(reference).max())
+
+
+def test_numbers_that_are_none_are_not_lost_between_batches():
+    comparison = Comparison()
+    comparison.update(np.array([[np.nan, 1.0]]), np.ones((1, 2)), None)
+    comparison.update(np.ones((1, 2)), np.ones((1, 2)), None)
+    assert np.isnan(comparison.result()["max_abs_difference"])
+    assert comparison.result()["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "low", "high"), [(0.9, 500, 0.8706, 0.9233), (1.0, 10, 0.7225, 1.0), (0.0, 10, 0, 0.2775)]
+)
+def test_wilson_interval(share, n, low, high):
+    # the published formula, worked out by hand for these
+    assert wilson_interval(share, n) == pytest.approx((low, high), abs=2e-4)
