@@ -1,4 +1,4 @@
-"""What lets the writing of shards go on after a kill: a lock, and a record beside every finished shard."""
+"""State that lets an interrupted writing of shards resume: a lock, and a record beside every finished shard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTINGS = "settings.json"
 
 _LOCK = "lock"
 
-_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # what a shard's record holds
+_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # keys of a shard's record
 
 _PARTIAL = re.compile(rf"\.partial-.*-({tfrecord.SHARD.pattern}|{re.escape(tfrecord.SIDECAR)})")
 
@@ -74,7 +74,7 @@ class PrepareState:
 
     @property
     def settings(self) -> dict | None:
-        """Those of the writing that was begun; None where none was. Raises DataError where they are damaged."""
+        """Settings of the writing that was begun, else None. Raises DataError where they are damaged."""
         path = self.folder / _SETTINGS
         return read_record(path) if path.exists() else None
 
@@ -100,7 +100,7 @@ class PrepareState:
         return sorted(p for p in self.out.iterdir() if tfrecord.SHARD.fullmatch(p.name))
 
     def discard(self) -> None:
-        """Remove all that was written, finished or not; other files stay."""
+        """Remove all shards and records, finished or not; other files stay."""
         (self.out / tfrecord.SIDECAR).unlink(missing_ok=True)
         for shard in self.shards():
             shard.unlink()
@@ -108,7 +108,7 @@ class PrepareState:
         self.done()
 
     def done(self) -> None:
-        """Everything is written: the state is not needed any more. The lock stays until it is given up."""
+        """Remove the state, which nothing needs any more; the lock stays until it is released."""
         for path in self.folder.iterdir():
             if path.name != _LOCK:
                 path.unlink()
@@ -129,7 +129,7 @@ def read_record(path: Path) -> dict:
     try:
         record = files.read_json(path)
     except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Put it back, or write anew by force.") from error
+        raise DataError(f"{path} is damaged ({error}). Restore it, or start over with --force.") from error
     if not isinstance(record, dict):
-        raise DataError(f"{path} is damaged: it holds no JSON object. Put it back, or write anew by force.")
+        raise DataError(f"{path} is damaged: it holds no JSON object. Restore it, or start over with --force.")
     return record

@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's handwritten digits, 1,797 grey images of 8 x 8 pixels."""
+"""The embedded data set: scikit-learn's handwritten digits, 1,797 gray images of 8 x 8 pixels."""
 
 from __future__ import annotations
 
