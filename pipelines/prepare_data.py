@@ -15,9 +15,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.data.image_files import MAX_PIXELS, MEGAPIXEL
 from mnext_tf.errors import ConfigError
-from pipelines import _cli
+from pipelines import _cli, _flags
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with the images, or with ILSVRC2012's archives.")
 DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME instead: downloaded and checked; its own shards are read.")
@@ -32,9 +31,7 @@ VALIDATION_SHARE = flags.DEFINE_float(
     "validation_share", 0.1, "Share of the images held out for validation, for data without a validation split."
 )
 LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Label of the first class in list files without a label 0.")
-MAX_MEGAPIXELS = flags.DEFINE_float(
-    "max_megapixels", MAX_PIXELS / MEGAPIXEL, "Images with more pixels are skipped before they are decoded."
-)
+MAX_MEGAPIXELS = _flags.max_megapixels()
 SHARD_MEGABYTES = flags.DEFINE_integer("shard_megabytes", 128, "Approximate size of a shard.")
 WORKERS = flags.DEFINE_integer("workers", None, "Threads. Without it: one per core. The shards are the same.")
 FORCE = flags.DEFINE_bool("force", False, "Remove the shards that are in --out and write them again.")
@@ -47,7 +44,7 @@ def main() -> None:
     for flag in (SHARD_MEGABYTES, MAX_MEGAPIXELS):
         if not flag.value >= 1:
             raise ConfigError(f"--{flag.name} must be at least 1; received {flag.value}.")
-    max_pixels = int(MAX_MEGAPIXELS.value * MEGAPIXEL)
+    max_pixels = _flags.pixels(MAX_MEGAPIXELS)
     if DATASET.value:
         _check_tfds(max_pixels)
         return

@@ -13,11 +13,11 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
-from pipelines import _cli, _recipe
+from pipelines import _cli, _flags, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
 OUT = flags.DEFINE_string("out", None, "Run folder to create. Without it: a new one under --runs_root.")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+RUNS_ROOT = _flags.runs_root()
 RESUME = flags.DEFINE_bool("resume", False, "Resume the newest unfinished run, or --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
 CONVENTION = flags.DEFINE_enum(
