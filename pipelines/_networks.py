@@ -6,6 +6,7 @@ from absl import flags
 
 from mnext_tf.data.preprocess import INTERPOLATIONS, Preprocess
 from mnext_tf.errors import ConfigError
+from pipelines import _flags
 
 RUN = flags.DEFINE_list("run", [], "Run folders: their Keras networks. Without any network: the newest run's.")
 EXPORTS = flags.DEFINE_bool("exports", False, "With --run, everything that the runs have exported, too.")
