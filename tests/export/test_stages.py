@@ -13,6 +13,7 @@ from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
 from mnext_tf.tasks.tolerance import Tolerance
+from mnext_tf.tflite.metadata import read_metadata
 from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
 
 
@@ -107,7 +108,7 @@ def copy_of_exported(few_blocks_exported, few_blocks, tmp_path):
     return open_run(tmp_path / "run")
 
 
-def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypatch):
+def test_a_changed_layer_is_refused_and_the_accepted_export_stays(copy_of_exported, monkeypatch):
     """One kernel goes wrong between Keras and the SavedModel."""
     run = copy_of_exported
     load = stages.load_network
@@ -127,7 +128,7 @@ def test_a_changed_layer_is_refused_and_nothing_left(copy_of_exported, monkeypat
         VerificationError, match=r"saved_model is not the network .*1e-04.*error grows most at layer block02_expand"
     ):
         stages.saved_model(run, force=True)
-    assert not run.stage("saved_model").exists()
+    assert is_current(run, "saved_model")
 
 
 def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
@@ -143,10 +144,17 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     frozen.write_frozen(wrong, wrong / "frozen.pb")
     convert = tflite.convert
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
+    accepted = tflite_path(run, "tflite_float32").read_bytes()
     with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
-        stages.tflite(run, "float32", force=True)
-    assert not run.stage("tflite_float32").exists()
+        stages.tflite(run, "float32", force=True, author="Ada", keep_failed=True)
+    assert tflite_path(run, "tflite_float32").read_bytes() == accepted
     assert not list(run.folder.glob(".*partial*"))
+    assert len(list(run.folder.glob("tflite_float32.failed/*.tflite"))) == 1
+    monkeypatch.setattr(tflite, "convert", convert)
+    assert read_metadata(tflite_path(run, "tflite_float32")).author == "not stated"
+    stages.tflite(run, "float32")  # what the user chose is not forgotten because a check failed
+    assert read_metadata(tflite_path(run, "tflite_float32")).author == "Ada"
+    assert not list(run.folder.glob("tflite_float32.failed"))
 
 
 def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
