@@ -1,4 +1,4 @@
-// The Android plugin compiles Kotlin itself; there is no Kotlin plugin to name.
+// The Android Gradle plugin has built-in Kotlin support, so there is no Kotlin plugin.
 plugins {
     alias(libs.plugins.android.application) apply false
 }

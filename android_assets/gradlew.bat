@@ -1,5 +1,5 @@
 @echo off
-rem Starts the Gradle of gradle\wrapper\gradle-wrapper.properties, which is fetched the first time. Needs Java 17.
+rem Runs the Gradle version in gradle\wrapper\gradle-wrapper.properties, downloading it the first time. Requires Java 17.
 setlocal
 set "JAVA=java"
 if defined JAVA_HOME set "JAVA=%JAVA_HOME%\bin\java.exe"

@@ -1,25 +1,25 @@
 #!/bin/sh
-# Makes a folder with Debian's adb, shellcheck and, from Debian trixie, adbd: `sh environments/adb.sh --help`.
+# Creates a folder with adb, shellcheck, and adbd from Debian: `sh environments/adb.sh --help`.
 set -eu
 
-needs="Debian bookworm; the tests also need root and the packages iproute2 util-linux gcc libc6-dev"
+requirements="Debian bookworm; the tests also require root and the packages iproute2, util-linux, gcc, and libc6-dev"
 
 about() {
     cat <<END
-Makes FOLDER (60 MB) for the tests with the marker \`device\` and for shellcheck:
+Creates FOLDER (60 MB) for the tests marked \`device\` and for the shellcheck test:
   bin/adb         the adb client of this Debian release
-  bin/shellcheck  of the same release
-  bin/adbd        the device's side of adb, from Debian trixie, with trixie's own libraries and loader
-  packages.txt    the packages inside, with versions
+  bin/shellcheck  from the same release
+  bin/adbd        the adb daemon that runs on devices, from Debian trixie, with the libraries and loader of trixie
+  packages.txt    the packages, with versions
 END
 }
 
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
-arguments "$@"
+parse_arguments "$@"
 begin
 
-# fetch_suite SUITE PACKAGES...: into $new/SUITE.
+# fetch_suite SUITE PACKAGES...: unpacks them into $new/SUITE.
 fetch_suite() {
     sources "$host" "$1"
     shift
@@ -27,8 +27,8 @@ fetch_suite() {
     sed "s/^/$suites /" "$work/packages" >>"$new/packages.txt"
 }
 
-# wrap NAME PATH: bin/NAME runs PATH of $release with the libraries beside it and this system's C library: adb
-# starts its server by running itself, so no other loader can be put before it.
+# wrap NAME PATH: creates bin/NAME, which runs PATH of $release with its libraries and this system's C library. adb
+# starts its server by executing itself, so it cannot be run through another loader.
 wrap() {
     cat >"$new/bin/$1" <<END
 #!/bin/sh
@@ -56,7 +56,7 @@ exec "\$root/$loader" --library-path "\$root/usr/lib/$triplet/android:\$root/usr
 END
 chmod 755 "$new/bin/adbd"
 rm -rf "$new"/*/usr/share
-try "Running the adb that was fetched" "$new/bin/adb" version
+try "Running the downloaded adb" "$new/bin/adb" version
 version=$(sed -n 's/^Version //p' "$work/log")
-try "Running the shellcheck that was fetched" "$new/bin/shellcheck" --version
+try "Running the downloaded shellcheck" "$new/bin/shellcheck" --version
 finish "adb $version, $(sed -n 's/^trixie \(adbd .*\)/\1/p' "$new/packages.txt")"

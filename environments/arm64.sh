@@ -1,23 +1,23 @@
 #!/bin/sh
-# Makes a folder in which LiteRT's ARM64 kernels run on this machine, under qemu: `sh environments/arm64.sh --help`.
+# Creates a folder for running LiteRT's ARM64 kernels on this machine with qemu: `sh environments/arm64.sh --help`.
 set -eu
 
-needs="Debian, or a relative of it whose configured mirror also has arm64, and a Python with pip"
+requirements="Debian, or a derivative whose configured mirror also has arm64, and Python with pip"
 
 about() {
     cat <<END
-Makes FOLDER with an ARM64 Python, NumPy, LiteRT and qemu. With it exported files are computed by the kernels that
-a phone's CPU runs:
+Creates FOLDER with Python, NumPy, and LiteRT for ARM64, and qemu. They run exported files with the same kernels as a
+phone's CPU:
     python -m pipelines.verify --arm64=FOLDER
 
-It takes about 130 MB of downloads, 180 MB on the disk and half a minute. The Python that downloads is the
-repository's .venv if it is there, else python3; the variable PYTHON names another one.
+It downloads about 130 MB, uses 180 MB on disk, and takes half a minute. The Python whose pip downloads the packages is
+the repository's .venv, if it exists, otherwise python3; set PYTHON for another one.
 END
 }
 
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
-arguments "$@"
+parse_arguments "$@"
 repository=$(dirname "$here")
 pins=$(grep -iE '^(ai-edge-litert|ml_dtypes|numpy)==' "$repository/constraints.txt" || true)
 [ "$(echo "$pins" | wc -l)" = 3 ] || fail "constraints.txt must pin ai-edge-litert, ml_dtypes and numpy; found: $pins"
@@ -26,23 +26,23 @@ if [ -z "${PYTHON-}" ]; then
     PYTHON=python3
     [ -x "$repository/.venv/bin/python" ] && PYTHON=$repository/.venv/bin/python
 fi
-"$PYTHON" -m pip --version >/dev/null 2>&1 || fail "$PYTHON has no pip; name another one, PYTHON=/usr/bin/python3 say."
+"$PYTHON" -m pip --version >/dev/null 2>&1 || fail "$PYTHON has no pip; set PYTHON to another one, such as PYTHON=/usr/bin/python3."
 
 sources arm64 "$release"
 fetch "$new" python3-minimal libpython3-stdlib libstdc++6
-[ -e "$new/lib" ] || ln -s usr/lib "$new/lib" # as the package base-files does since Debian 13
+[ -e "$new/lib" ] || ln -s usr/lib "$new/lib" # like the package base-files since Debian 13
 
 sources "$host" "$release"
 fetch "$work/qemu" qemu-user-static
-for program in qemu-aarch64-static qemu-aarch64; do # later releases have the static program under the second name
+for program in qemu-aarch64-static qemu-aarch64; do # later releases use the second name for the static binary
     [ ! -f "$work/qemu/usr/bin/$program" ] || cp "$work/qemu/usr/bin/$program" "$new/qemu-aarch64-static"
 done
-[ -e "$new/qemu-aarch64-static" ] || fail "no emulator of aarch64 is in these packages: $(cat "$work/packages")"
+[ -e "$new/qemu-aarch64-static" ] || fail "these packages contain no aarch64 emulator: $(cat "$work/packages")"
 
 version=$(readlink "$new/usr/bin/python3")
 version=${version#python}
 echo "Fetching $(echo "$pins" | tr '\n' ' ')for ARM64 Python $version ..."
-# shellcheck disable=SC2086 # one argument a pin
+# shellcheck disable=SC2086 # one argument per pin
 try "Fetching ARM64 wheels" "$PYTHON" -m pip download -q --no-deps --only-binary=:all: --implementation cp \
     --python-version "$version" --platform manylinux_2_17_aarch64 --platform manylinux_2_27_aarch64 \
     --platform manylinux_2_28_aarch64 --dest "$work/wheels" $pins
@@ -51,8 +51,8 @@ for wheel in "$work"/wheels/*.whl; do
     try "Unpacking $wheel" "$PYTHON" -m zipfile -e "$wheel" "$new/site"
 done
 
-# What XNNPACK asks the system about its CPU. qemu opens a file below its root before the host's own of the same name,
-# and the host's would be wrong: an x86 /proc/cpuinfo makes the library crash.
+# The CPU information that XNNPACK reads. qemu prefers a file in its root to the host's file of the same name, and the
+# host's would be wrong: an x86 /proc/cpuinfo crashes the library.
 cpu=$new/sys/devices/system/cpu
 mkdir -p "$new/proc" "$cpu/cpu0/cpufreq" "$cpu/cpu0/topology" "$cpu/cpu0/cache/index2"
 for file in kernel_max possible present cpu0/topology/physical_package_id cpu0/topology/cluster_cpus_list \
@@ -81,6 +81,6 @@ run() {
         "import sys; sys.path.insert(0, sys.argv[1]); import numpy, ai_edge_litert.interpreter, platform
 assert platform.machine() == 'aarch64', platform.machine()" "$new/site"
 }
-try "Running LiteRT under qemu" run # also writes the byte code
+try "Running LiteRT under qemu" run # also compiles the bytecode
 
 finish "python -m pipelines.verify --arm64=$folder"

@@ -1,51 +1,25 @@
-"""What a file's name says about the network in it: mnext_1.0_id0.5_224_int8.tflite."""
+"""Names of networks, files, stages, and commands; a file's name says what is in it: mnext_1.0_id0.5_224_int8.tflite."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-_NAME = re.compile(
-    r"(?P<model>[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
-    r"_(?P<input_size>\d{1,5})_(?P<kind>[a-z]+\d*)(?:_(?P<rest>[a-z0-9_]+))?"
-)
-
-
-@dataclass(frozen=True)
-class Network:
-    model: str
-    width: float
-    share: float  # of the channels that shortcuts carry
-    input_size: int
-    quantize: str  # float32, float16, dynamic, int8
-    rest: str  # uint8, probabilities ... or ""
-
-    @property
-    def title(self) -> str:
-        return network_title(self.model, self.width, self.share)
-
-    @property
-    def kind(self) -> str:
-        return f"{self.quantize} {self.rest}".strip()
-
-
-def network_of(name: str) -> Network | None:
-    """From a file's name without its ending; None where it is not one of our names."""
-    found = _NAME.fullmatch(name)
-    if not found or found["kind"] not in QUANTIZE:
-        return None
-    share = float(found["share"] or 1)
-    if not 0 < share <= 1:
-        return None
-    width, size = float(found["width"]), int(found["input_size"])
-    return Network(found["model"], width, share, size, found["kind"], found["rest"] or "")
-
-
-PRECISIONS = QUANTIZE = ("float32", "float16", "dynamic", "int8")
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+QUANTIZE = PRECISIONS  # as the flag is called
 
 IO_TYPES = ("int8", "uint8", "float32")
 
 OUTPUTS = ("logits", "probabilities")
+
+_NAME = re.compile(
+    r"(?P<model>[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
+    r"_(?P<input_size>\d{1,5})_(?P<precision>[a-z]+\d*)(?:_(?P<variant>[a-z0-9_]+))?"
+)
 
 _TITLES = {
     "mnext": "MobileNeXt",
@@ -56,6 +30,36 @@ _TITLES = {
     "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
     "keras_mobilenet_v2": "Keras MobileNetV2",
 }
+
+
+@dataclass(frozen=True)
+class Network:
+    model: str
+    width: float
+    share: float  # of the channels that shortcuts carry
+    input_size: int
+    precision: str  # float32, float16, dynamic, int8
+    variant: str = ""  # uint8, probabilities ... or ""
+
+    @property
+    def title(self) -> str:
+        return network_title(self.model, self.width, self.share)
+
+    @property
+    def precision_text(self) -> str:
+        return f"{self.precision} {self.variant}".strip()
+
+
+def network_of(name: str) -> Network | None:
+    """From a file's name without its ending; None where it is not one of our names."""
+    found = _NAME.fullmatch(name)
+    if not found or found["precision"] not in PRECISIONS:
+        return None
+    share = float(found["share"] or 1)
+    if not 0 < share <= 1:
+        return None
+    width, size = float(found["width"]), int(found["input_size"])
+    return Network(found["model"], width, share, size, found["precision"], found["variant"] or "")
 
 
 def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
@@ -70,11 +74,24 @@ def network_title(name: str, width: float, identity_tensor_multiplier: float = 1
     return f"{_TITLES.get(name, name)} {float(width)}{part}"
 
 
-def stage_name(quantize: str, io_type: str = "int8", output: str = "logits") -> str:
+def stage_name(precision: str, io_type: str = "int8", output: str = "logits") -> str:
     """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`, `tflite_int8_probabilities`."""
     if output == "probabilities":
-        return f"tflite_{quantize}_probabilities"
-    return f"tflite_{quantize}" + (f"_{io_type}" if quantize == "int8" and io_type != "int8" else "")
+        return f"tflite_{precision}_probabilities"
+    return f"tflite_{precision}" + (f"_{io_type}" if precision == "int8" and io_type != "int8" else "")
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """The name of each folder, or its path where another has the same name."""
+    names = [Path(folder).resolve().name for folder in folders]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def command_line(command: str, flags: Mapping[str, object]) -> str:
+    """`python -m pipelines.COMMAND --flag=value ...`, quoted for a shell; sequences are joined by commas."""
+    values = {k: ",".join(map(str, v)) if isinstance(v, tuple | list) else v for k, v in flags.items()}
+    return " ".join([f"python -m pipelines.{command}", *(shlex.quote(f"--{k}={v}") for k, v in values.items())])
 
 
 def precision_of(stage: str) -> str:

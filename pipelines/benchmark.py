@@ -1,70 +1,53 @@
 """Time networks side by side on this host through LiteRT, on CPU (XNNPACK) or GPU; write benchmark.csv and .json.
 
 Exports what is missing. Untrained networks are as fast as trained ones, so no training is needed.
+
+python -m pipelines.benchmark --models=mnext,mobilenet_v2 --quantize=int8
+python -m pipelines.benchmark --run=runs/a,runs/b
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.benchmark.baselines import BASELINES
 from mnext_tf.benchmark.results import format_table, read_results
-from mnext_tf.benchmark.suite import DELEGATES, Settings, run_benchmark
+from mnext_tf.benchmark.suite import NETWORK_FLAGS, ROOT, Settings, new_folder, run_benchmark
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import list_models
-from mnext_tf.naming import QUANTIZE
 from pipelines import _cli
 
-_D = Settings()
-_MODELS = flags.DEFINE_list(
-    "models",
-    list(_D.models),
-    f"Networks, of {', '.join([*list_models(), *BASELINES])}. The first is what the others are compared with.",
+
+def _define(field: dataclasses.Field) -> flags.FlagHolder:
+    name, default, help = field.metadata.get("flag", field.name), field.default, field.metadata["help"]
+    if isinstance(default, tuple):
+        return flags.DEFINE_list(name, list(default), help)
+    return (flags.DEFINE_float if isinstance(default, float) else flags.DEFINE_integer)(name, default, help)
+
+
+_SETTINGS = {field.name: _define(field) for field in dataclasses.fields(Settings)}
+_OUT = flags.DEFINE_string(
+    "out", None, f"Folder for the results; it may not hold others. Without it: a new one in {ROOT}, named by the time."
 )
-_WIDTH = flags.DEFINE_float("width", _D.width, "Width multiplier of every network.")
-_IDENTITY = flags.DEFINE_float(
-    "identity_tensor_multiplier",
-    _D.identity_tensor_multiplier,
-    "Share 1/k of the channels that mnext's shortcuts carry.",
+_MODELS_DIR = flags.DEFINE_string(
+    "models_dir",
+    None,
+    f"Folder for exported files, which later benchmarks use again. Without it: {ROOT}/models, or models in --out.",
 )
-_INPUT_SIZE = flags.DEFINE_list("input_size", list(_D.input_sizes), "Sides of the input in pixels, such as 192,224.")
-_QUANTIZE = flags.DEFINE_list("quantize", list(_D.quantize), f"Precisions, of {', '.join(QUANTIZE)}.")
-_DELEGATE = flags.DEFINE_list(
-    "delegate",
-    list(_D.delegates),
-    f"What computes, of {', '.join(DELEGATES)}, such as cpu,gpu. The GPU is LiteRT's accelerator, in half precision "
-    "where the adapter has it.",
-)
-_THREADS = flags.DEFINE_list("threads", list(_D.threads), "Numbers of threads on the CPU, such as 1,2.")
-_ROUNDS = flags.DEFINE_integer("rounds", _D.rounds, "Rounds; in each, every network has a turn.")
-_RUNS_PER_ROUND = flags.DEFINE_integer("runs_per_round", _D.runs_per_round, "Measured inferences in a turn.")
-_OUT = flags.DEFINE_string("out", "runs/benchmark", "Folder for the results and for what is exported.")
-_RUN = flags.DEFINE_list(
-    "run", [], "Run folders to time instead of untrained networks; --models, --width and --input_size come from them."
-)
-_FORCE = flags.DEFINE_bool("force", False, "Export again even where nothing changed.")
+_FORCE = flags.DEFINE_bool("force", False, "Replace the results in --out, and export again what is in --models_dir.")
 
 
 def main() -> None:
-    if _RUN.value:
-        clash = [f for f in ("models", "width", "identity_tensor_multiplier", "input_size") if flags.FLAGS[f].present]
-        if clash:
-            raise ConfigError(f"--run and --{clash[0]} contradict each other: a run says what its network is.")
-    settings = Settings(
-        models=tuple(_MODELS.value),
-        width=_WIDTH.value,
-        identity_tensor_multiplier=_IDENTITY.value,
-        input_sizes=_cli.whole_numbers("input_size", _INPUT_SIZE.value),
-        quantize=tuple(_QUANTIZE.value),
-        delegates=tuple(_DELEGATE.value),
-        threads=_cli.whole_numbers("threads", _THREADS.value),
-        rounds=_ROUNDS.value,
-        runs_per_round=_RUNS_PER_ROUND.value,
-        runs=tuple(_RUN.value),
-    )
-    out = run_benchmark(Path(_OUT.value), settings, force=_FORCE.value)
+    values = {name: flag.value for name, flag in _SETTINGS.items()}
+    for name in ("input_sizes", "threads"):
+        values[name] = _cli.whole_numbers(_SETTINGS[name].name, values[name])
+    if values["runs"] and (clash := [name for name in NETWORK_FLAGS if flags.FLAGS[name].present]):
+        raise ConfigError(f"--run and --{clash[0]} contradict each other: a run determines its network.")
+    settings = Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    out = Path(_OUT.value) if _OUT.value else new_folder()
+    models_dir = Path(_MODELS_DIR.value) if _MODELS_DIR.value else (out if _OUT.value else ROOT) / "models"
+    run_benchmark(out, settings, models_dir=models_dir, force=_FORCE.value)
     print(format_table(read_results(out).rows))
     print(f"\n{out / 'benchmark.csv'}")
 

@@ -1,4 +1,4 @@
-"""Make a run of published weights: PyTorch, safetensors, Paddle or Keras, recognised by content.
+"""Import published weights as a run: PyTorch, safetensors, Paddle, or Keras, detected from the content.
 
 python -m pipelines.import_checkpoint --checkpoint=model_best.pth.tar
 python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2-b0353104.pth --data_dir=photos
@@ -16,38 +16,40 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
 from pipelines import _cli
 
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The file; docs/weights.md lists published ones.")
-MODEL = flags.DEFINE_enum("model", None, list_models(), "Network to expect. Without it: recognised.")
-OUT = flags.DEFINE_string("out", None, "Run folder to make. Without it: named after the file, under --runs_root.")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Checkpoint file; docs/weights.md lists published ones.")
+MODEL = flags.DEFINE_enum("model", None, list_models(), "Expected network (default: recognized).")
+OUT = flags.DEFINE_string("out", None, "Run folder to create (default: named after the file, under --runs_root).")
+RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder of the run folders.")
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Photographs to verify and calibrate on, labelled or not. Without it: the embedded ones."
+    "data_dir", None, "Images to verify and calibrate on, labeled or not (default: the embedded samples)."
 )
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Folder for prepared data.")
 LABEL_OFFSET = flags.DEFINE_integer(
     "label_offset",
     None,
-    "Stored label of the first class in --data_dir, 0 or 1, for TFRecord shards that do not tell it.",
+    "Stored label of the first class in --data_dir, 0 or 1, for TFRecord shards that do not specify it.",
 )
-WIDTH = flags.DEFINE_float("width", None, "Width multiplier to expect. Without it: recognised.")
-NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes to expect. Without it: those of the file.")
+WIDTH = flags.DEFINE_float("width", None, "Expected width multiplier (default: recognized).")
+NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Expected number of classes (default: that of the file).")
 IDENTITY = flags.DEFINE_float(
     "identity_tensor_multiplier", 1.0, "Share 1/k of the channels that mnext's shortcuts carry; weights do not show it."
 )
-INPUT_SIZE = flags.DEFINE_integer("input_size", None, "Side of the input in pixels. Without it: the checkpoint's own.")
-CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side cropped. Without it: the checkpoint's own.")
-INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing. Without it: the checkpoint's own.")
-MEAN = flags.DEFINE_list("mean", None, "Subtracted from red,green,blue in [0, 255]. Without it: the checkpoint's own.")
-STD = flags.DEFINE_list("std", None, "Divides red,green,blue in [0, 255]. Without it: the checkpoint's own.")
-ENTRY = flags.DEFINE_string("entry", None, "State dict to take where a file has several, such as state_dict_ema.")
-DROP_BACKGROUND = flags.DEFINE_bool("drop_background", False, "Leave out class 0 of 1001.")
-LABELS = flags.DEFINE_string("labels", None, "Class names, one a line. Without it: ImageNet's for 1000 classes.")
-FORCE = flags.DEFINE_bool("force", False, "Write the weights again even if nothing has changed.")
+INPUT_SIZE = flags.DEFINE_integer("input_size", None, "Side of the input, in pixels (default: the checkpoint's).")
+CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side to crop (default: the publisher's).")
+INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing (default: the publisher's).")
+MEAN = flags.DEFINE_list("mean", None, "Subtracted from red,green,blue in [0, 255] (default: the publisher's).")
+STD = flags.DEFINE_list("std", None, "Divides red,green,blue in [0, 255] (default: the publisher's).")
+ENTRY = flags.DEFINE_string("entry", None, "State dict to use if the file has several, such as state_dict_ema.")
+DROP_BACKGROUND = flags.DEFINE_bool("drop_background", False, "Remove class 0 of 1001.")
+LABELS = flags.DEFINE_string(
+    "labels", None, "File of class names, one per line (default: ImageNet's for 1000 classes)."
+)
+FORCE = flags.DEFINE_bool("force", False, "Rewrite the weights even if nothing has changed.")
 
 
 def main() -> None:
     if not CHECKPOINT.value:
-        raise ConfigError("--checkpoint=FILE says which file to import; docs/weights.md lists published ones.")
+        raise ConfigError("--checkpoint=FILE is required; docs/weights.md lists published weights.")
     mean, std = _three_numbers("mean", MEAN.value), _three_numbers("std", STD.value)
     names = None
     if LABELS.value:
@@ -79,7 +81,7 @@ def main() -> None:
 
 
 def default_folder(root: str, checkpoint: str) -> Path:
-    """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
+    """runs/model_best-imported for model_best.pth.tar."""
     name = Path(checkpoint).name
     for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
         name = name.removesuffix(ending)
@@ -87,17 +89,15 @@ def default_folder(root: str, checkpoint: str) -> Path:
 
 
 def describe(run) -> list[str]:
-    """What was recognised, what goes with it, and what to do next."""
-    from mnext_tf.checkpoints.recognize import NAMINGS
-    from mnext_tf.models import normalization_of
+    """The recognized network, its preprocessing, and the next commands."""
+    from mnext_tf.checkpoints.recognize import PUBLISHERS
 
     model, source, preprocess = run.config.model, run.config.source, run.config.preprocess
-    mean, std = normalization_of(model.name, model.options)
-    mean, std = model.mean or mean, model.std or std
+    mean, std = model.normalization
     options = "".join(f", {k}={v}" for k, v in model.options.items())
     entry = f", entry {source.entry}" if source.entry else ""
     return [
-        f"{source.file}: {source.format}{entry}, the names of {NAMINGS[source.naming].title}",
+        f"{source.file}: {source.format}{entry}, tensor names of {PUBLISHERS[source.naming].title}",
         f"  {model.name} at width {model.width:g}{options}: {run.manifest('import')['result']['parameters']:,} "
         f"parameters, {model.num_classes} classes ({', '.join(run.config.class_names[:3])} ...)",
         f"  short side to {preprocess.resize_size}, {preprocess.interpolation}, center {preprocess.input_size}; "

@@ -1,4 +1,4 @@
-"""Write a page with pictures on runs, benchmarks and phones: accuracy, latency, size, and how to get each again."""
+"""Write a page with plots on runs, benchmarks, and phones: accuracy, latency, size, and how to repeat each number."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from absl import flags
 
 from mnext_tf.device.session import check_session, find_sessions
 from mnext_tf.errors import DataError
+from mnext_tf.naming import command_line
 from mnext_tf.runs.run import list_runs, open_run
 from pipelines import _cli
 
 SESSIONS = "benchmarks/results"
-_RUN = flags.DEFINE_list("run", [], "Run folders; without it every run under --runs_root.")
-_RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder that is searched for runs and benchmarks.")
+_RUN = flags.DEFINE_list("run", [], "Run folders; without it, every run under --runs_root.")
+_RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder to search for runs and benchmarks.")
 _BENCHMARK = flags.DEFINE_list(
-    "benchmark", [], "Benchmark folders; without it every folder under --runs_root with a benchmark.csv."
+    "benchmark", [], "Benchmark folders; without it, every folder under --runs_root with a benchmark.csv."
 )
 _DEVICE = flags.DEFINE_list(
-    "device", [], f"Folders that benchmarks/run_adb.sh wrote; without it every one in {SESSIONS}."
+    "device", [], f"Folders that benchmarks/run_adb.sh wrote; without it, every one in {SESSIONS}."
 )
-_OUT = flags.DEFINE_string("out", "runs/report", "Folder for report.md and its pictures.")
+_OUT = flags.DEFINE_string("out", "runs/report", "Folder for report.md and its plots.")
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     benchmarks = [Path(folder) for folder in _BENCHMARK.value]
     for folder in benchmarks:
         if not folder.is_dir():
-            raise DataError(f"{folder} does not exist. `python -m pipelines.benchmark --out={folder}` makes it.")
+            raise DataError(f"{folder} does not exist. `{command_line('benchmark', {'out': folder})}` makes it.")
     benchmarks = benchmarks or sorted(path.parent for path in root.rglob("benchmark.csv"))
 
     from mnext_tf.report.report import write_report  # imports matplotlib

@@ -43,7 +43,7 @@ def main() -> None:
         width=recipe.width,
         identity_tensor_multiplier=recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
-        quantize=tuple(PRECISIONS.value),
+        precisions=tuple(PRECISIONS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()

@@ -7,43 +7,40 @@ python -m pipelines.summary --models=mnext --widths=1.0 --layers
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import check_model_arguments, list_models
+from mnext_tf.files import write_csv
+from mnext_tf.models import list_models
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.summary import layer_costs
 from pipelines import _cli
 
-MODELS = flags.DEFINE_list("models", ",".join(list_models()), f"Networks, of {', '.join(list_models())}.")
+MODELS = flags.DEFINE_list("models", ",".join(list_models()), f"Networks: any of {', '.join(list_models())}.")
 WIDTHS = flags.DEFINE_list("widths", "0.35,0.5,0.75,1.0,1.4", "Width multipliers.")
 INPUT_SIZE = flags.DEFINE_integer("input_size", 224, "Input size, in pixels.")
 NUM_CLASSES = flags.DEFINE_integer("num_classes", 1000, "Classes.")
-LAYERS = flags.DEFINE_bool("layers", False, "Every layer with a cost, too.")
-CSV = flags.DEFINE_string("csv", None, "Write the table to this file as well.")
+LAYERS = flags.DEFINE_bool("layers", False, "List every layer that has a cost, too.")
+CSV = flags.DEFINE_string("csv", None, "Also write the table to this CSV file.")
 
 
 def main() -> None:
     try:
         widths = [float(w) for w in WIDTHS.value]
     except ValueError as e:
-        raise ConfigError(f"--widths must be numbers with commas between; received {','.join(WIDTHS.value)!r}.") from e
+        raise ConfigError(f"--widths takes comma-separated numbers; received {','.join(WIDTHS.value)!r}.") from e
     common = {"input_size": INPUT_SIZE.value, "num_classes": NUM_CLASSES.value}
-    for name in MODELS.value:
-        for width in widths:
-            check_model_arguments(name, width=width, **common)
-
-    from mnext_tf.files import write_csv
-    from mnext_tf.models import create_model
-    from mnext_tf.models.summary import layer_costs
+    models = [ModelConfig(name, width=width, **common) for name in MODELS.value for width in widths]
 
     rows = []
     print(f"{'model':20}{'width':>6}{'parameters':>13}{'multiply-adds':>15}   at {common['input_size']} pixels")
-    for name in MODELS.value:
-        for width in widths:
-            costs = layer_costs(create_model(name, width=width, **common))
-            parameters, madds = sum(c.parameters for c in costs), sum(c.multiply_adds for c in costs)
-            print(f"{name:20}{width:6.2f}{parameters:13,}{madds / 1e6:13.1f} M")
-            rows.append({"model": name, "width": width, **common, "parameters": parameters, "multiply_adds": madds})
-            for c in costs if LAYERS.value else ():
-                if c.parameters or c.multiply_adds:
-                    shape = "x".join(map(str, c.output_shape))
-                    print(f"    {c.name:28}{c.kind:20}{shape:>14}{c.parameters:>12,}{c.multiply_adds / 1e6:>10.2f} M")
+    for model in models:
+        costs = layer_costs(model.outline())
+        parameters, madds = sum(c.parameters for c in costs), sum(c.multiply_adds for c in costs)
+        print(f"{model.name:20}{model.width:6.2f}{parameters:13,}{madds / 1e6:13.1f} M")
+        row = {"model": model.name, "width": model.width, **common}
+        rows.append({**row, "parameters": parameters, "multiply_adds": madds})
+        for c in costs if LAYERS.value else ():
+            if c.parameters or c.multiply_adds:
+                shape = "x".join(map(str, c.output_shape))
+                print(f"    {c.name:28}{c.kind:20}{shape:>14}{c.parameters:>12,}{c.multiply_adds / 1e6:>10.2f} M")
     if CSV.value:
         write_csv(CSV.value, rows)
 

@@ -15,13 +15,13 @@ android {
     }
 
     androidResources {
-        noCompress += "tflite" // models are mapped from the APK as they are
+        noCompress += "tflite" // models are memory-mapped from the APK
     }
 }
 
 dependencies {
-    // 1.4 is the last line of LiteRT with the Interpreter (org.tensorflow.lite); 2.x has another API.
+    // LiteRT 1.4 is the last release line with the Interpreter API (org.tensorflow.lite); 2.x has a different API.
     implementation(libs.litert)
     implementation(libs.litert.gpu)
-    implementation(libs.litert.gpu.api) // GpuDelegate needs it, and litert-gpu does not bring it
+    implementation(libs.litert.gpu.api) // required by GpuDelegate, but not a dependency of litert-gpu
 }

@@ -1,49 +1,49 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # its variables are those of run_adb.sh, which reads it
-# The session: which models, in which order, its folder, and how it goes on where it was.
+# shellcheck shell=sh disable=SC2034,SC2154 # the variables are those of run_adb.sh, which sources this file
+# The session: its models, the order of its runs, its folder, and how to resume it.
 
-# find_models: the newest exported files, as a list with commas in $models.
+# find_models: sets models to a comma-separated list of the newest exported files.
 find_models() {
-    [ -d "$runs_root" ] || fail "there is no folder $runs_root with exported models. Name them (--models a.tflite,b.tflite), \
-or export some: python -m pipelines.export_tflite --quantize int8 (without a training add --init=random)."
+    [ -d "$runs_root" ] || fail "--runs_root: folder not found: $runs_root. List the models (--models a.tflite,b.tflite), or \
+export one: python -m pipelines.export_tflite --quantize int8 (for an untrained model, add --init=random)."
     find "$runs_root" -type f -name '*.tflite' ! -path '*/.*/*' -exec ls -t {} + >"$work/exported" 2>/dev/null
-    # FOLDER/NAME_SIZE_KIND.tflite, the newest first; the newest one's size is taken. Networks of one kind run side by side.
+    # FOLDER/NAME_SIZE_PRECISION.tflite, newest first; the newest file determines the size. Sorted by precision.
     : >"$work/left_out"
     awk -F/ -v left_out="$work/left_out" '
         { name = $NF; folder = $(NF - 1) }
         name ~ /_probabilities\.tflite$/ { probabilities += !left[name]++; next }
         folder !~ /^tflite_(float32|int8)$/ || !match(name, /_[0-9]+_(float32|int8)\.tflite$/) {
-          kinds += !left[name]++; next }
+          precisions += !left[name]++; next }
         { split(substr(name, RSTART + 1), part, "_"); network = substr(name, 1, RSTART - 1) " " part[2]
           if (!size) size = part[1]
           if (part[1] != size) sizes += !left[name]++
           else if (!seen[network]++) print part[2] "\t" name "\t" $0 }
         END { if (sizes) list = ", " sizes " of other input sizes"
-              if (kinds) list = list ", " kinds " of other kinds"
-              if (probabilities) list = list ", " probabilities " with probabilities (for apps)"
+              if (precisions) list = list ", " precisions " of other precisions"
+              if (probabilities) list = list ", " probabilities " that output probabilities (for apps)"
               print substr(list, 3) >left_out }' "$work/exported" | sort | cut -f 3 >"$work/chosen"
     models=$(tr '\n' ',' <"$work/chosen" | sed 's/,$//')
-    [ -n "$models" ] || fail "no exported model (tflite_float32/*.tflite, tflite_int8/*.tflite) under $runs_root. Export one: \
-python -m pipelines.export_tflite --quantize int8 (without a training add --init=random); or name files: --models a.tflite,b.tflite."
-    say "The newest exported models under $runs_root:"
+    [ -n "$models" ] || fail "no exported models (tflite_float32/*.tflite, tflite_int8/*.tflite) in $runs_root. Export one: \
+python -m pipelines.export_tflite --quantize int8 (for an untrained model, add --init=random); or list files: --models \
+a.tflite,b.tflite."
+    say "The newest exported models in $runs_root:"
     sed 's/^/  /' "$work/chosen"
     left_out=$(cat "$work/left_out")
-    [ -z "$left_out" ] || say "Left out: $left_out; --models names files."
+    [ -z "$left_out" ] || say "Not included: $left_out. To choose files, use --models."
 }
 
-# read_models: checks the files of $models; $work/models gets a line each: name, path, bytes, sha256 (with tabs).
+# read_models: checks the files of $models and writes a line for each to $work/models: name, path, bytes, sha256 (TSV).
 read_models() {
     : >"$work/models"
     printf '%s\n' "$models" | tr ',' '\n' >"$work/named"
     while IFS= read -r path; do
-        [ -f "$path" ] || fail "--models: there is no file '$path'."
+        [ -f "$path" ] || fail "--models: file not found: $path"
         model=$(basename "$path" .tflite)
-        case $model in '' | -* | *[!A-Za-z0-9._+\ -]*) fail "--models: rename $path; its name may hold letters, digits, \
-spaces and . _ + -" ;; esac
-        [ "$(bytes_at "$path" 4 4)" = 54464c33 ] || fail "--models: $path is no TFLite file."
-        # On the phone a space in a name is a _.
+        case $model in '' | -* | *[!A-Za-z0-9._+\ -]*) fail "--models: rename $path; a file name may contain letters, \
+digits, spaces, and . _ + -" ;; esac
+        [ "$(bytes_at "$path" 4 4)" = 54464c33 ] || fail "--models: $path is not a TFLite file."
+        # On the phone, spaces in names become underscores.
         ! cut -f 1 "$work/models" | tr ' ' '_' | grep -q -x -F -e "$(printf '%s' "$model" | tr ' ' '_')" ||
-            fail "--models: two files are named $model.tflite, or differ in spaces alone; they could not be told apart. \
-Rename one."
+            fail "--models: two files are named $model.tflite, or differ only in spaces and underscores. Rename one."
         printf '%s\t%s\t%s\t%s\n' "$model" "$(absolute "$path")" "$(bytes_of "$path")" "$(host_hash "$path")" >>"$work/models"
     done <"$work/named"
     models=$(cut -f 2 "$work/models" | tr '\n' ',' | sed 's/,$//')
@@ -51,7 +51,7 @@ Rename one."
 
 on_phone_name() { printf '%s.tflite' "$1" | tr ' ' '_'; }
 
-# make_plan: $work/plan gets a line a run, kind|round|model|backend|threads; the order turns around every second round.
+# make_plan: writes a line kind|round|model|backend|threads per run to $work/plan; even rounds run in reverse order.
 make_plan() {
     : >"$work/plan"
     round=1
@@ -77,19 +77,19 @@ make_plan() {
     done
 }
 
-# still_to_do: $work/pending gets the lines of the plan that have no finished run.
-still_to_do() {
+# list_pending: writes the lines of the plan that have no successful run to $work/pending.
+list_pending() {
     awk -F, '$9 == "done" { print $2 "|" $3 "|" $4 "|" $5 "|" $6 } END { print "-" }' "$out/runs.csv" >"$work/done"
     grep -v -x -F -f "$work/done" "$work/plan" >"$work/pending"
 }
 
-# first_pending: which runs of $work/pending, for a message; the rounds of one count once.
-first_pending() {
+# describe_pending: the first three combinations in $work/pending, for a message; rounds of the same one count once.
+describe_pending() {
     cut -d '|' -f 1,3- "$work/pending" | awk '!seen[$0]++ && ++n <= 3 { list = list (n > 1 ? "; " : "") $0 }
         END { gsub(/[|]/, " ", list); print (n > 3 ? ", first: " : ": ") list (n > 3 ? ", and " n - 3 " more" : "") }'
 }
 
-# write_session: all of session.txt, whole or not at all.
+# write_session: an atomic write of session.txt.
 write_session() {
     {
         cat <<END
@@ -134,21 +134,21 @@ END
 
 saved() { sed -n "s/^$1=//p" "$out/session.txt" | head -n 1; }
 
-# open_session: --resume. Sets everything from the folder; what must be the same is compared later.
+# open_session: for --resume. Locks the folder and loads its settings; check_unchanged compares the rest later.
 open_session() {
     if [ -z "$out" ]; then
-        for file in "$here"/results/*/session.txt; do # the newest is the last: names begin with the date
+        for file in "$here"/results/*/session.txt; do # names begin with the date, so the last is the newest
             [ ! -f "$file" ] || grep -q '^status=complete$' "$file" || out=${file%/session.txt}
         done
-        [ -n "$out" ] || refuse "--resume: no unfinished session in $here/results. --resume=DIR names one elsewhere."
+        [ -n "$out" ] || refuse "--resume: no unfinished session in $here/results. For another folder: --resume=DIR."
     fi
-    [ -f "$out/session.txt" ] || refuse "--resume: $out is no session's folder (it has no session.txt)."
+    [ -f "$out/session.txt" ] || refuse "--resume: $out is not a session folder (no session.txt)."
     for file in device.txt models.csv runs.csv; do
-        [ -s "$out/$file" ] || fail "$out/$file is missing or empty, so this session cannot go on. Start another."
+        [ -s "$out/$file" ] || fail "$out/$file is missing or empty, so the session cannot be resumed. Start a new one."
     done
     out=$(absolute "$out")
     lock_session
-    say "Going on with $out"
+    say "Resuming $out"
     for key in started_utc finished_utc command tool_kind backends threads delegate_threads rounds memory profile libraries \
         num_runs warmup_runs min_secs require_full_delegation models; do
         eval "$key=\$(saved $key)"
@@ -159,61 +159,55 @@ open_session() {
     [ -n "$time_limit_given" ] || time_limit=$(saved time_limit_s)
     [ -n "$thermal_wait_given" ] || thermal_wait=$(saved thermal_wait_s)
     [ -n "$serial" ] || serial=$(sed -n 's/^serial=//p' "$out/device.txt")
-    # It goes into rm -rf on the phone.
+    # It becomes an argument of rm -rf on the phone.
     case ${folder#/data/local/tmp/mnext_tf_} in
-    "$folder" | '' | *[!A-Za-z0-9_]*) fail "$out/session.txt is damaged: its device_folder is '$folder'." ;;
+    "$folder" | '' | *[!A-Za-z0-9_]*) fail "$out/session.txt is corrupt: device_folder is '$folder'." ;;
     esac
-    (check_settings) || fail "$out/session.txt is damaged. Put the setting named above right in it, or start another session."
-    # What a power cut left of a last line is no run.
+    (check_settings) || fail "$out/session.txt is corrupt. Correct the setting named above, or start a new session."
+    check_settings # this time not in a subshell, for what it sets
+    # After a power failure, the last line may be incomplete.
     if [ -n "$(tail -c 1 "$out/runs.csv")" ]; then
         sed '$d' "$out/runs.csv" >"$out/runs.csv.new" && mv "$out/runs.csv.new" "$out/runs.csv"
     fi
 }
 
-# same_as_before: the phone, the files and the tool are those that the session began with.
-same_as_before() {
+# check_unchanged: fails unless the phone, the models, and the tool are those that the session started with.
+check_unchanged() {
     before=$(sed -n 's/^serial=//p' "$out/device.txt")
-    [ "$before" = "$serial" ] || fail "this session is of the device $before, not of $serial. A session is of one device: \
-start another."
+    [ "$before" = "$serial" ] || fail "this session was started on the device $before, not on $serial. Start a new session for \
+another device."
     before=$(sed -n 's/^build_fingerprint=//p' "$out/device.txt")
-    [ "$before" = "$fingerprint" ] || fail "the phone was updated since this session began (from $before to $fingerprint). \
-Its runs cannot be compared with later ones: start another session."
+    [ "$before" = "$fingerprint" ] || fail "the phone was updated after this session was started (from $before to \
+$fingerprint), so old and new runs are not comparable. Start a new session."
     before=$(saved tool_sha256)
-    [ "$before" = "$tool_sha256" ] || fail "$benchmark_model is not the tool that this session began with \
-(sha256 $before, now $tool_sha256). Give that one with --benchmark_model, or start another session."
+    [ "$before" = "$tool_sha256" ] || fail "$benchmark_model is not the tool that this session was started with \
+(sha256 $before, now $tool_sha256). Give the original with --benchmark_model, or start a new session."
     sed 1d "$out/models.csv" | awk -F, '{ print $(NF - 1) }' >"$work/before"
     cut -f 4 "$work/models" >"$work/after"
     changed=$(paste "$work/before" "$work/after" "$work/models" | awk '$1 != $2' | cut -f 3 | tr '\n' ' ')
-    [ -z "$changed" ] || fail "changed since this session began: ${changed% }. Start another session, or put the old files back."
-    [ "$(saved libraries_sha256)" = "$libraries_sha256" ] || fail "the --libraries changed since this session began. Start another."
-    [ "$(saved mask)" = "$mask" ] || fail "this session's threads were pinned with the mask '$(saved mask)', now '$mask'. \
-Start another session."
+    [ -z "$changed" ] ||
+        fail "models changed since this session was started: ${changed% }. Restore the files, or start a new session."
+    [ "$(saved libraries_sha256)" = "$libraries_sha256" ] ||
+        fail "the --libraries changed since this session was started. Start a new session."
+    [ "$(saved mask)" = "$mask" ] || fail "the CPU affinity mask changed from '$(saved mask)' to '$mask' since this session was \
+started. Start a new session."
 }
 
-# lock_session: only one program writes into $out.
-lock_session() {
-    if ! mkdir "$out/.lock" 2>/dev/null; then
-        holder=$(cat "$out/.lock/pid" 2>/dev/null)
-        [ -z "$holder" ] || ! kill -0 "$holder" 2>/dev/null || fail "another run_adb.sh (process $holder) is at work in $out."
-    fi
-    echo $$ >"$out/.lock/pid" || fail "$out cannot be written to."
-    locked=yes
-}
-
-# begin_session: makes the folder of a new session.
+# begin_session: creates the folder of a new session.
 begin_session() {
     started_utc=$(now)
     if [ -z "$out" ]; then
         out=$here/results/$(date -u +%Y%m%dT%H%M%SZ)_$(printf '%s' "${product_model:-phone}" | tr -c 'A-Za-z0-9.-' '_')
     fi
-    if ! mkdir -p "$out/logs"; then fail "the folder $out cannot be made."; fi
+    if ! mkdir -p "$out/logs"; then fail "cannot create the folder $out."; fi
     out=$(absolute "$out")
     lock_session
-    if ! write_tables || ! write_session; then fail "$out cannot be written to (is the disk full?)."; fi
+    [ ! -e "$out/session.txt" ] || fail "$out already contains a session, started in the meantime. Choose another --out."
+    if ! write_tables || ! write_session; then fail "cannot write to $out (is the disk full?)."; fi
     session=open
 }
 
-# write_tables: models.csv, device.txt and the header of runs.csv.
+# write_tables: models.csv, device.txt, and the header of runs.csv.
 write_tables() {
     {
         say model,file,bytes,sha256,sha256_device

@@ -1,5 +1,5 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # its variables are those of run_adb.sh, which reads it
-# benchmark_model: where it is offered, whether it is one for this phone, whose it is, its flags.
+# shellcheck shell=sh disable=SC2034,SC2154 # the variables are those of run_adb.sh, which sources this file
+# benchmark_model: where to download it, whether it runs on this phone, which project it is from, its flags.
 
 TFLITE_TOOL=https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest
 LITERT_TOOL=https://storage.googleapis.com/litert/binaries/latest
@@ -12,30 +12,30 @@ where_to_get_it() {
         say "  LiteRT 2, nightly:        $LITERT_TOOL/android_arm64/benchmark_model"
         ;;
     armeabi-v7a) say "  TensorFlow Lite, nightly: $TFLITE_TOOL/android_arm_benchmark_model" ;;
-    *) say "  nothing prebuilt for $1: bazel build -c opt --config=android_<abi> //tensorflow/lite/tools/benchmark:benchmark_model" ;;
+    *) say "  no prebuilt binary for $1: bazel build -c opt --config=android_<abi> //tensorflow/lite/tools/benchmark:benchmark_model" ;;
     esac
-    say "  They are described at https://ai.google.dev/edge/litert/models/measurement (TensorFlow Lite) and"
+    say "  Documentation: https://ai.google.dev/edge/litert/models/measurement (TensorFlow Lite) and"
     say "  https://ai.google.dev/edge/litert/next/benchmark (LiteRT). Save it as"
-    say "  $here/tools/$1/benchmark_model, or name it: --benchmark_model PATH."
+    say "  $here/tools/$1/benchmark_model, or give its path: --benchmark_model PATH."
 }
 
-# find_tool: sets $benchmark_model, tool_abi and tool_sha256, having looked at what the file is.
+# find_tool: sets benchmark_model, tool_abi, tool_sha256, and libraries_sha256; fails unless the file runs on this phone.
 find_tool() {
     if [ -z "$benchmark_model" ]; then
         benchmark_model=$here/tools/$abi/benchmark_model
-        [ -f "$benchmark_model" ] || fail "no benchmark_model for this phone's $abi. Its publishers offer it:
+        [ -f "$benchmark_model" ] || fail "no benchmark_model for this phone's ABI, $abi. To download it:
 $(where_to_get_it "$abi")"
     fi
-    [ -f "$benchmark_model" ] || fail "--benchmark_model: there is no file $benchmark_model."
+    [ -f "$benchmark_model" ] || fail "--benchmark_model: file not found: $benchmark_model"
     benchmark_model=$(absolute "$benchmark_model")
     case $(bytes_at "$benchmark_model" 0 4) in
     7f454c46) ;;
-    504b*) fail "$benchmark_model is an archive or app (.zip, .apk). Take the command-line program, not the app:
+    504b*) fail "$benchmark_model is an archive or an app (.zip, .apk). Use the command-line binary instead:
 $(where_to_get_it "$abi")" ;;
-    1f8b*) fail "$benchmark_model is a gzip archive: unpack it first." ;;
-    3c*) fail "$benchmark_model is a web page, not a program: the download went wrong. Fetch it again (curl -L -o benchmark_model URL):
+    1f8b*) fail "$benchmark_model is a gzip archive: decompress it first." ;;
+    3c*) fail "$benchmark_model is a web page, not a binary: the download failed. Try again (curl -L -o benchmark_model URL):
 $(where_to_get_it "$abi")" ;;
-    *) fail "$benchmark_model is no program for Android (no ELF header). Fetch it again:
+    *) fail "$benchmark_model is not an Android binary (no ELF header). Download it again:
 $(where_to_get_it "$abi")" ;;
     esac
     case $(bytes_at "$benchmark_model" 18 2) in
@@ -45,20 +45,20 @@ $(where_to_get_it "$abi")" ;;
     0300) tool_abi=x86 ;;
     *) tool_abi="another architecture (ELF machine $(bytes_at "$benchmark_model" 18 2))" ;;
     esac
-    case ",$abi,$abis," in *",$tool_abi,"*) ;; *) fail "$benchmark_model is for $tool_abi; this phone runs $abi. Its publishers offer:
+    case ",$abi,$abis," in *",$tool_abi,"*) ;; *) fail "$benchmark_model is for $tool_abi; this phone runs $abi. To download another:
 $(where_to_get_it "$abi")" ;;
     esac
-    [ "$tool_abi" = "$abi" ] || say "benchmark_model is for $tool_abi; the phone's own $abi would be faster."
+    [ "$tool_abi" = "$abi" ] || say "benchmark_model is for $tool_abi; one for the phone's primary ABI, $abi, would be faster."
     if dd if="$benchmark_model" bs=8192 count=1 2>/dev/null | tr -c '[:print:]' '\n' | grep -q -E '^/lib.*/ld-(linux|musl)'; then
-        fail "$benchmark_model is for Linux, not for Android. Its publishers offer:
+        fail "$benchmark_model is for Linux, not for Android. To download another:
 $(where_to_get_it "$abi")"
     fi
     tool_sha256=$(host_hash "$benchmark_model")
     libraries_sha256=$(for library in $(words "$libraries"); do host_hash "$library"; done | tr '\n' ',' | sed 's/,$//')
 }
 
-# know_tool: asks the program on the phone whose it is; sets tool_kind.
-know_tool() {
+# identify_tool: from its --help on the phone; sets tool_kind.
+identify_tool() {
     on_phone 60 "${library_path}$folder/benchmark_model --help"
     case $answer in
     *--use_npu* | *--use_cpu*) tool_kind=litert ;;
@@ -66,16 +66,16 @@ know_tool() {
     *graph*) # a build without the list of flags
         if tr -c '[:print:]' '\n' <"$benchmark_model" | grep -q dispatch_library_path; then tool_kind=litert; else tool_kind=tflite; fi
         ;;
-    *) fail "$benchmark_model does not answer --help on the phone like a benchmark_model: $(
+    *) fail "$benchmark_model is not benchmark_model; with --help it prints on the phone: $(
         printf '%s\n' "$answer" | sed '/^ *$/d' | head -n 3 | tr '\n' ' '
     )" ;;
     esac
-    case $tool_kind,$backends in litert,*nnapi*) fail "LiteRT's benchmark_model has no NNAPI: leave nnapi out of --backends, \
-or take TensorFlow Lite's tool." ;; esac
-    say "benchmark_model: ${tool_kind}'s, $tool_abi, sha256 $tool_sha256"
+    case $tool_kind,$backends in litert,*nnapi*) fail "LiteRT's benchmark_model does not support NNAPI: remove nnapi from \
+--backends, or use TensorFlow Lite's benchmark_model." ;; esac
+    say "benchmark_model: $tool_kind, $tool_abi, sha256 $tool_sha256"
 }
 
-# tool_flags KIND BACKEND THREADS: all but --graph.
+# tool_flags KIND BACKEND THREADS: all flags except --graph. KIND is latency, memory, or profile.
 tool_flags() {
     printf '%s' "--num_threads=$3 --num_runs=$num_runs --warmup_runs=$warmup_runs --min_secs=$min_secs"
     case $tool_kind,$2 in
@@ -88,7 +88,7 @@ tool_flags() {
     case $require_full_delegation,$tool_kind,$2 in
     yes,*,cpu) ;;
     yes,tflite,*) printf ' --require_full_delegation=true' ;;
-    yes,litert,*) printf ' --use_cpu=false --require_full_delegation=true' ;; # refused while the CPU is allowed
+    yes,litert,*) printf ' --use_cpu=false --require_full_delegation=true' ;; # rejected if the CPU is allowed
     esac
     case $1,$tool_kind in
     memory,*) printf ' --report_peak_memory_footprint=true' ;;
@@ -97,8 +97,8 @@ tool_flags() {
     esac
 }
 
-# average_ms LOG: of the measured runs, with the unit, or nothing where the log has none. The tables of a profile have
-# averages too ("Timings (microseconds): count=..."), which are not it.
+# average_ms LOG: average latency with its unit, or nothing if the log has none. The averages in the tables of a profile
+# ("Timings (microseconds): count=...") do not count.
 average_ms() {
     tr -d '\r' <"$1" | awk '
         /Timings \(microseconds\)/ { next }
@@ -109,8 +109,8 @@ average_ms() {
         END { if (us != "") printf "%.2f ms", us / 1000 }'
 }
 
-# remark LOG: what the eye should know of a GPU or NNAPI run. The report reads the log itself.
-remark() {
+# delegation_note LOG: for the terminal, if a delegate did not take the entire model. The report parses the log itself.
+delegation_note() {
     if grep -q -E 'will not be executed by the delegate|Failed to apply|Falling back to' "$1"; then say ", NOT on the delegate (see the log)"
     elif grep -q 'partially executed by the delegate' "$1"; then say ", partly on the CPU"; fi
 }

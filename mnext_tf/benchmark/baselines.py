@@ -1,4 +1,4 @@
-"""Networks of others, so that ours can be timed against them in the same run."""
+"""Baselines: networks of others, timed in the same benchmark as ours."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _log = logging.getLogger(__name__)
 BASELINES = ("keras_mobilenet_v2",)
 
 
-def check_baseline(name: str, quantize: str, input_size: int) -> None:
-    """ConfigError unless the rival can be had in that precision and for that size."""
+def check_baseline(name: str, precision: str, input_size: int) -> None:
+    """ConfigError unless the baseline exists in that precision and for that size."""
     if input_size < 32:
         raise ConfigError(f"{name} takes an input_size of 32 or more; received {input_size}.")
-    if quantize != "float32":
+    if precision != "float32":
         raise ConfigError(
-            f"{name} can be timed as float32 only; received {quantize}. It has no training data here, and an int8 "
-            "file calibrated on noise would say nothing. Leave it out, or give --quantize=float32."
+            f"{name} can be timed as float32 only; received {precision}. It has no training data here, and an int8 "
+            "file calibrated on noise would mean nothing. Leave it out, or give --quantize=float32."
         )
 
 
 def export_keras_mobilenet_v2(folder: Path, *, width: float, input_size: int, force: bool = False) -> Path:
     """`keras.applications.MobileNetV2`, untrained, through the stock converter as a float32 `.tflite`.
 
-    Input (1, input_size, input_size, 3) as it is, with no normalisation inside; output 1000 logits.
+    Input (1, input_size, input_size, 3), not normalized inside; output 1000 logits.
     Skipped when `folder` holds such a file of these versions.
     """
     file, manifest = folder / "keras_mobilenet_v2.tflite", folder / "manifest.json"

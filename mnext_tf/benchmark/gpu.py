@@ -1,26 +1,26 @@
 """The host's GPU through LiteRT's accelerator: whether there is one, and whether a file really runs on it.
 
-Both are tried in a process of its own, `python -m mnext_tf.benchmark.gpu FILE`: drivers are native code that
-can take a process down, and only their log says which adapter was chosen.
+Both are tried in a fresh process: drivers are native code that can crash it, and only their log names the adapter.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import re
-import subprocess
-import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.benchmark.memory import how_it_ended, run_module
-from mnext_tf.errors import ConfigError, ExportError, MnextError
+from mnext_tf.benchmark.isolated import call_isolated
+from mnext_tf.benchmark.timing import Case, CaseResult, benchmark
+from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.text import printable
 
 # Root mean square of the difference to the CPU's logits over their standard deviation. Half precision gave
 # 0.036 and int8 0.107 with random weights at 224 pixels; logits of another network give about 1.4.
@@ -32,16 +32,16 @@ _DRIVER = (
     "Install the Vulkan driver of your GPU (Debian and Ubuntu: `apt install libvulkan1 mesa-vulkan-drivers` for AMD "
     "and Intel; for NVIDIA its own driver, and NVIDIA_DRIVER_CAPABILITIES=all for a container)"
 )
-_MISSING = (  # the first whose words stand in the log
+_MISSING = (  # the first whose pattern is in the log counts
     ("Couldn't load Vulkan", "this system has no Vulkan loader (libvulkan.so.1)", _DRIVER),
     (
         "Found no drivers|INCOMPATIBLE_DRIVER",
-        "the Vulkan loader is there, but finds no driver of a GPU",
+        "the Vulkan loader is installed, but finds no GPU driver",
         f"{_DRIVER}; `vulkaninfo --summary` lists what is found",
     ),
     (
         "No adapters found|No supported adapters",
-        "no adapter of this host can do what LiteRT asks of it",
+        "no adapter of this host has what LiteRT requires",
         "A newer driver may; `vulkaninfo --summary` lists what is found",
     ),
 )
@@ -49,19 +49,19 @@ _MISSING = (  # the first whose words stand in the log
 
 @dataclass(frozen=True)
 class Adapter:
-    """What WebGPU computes on. `kind` is its word for a discrete or integrated GPU, or for software."""
+    """What WebGPU computes on. `kind` is its term for a discrete or integrated GPU, or for software."""
 
     name: str
     backend: str
     kind: str
-    software: bool  # computes on the CPU: no GPU, whatever it is called
+    software: bool  # computes on the CPU, whatever its name
 
     def __str__(self) -> str:
         return f"{self.name}, {self.backend}, {self.kind}"
 
 
 def find_gpu() -> Adapter:
-    """The adapter that LiteRT chooses, tried with a network of one operator. Raises ConfigError for what is missing."""
+    """The adapter that LiteRT chooses for a network of one operator. Raises ConfigError naming what is missing."""
     package = importlib.util.find_spec("ai_edge_litert").submodule_search_locations[0]
     if not [*Path(package).glob("*Accelerator.*")]:
         version = importlib.metadata.version("ai-edge-litert")
@@ -79,35 +79,41 @@ def find_gpu() -> Adapter:
 
 
 def check_on_gpu(file: Path) -> float:
-    """Run the file on GPU and CPU; the difference of their logits, as `TOLERANCE` has it.
+    """Run the file on GPU and CPU; return the difference of their logits, in the units of `TOLERANCE`.
 
     Raises:
-      ExportError: it does not run on the GPU as a whole, or gives something else there.
+      ExportError: not all of it runs on the GPU, or its output differs there.
     """
     answer, log = _try(file)
     if "error" in answer:
         operators = re.findall(r"^([A-Z0-9_]+): .*not support.*$", log, re.MULTILINE)
-        which = f" It cannot do {', '.join(dict.fromkeys(operators))}." if operators else ""
+        which = f" Not supported: {', '.join(dict.fromkeys(operators))}." if operators else ""
         raise ExportError(f"{answer['error']}{which} Time this file with delegate=cpu.")
     if not answer["difference"] <= TOLERANCE:  # which is also so for NaN
         raise ExportError(
             f"{file} gives other logits on {_adapter(log)} than on the CPU: they differ by {answer['difference']:.3g} "
-            f"of their standard deviation, {TOLERANCE:g} is allowed. Its time would say nothing; leave this kind of "
-            "file out, or time it with delegate=cpu."
+            f"of their standard deviation, {TOLERANCE:g} is allowed. Its time would mean nothing; leave this precision "
+            "out, or time it with delegate=cpu."
         )
     return answer["difference"]
 
 
 def _try(file: Path) -> tuple[dict, str]:
-    """What `try_here` says in a process of its own, {"error": text} where it says nothing; and its log."""
-    try:
-        done = run_module("mnext_tf.benchmark.gpu", str(file), timeout=TIME_LIMIT_S)
-    except subprocess.TimeoutExpired as e:
-        return {"error": f"{file} gave no answer on the GPU within {TIME_LIMIT_S} s."}, str(e.stderr or "")
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines and lines[-1].startswith("{"):
-        return json.loads(lines[-1]), done.stderr
-    return {"error": f"{file} does not run on the GPU: the process that tried it {how_it_ended(done)}."}, done.stderr
+    """{"difference": of `try_here`} in a fresh process, or {"error": text}; and its log."""
+    outcome = call_isolated(try_here, file, timeout=TIME_LIMIT_S)
+    if outcome.error:
+        text = str(outcome.error)
+        return {"error": text if str(file) in text else f"{file} does not run on the GPU: {text}."}, outcome.log
+    return {"difference": outcome.value}, outcome.log
+
+
+def benchmark_isolated(cases: Sequence[Case], **settings) -> list[CaseResult]:
+    """`timing.benchmark` in a fresh process; ExportError also where that crashes."""
+    outcome = call_isolated(functools.partial(benchmark, **settings), cases, capture=False)
+    if outcome.error:
+        hint = "Nothing was written; delegate=cpu times the CPU alone."
+        raise ExportError(f"Timing on the GPU failed: {str(outcome.error).rstrip('.')}. {hint}") from outcome.error
+    return outcome.value
 
 
 def _what_is_missing(error: str, log: str) -> str:
@@ -123,7 +129,7 @@ def _adapter(log: str) -> Adapter:
     found = _ADAPTER.search(log)
     if not found:  # accelerators other than WebGPU do not name it
         return Adapter("adapter not named by LiteRT", "backend unknown", "kind unknown", software=False)
-    name, arch, backend, kind = (text.strip() for text in found.groups())
+    name, arch, backend, kind = (printable(text.strip()) for text in found.groups())
     return Adapter(name, backend, kind, software=arch == "software" or "CPU" in kind)
 
 
@@ -148,21 +154,14 @@ def _one_operator() -> bytes:
     return write_model(model)
 
 
-def try_here(file: Path) -> dict:
-    """{"difference"} of one inference on the GPU to one on the CPU, or {"error"}."""
+def try_here(file: Path) -> float:
+    """The difference of one inference on the GPU to one on the CPU, in the units of `TOLERANCE`."""
     from mnext_tf.benchmark.runners import CpuRunner, GpuRunner
 
-    try:
-        logits = []
-        for runner in (GpuRunner(file), CpuRunner(file, threads=1)):
-            runner.fill(seed=0)
-            runner.invoke()
-            logits.append(runner.output().astype(np.float64))
-    except MnextError as e:
-        return {"error": str(e)}
+    logits = []
+    for runner in (GpuRunner(file), CpuRunner(file, threads=1)):
+        runner.fill(seed=0)
+        runner.invoke()
+        logits.append(runner.output().astype(np.float64))
     gpu, cpu = logits
-    return {"difference": float(np.sqrt(np.mean((gpu - cpu) ** 2)) / cpu.std())}
-
-
-if __name__ == "__main__":
-    print(json.dumps(try_here(Path(sys.argv[1]))), flush=True)
+    return float(np.sqrt(np.mean((gpu - cpu) ** 2)) / cpu.std())

@@ -1,4 +1,4 @@
-"""What a benchmark writes: benchmark.csv for people and spreadsheets, benchmark.json with all of it."""
+"""The results of a benchmark: benchmark.csv for people and spreadsheets, benchmark.json with every detail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,55 +15,34 @@ from mnext_tf.benchmark.gpu import Adapter
 from mnext_tf.benchmark.timing import CaseResult
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json, sha256, write_csv, write_json
+from mnext_tf.naming import command_line, network_of
 from mnext_tf.provenance import now, versions
+from mnext_tf.text import printable
 
+# quantize: the precision. name: of the run that was timed, "" for an untrained network. accuracy_check: "passed" at the
+# export, "not checked" (exported for timing alone), "untrained"; None where it is unknown.
 COLUMNS = (
-    "model",
-    "width",
-    "input_size",
-    "quantize",
-    "delegate",
-    "adapter",
-    "threads",
-    "runs",
-    "rounds",
-    "init_ms",
-    "min_ms",
-    "median_ms",
-    "p95_ms",
-    "mean_ms",
-    "std_ms",
-    "ratio",
-    "ratio_p25",
-    "ratio_p75",
-    "peak_memory_mb",
-    "file",
-    "file_mb",
-    "sha256",
-    "nodes_delegated",
-    "nodes_total",
-    "not_delegated",
-    "host_cpu",
-    "litert_version",
-    "tensorflow_version",
-    "mnext_tf_version",
-    "date",
+    *("model", "width", "input_size", "quantize", "delegate", "adapter", "threads", "runs", "rounds", "init_ms"),
+    *("min_ms", "median_ms", "p95_ms", "mean_ms", "std_ms", "ratio", "ratio_p25", "ratio_p75", "peak_memory_mb"),
+    *("file", "file_mb", "sha256", "nodes_delegated", "nodes_total", "not_delegated", "host_cpu"),
+    *("litert_version", "tensorflow_version", "mnext_tf_version", "date", "name", "accuracy_check"),
+    "identity_tensor_multiplier",
 )
 JSON_ONLY = ("round_medians_ms", "peak_memory_reason", "gpu_difference")
 
 
 @dataclass(frozen=True)
 class Results:
-    """Of one benchmark folder. `rows` hold `COLUMNS` and `JSON_ONLY`; times in ms, sizes in 1e6 bytes,
+    """One benchmark folder. `rows` hold `COLUMNS` and `JSON_ONLY`; times in ms, sizes in 1e6 bytes,
     `file` relative to `folder`, `not_delegated` a list of operator names. `delegate` is xnnpack, gpu, or
-    software_gpu where the `adapter` (None with xnnpack) computes on the CPU; `gpu_difference` is what
-    `gpu.check_on_gpu` found."""
+    software_gpu where the `adapter` (None with xnnpack) computes on the CPU; `gpu_difference` is the result
+    of `gpu.check_on_gpu`."""
 
     folder: Path
     command: str  # that makes these results again
     settings: dict  # fields of `suite.Settings`
-    made_of: str  # hash of settings, files, versions and host
-    host: dict  # cpu, cores, load_at_start (1, 5 and 15 minutes; None where the system keeps none), platform
+    made_of: str  # hash of settings, files, versions, and host
+    host: dict  # cpu, cores, load_at_start (over 1, 5, and 15 minutes; None if unknown), platform
     rows: list[dict]
 
     @property
@@ -71,7 +51,7 @@ class Results:
 
 
 def describe_host() -> dict:
-    """The host's processor and how busy it is now."""
+    """The host's processor and its current load."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
@@ -100,63 +80,47 @@ def make_rows(
     adapter: Adapter | None = None,
     gpu_differences: dict[Path, float] | None = None,
 ) -> list[dict]:
-    """Rows for `write_results`. `delegations` has an `export.operators.Delegation` for each file; `adapter`
-    and `gpu_differences` are those of the cases on the GPU, which takes a file as a whole or not at all."""
+    """Rows for `write_results`. `delegations` has a `tflite.operators.Delegation` for each file; `adapter`
+    and `gpu_differences` are for cases on the GPU, which runs all of a file or is refused."""
     used, date = versions(), now()
 
-    def on(r: CaseResult) -> dict:
-        nodes = delegations[r.case.file]
-        if r.case.delegate == "cpu":
-            return {
-                "delegate": "xnnpack",
-                "adapter": None,
-                "gpu_difference": None,
-                "nodes_delegated": nodes.nodes_delegated,
-                "nodes_total": nodes.nodes_total,
-                "not_delegated": list(nodes.left),
-            }
+    def row(r: CaseResult) -> dict:
+        case, nodes, on_cpu = r.case, delegations[r.case.file], r.case.delegate == "cpu"
         return {
-            "delegate": "software_gpu" if adapter.software else "gpu",
-            "adapter": str(adapter),
-            "gpu_difference": gpu_differences[r.case.file],
-            "nodes_delegated": nodes.nodes_total,
+            "model": case.network.model,
+            "width": case.network.width,
+            "input_size": case.network.input_size,
+            "quantize": case.network.precision,
+            "delegate": "xnnpack" if on_cpu else "software_gpu" if adapter.software else "gpu",
+            "adapter": None if on_cpu else str(adapter),
+            "gpu_difference": None if on_cpu else gpu_differences[case.file],
+            "nodes_delegated": nodes.nodes_delegated if on_cpu else nodes.nodes_total,
             "nodes_total": nodes.nodes_total,
-            "not_delegated": [],
-        }
-
-    return [
-        {
-            "model": r.case.model,
-            "width": r.case.width,
-            "input_size": r.case.input_size,
-            "quantize": r.case.quantize,
-            "threads": r.case.threads,
+            "not_delegated": list(nodes.left) if on_cpu else [],
+            "threads": case.threads,
             "runs": sum(map(len, r.run_ms)),
             "rounds": len(r.run_ms),
-            "init_ms": r.init_ms,
-            **r.statistics,
-            "ratio": r.ratio.median,
-            "ratio_p25": r.ratio.p25,
-            "ratio_p75": r.ratio.p75,
-            "peak_memory_mb": r.peak_memory_mb,
-            "file": Path(os.path.relpath(r.case.file, folder)).as_posix(),
-            "file_mb": r.case.file.stat().st_size / 1e6,
-            "sha256": sha256(r.case.file),
+            **r.numbers,
+            "file": Path(os.path.relpath(case.file, folder)).as_posix(),
+            "file_mb": case.file.stat().st_size / 1e6,
+            "sha256": sha256(case.file),
             "host_cpu": f"{host['cpu']}, {host['cores']} cores",
             "litert_version": used.get("ai-edge-litert"),
             "tensorflow_version": used.get("tensorflow"),
             "mnext_tf_version": used["mnext_tf"],
             "date": date,
+            "name": case.name,
+            "accuracy_check": case.accuracy_check,
+            "identity_tensor_multiplier": case.network.share,
             "round_medians_ms": r.round_medians_ms,
             "peak_memory_reason": r.peak_memory_reason,
-            **on(r),
         }
-        for r in results
-    ]
+
+    return list(map(row, results))
 
 
 def write_results(results: Results) -> None:
-    """`benchmark.json`, then `benchmark.csv`, whose presence says that both are there."""
+    """`benchmark.json`, then `benchmark.csv`, whose presence means that both are complete."""
     content = dataclasses.asdict(results)
     del content["folder"]  # it may be moved
     write_json(results.folder / "benchmark.json", content)
@@ -166,13 +130,14 @@ def write_results(results: Results) -> None:
 def _csv_row(row: dict) -> dict:
     plain = {column: row[column] for column in COLUMNS}
     plain = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in plain.items()}
-    return {**plain, "not_delegated": "; ".join(row["not_delegated"])}
+    names = row["not_delegated"]
+    return {**plain, "not_delegated": "; ".join(names) if len(names) <= MOST_NAMES else summarize_operators(names)}
 
 
 def read_results(folder: Path) -> Results:
     """Read a benchmark folder; DataError says what is missing or damaged and how to make it again."""
     folder = Path(folder)
-    again = f"`python -m pipelines.benchmark --out={folder}` makes it"
+    again = f"`{command_line('benchmark', {'out': folder, 'force': True})}` makes it"
     for name in ("benchmark.json", "benchmark.csv"):
         if not (folder / name).is_file():
             raise DataError(f"{folder} holds no benchmark: there is no {name}. {again}.")
@@ -182,8 +147,12 @@ def read_results(folder: Path) -> Results:
         content = read_json(folder / "benchmark.json")
         results = Results(folder, **{f.name: content[f.name] for f in dataclasses.fields(Results)[1:]})
         for row in results.rows:
-            row.setdefault("adapter", None)  # results from before there were any on a GPU
-            row.setdefault("gpu_difference", None)
+            for name in ("adapter", "gpu_difference", "accuracy_check"):  # later columns
+                row.setdefault(name, None)
+            row.setdefault("name", "")
+            named = network_of(Path(row["file"]).stem)
+            share = named.share if named and named.model == row["model"] else 1.0
+            row.setdefault("identity_tensor_multiplier", share)
             missing = [column for column in [*COLUMNS, *JSON_ONLY] if column not in row]
             if missing:
                 raise KeyError(", ".join(missing))
@@ -191,39 +160,43 @@ def read_results(folder: Path) -> Results:
         what = f"lacks {e}" if isinstance(e, KeyError) else e
         raise DataError(f"The benchmark in {folder} is damaged ({what}). {again} again.") from e
     if not results.rows or [r["sha256"] for r in csv_rows] != [r["sha256"] for r in results.rows]:
-        raise DataError(f"benchmark.csv and benchmark.json in {folder} are not of one benchmark. {again} again.")
+        raise DataError(f"benchmark.csv and benchmark.json in {folder} belong to different benchmarks. {again} again.")
     return results
 
 
-def ratio_text(row: dict) -> str:
-    """Median and quartiles, or a word for the model that the others are compared with."""
-    if row["ratio_p25"] == row["ratio_p75"] == row["ratio"] == 1:
-        return "reference"
-    return f"{row['ratio']:.3f} ({row['ratio_p25']:.3f} .. {row['ratio_p75']:.3f})"
+MOST_NAMES = 3
+
+
+def summarize_operators(names: Sequence[str]) -> str:
+    """ "12 CONV_2D, 1 MEAN, first CONV_2D stem": counts by operator; names where they are few.
+
+    A dynamic-range file leaves every convolution to the CPU's own kernels, each with a name of several layers.
+    """
+    short = [printable(name[:80]) for name in names]
+    counts = Counter(name.split(" ")[0] for name in short)
+    if len(short) > MOST_NAMES:
+        short = [*(f"{count} {operator}" for operator, count in counts.items()), f"first {short[0]}"]
+    return ", ".join(short)
+
+
+def delegated_text(delegated: int, total: int, left: Sequence[str]) -> str:
+    return f"{delegated} of {total}" + (f" (left: {summarize_operators(left)})" if left else "")
+
+
+def ratio_text(ratio: float, p25: float, p75: float) -> str:
+    """Median and quartiles, or that the others are compared with this one."""
+    return "reference" if p25 == p75 == ratio == 1 else f"{ratio:.3f} ({p25:.3f} .. {p75:.3f})"
 
 
 def format_table(rows: Sequence[dict]) -> str:
     """The rows for a terminal: one line each, and the GPU's name below."""
-    header = (
-        "model",
-        "width",
-        "pixels",
-        "type",
-        "on",
-        "threads",
-        "median ms",
-        "min .. p95",
-        "ratio (quartiles)",
-        "MB",
-        "MB peak",
-    )
-    lines = [(*header, "operators delegated")]
+    header = "model|width|pixels|precision|on|threads|median ms|min .. p95|ratio (quartiles)|MB|MB peak|nodes delegated"
+    lines = [header.split("|")]
     for row in rows:
-        left = f" (left: {', '.join(row['not_delegated'])})" if row["not_delegated"] else ""
         peak = row["peak_memory_mb"]
         lines.append(
             (
-                row["model"],
+                printable(f"{row['model']} ({row['name']})" if row["name"] else row["model"]),
                 f"{row['width']:g}",
                 str(row["input_size"]),
                 row["quantize"],
@@ -231,24 +204,24 @@ def format_table(rows: Sequence[dict]) -> str:
                 str(row["threads"]),
                 f"{row['median_ms']:.2f}",
                 f"{row['min_ms']:.2f} .. {row['p95_ms']:.2f}",
-                ratio_text(row),
+                ratio_text(row["ratio"], row["ratio_p25"], row["ratio_p75"]),
                 f"{row['file_mb']:.2f}",
                 "-" if peak is None else f"{peak:.1f}",
-                f"{row['nodes_delegated']}/{row['nodes_total']}{left}",
+                delegated_text(row["nodes_delegated"], row["nodes_total"], row["not_delegated"]),
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = (0, 3, 4, 11)  # aligned to the left
+    left = (0, 3, 4, 11)  # columns aligned to the left
     table = [
         "  ".join(
-            c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]
     adapters = dict.fromkeys((row["delegate"], row["adapter"]) for row in rows if row["adapter"])
-    return "\n".join([*table, *(f"{delegate}: {adapter}{_caution(delegate)}" for delegate, adapter in adapters)])
+    return "\n".join([*table, *(f"{on}: {printable(adapter)}{_caution(on)}" for on, adapter in adapters)])
 
 
 def _caution(delegate: str) -> str:
-    software = "\n  It computes on the CPU: these times show that the files run, and say nothing about a GPU."
+    software = "\n  It computes on the CPU: these times show that the files run; they are not a GPU's."
     return software if delegate == "software_gpu" else ""

@@ -1,10 +1,10 @@
-"""A .tflite file ready to be run again and again through LiteRT, on the CPU or on the GPU."""
+"""A .tflite file ready to run repeatedly through LiteRT, on the CPU or on the GPU."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import ai_edge_litert.interpreter  # noqa: F401  here, so that its import is no part of a measured initialisation
+import ai_edge_litert.interpreter  # noqa: F401  so that no measured initialization imports it
 import numpy as np
 
 from mnext_tf.errors import ExportError
@@ -12,14 +12,14 @@ from mnext_tf.tflite.operators import open_interpreter
 
 
 def make_runner(case) -> CpuRunner | GpuRunner:
-    """The runner of a `host.Case`."""
+    """The runner of a `timing.Case`."""
     if case.delegate == "cpu":
         return CpuRunner(case.file, case.threads)
     return GpuRunner(case.file)
 
 
 class CpuRunner:
-    """An interpreter, with XNNPACK as LiteRT applies it. ExportError where the file is missing or no model."""
+    """An interpreter, with XNNPACK as LiteRT applies it. ExportError where the file is missing or damaged."""
 
     def __init__(self, file: Path, threads: int):
         self._interpreter = open_interpreter(file, threads=threads)
@@ -33,16 +33,14 @@ class CpuRunner:
         self._interpreter.invoke()
 
     def output(self) -> np.ndarray:
-        """What the last inference gave, as the file stores it."""
+        """The output of the last inference, in the file's data type."""
         return self._interpreter.get_tensor(self._interpreter.get_output_details()[0]["index"])
 
 
 class GpuRunner:
-    """The file compiled for the GPU alone, in half precision where the adapter has it, as phones do it.
+    """The file compiled for the GPU alone, in half precision where the adapter has it, as on phones.
 
-    Raises:
-      ExportError: the file does not run on the GPU as a whole. What the CPU would have to do is never
-        left to it.
+    Raises ExportError where not all of the file runs on the GPU: nothing falls back to the CPU.
     """
 
     def __init__(self, file: Path):
@@ -55,7 +53,7 @@ class GpuRunner:
             whole = self._model.is_fully_accelerated()
             self._inputs, self._outputs = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
         except (ValueError, RuntimeError) as e:
-            said = str(e).splitlines()[-1].lstrip("└ ").split(". ")[0].rstrip(".")  # without advice to a programmer
+            said = str(e).splitlines()[-1].lstrip("└ ").split(". ")[0].rstrip(".")  # without advice for programmers
             raise ExportError(f"{file} does not run on the GPU: {said}.") from e
         if not whole:
             raise ExportError(f"{file} does not run on the GPU: LiteRT leaves a part of it to the CPU.")
@@ -65,8 +63,8 @@ class GpuRunner:
         self._pixels = random_pixels(self._input, seed)
 
     def invoke(self) -> None:
-        """From pixels to logits in the host's memory. The GPU works on after the call that starts it
-        has returned, so only reading the output waits for all of the work."""
+        """From pixels to logits in the host's memory. The call that starts the GPU returns early; only reading
+        the output waits for all of the work."""
         self._inputs[0].write(self._pixels)
         self._model.run_by_index(0, self._inputs, self._outputs)
         self._read = self._outputs[0].read(int(np.prod(self._output["shape"])), self._output["dtype"])
@@ -77,7 +75,7 @@ class GpuRunner:
 
 
 def random_pixels(details: dict, seed: int) -> np.ndarray:
-    """Whole numbers of [0, 255] in shape and type of an input, shifted to [-128, 127] for int8."""
+    """Whole numbers of [0, 255] in the shape and data type of an input, shifted to [-128, 127] for int8."""
     pixels = np.random.default_rng(seed).integers(0, 256, details["shape"])
     if details["dtype"] == np.int8:
         pixels -= 128

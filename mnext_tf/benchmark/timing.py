@@ -1,8 +1,8 @@
 """Times .tflite files against each other on this host.
 
 A shared machine slows down and recovers in seconds, so the files take turns in short rounds and are
-compared within a round: what slowed one of them slowed its rivals too. Many short rounds beat few
-long ones: on a busy host with two cores the ratio of a repeated benchmark scattered by 2.6 % with 10
+compared within a round: what slowed one of them slowed the others too. Many short rounds beat few
+long ones: on a busy host with two cores the ratio of a repeated benchmark varied by 2.6 % with 10
 rounds of 20 inferences and by 1.0 % with 20 rounds of 10.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from mnext_tf.benchmark.memory import peak_memory_mb
 from mnext_tf.errors import ConfigError
+from mnext_tf.naming import Network
 
 T = TypeVar("T")
 
@@ -27,20 +28,24 @@ INIT_REPEATS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """One .tflite file with a number of threads. `file` is what is run, the rest says what it is."""
+    """One .tflite file with a number of threads.
 
-    model: str
-    width: float
-    input_size: int
-    quantize: str
-    threads: int
+    `name` tells files of one network apart: it is that of the run or of the file, and "" for untrained networks.
+    `accuracy_check` is for the results: see `results.COLUMNS`.
+    """
+
+    network: Network | None
     file: Path
+    threads: int
     delegate: str = "cpu"  # or "gpu"
+    name: str = ""
+    accuracy_check: str | None = None
 
     @property
     def group(self) -> tuple:
-        """Cases of one group are compared with each other."""
-        return self.input_size, self.quantize, self.delegate, self.threads
+        """Cases of one group are compared with each other; files of no known network form one group."""
+        what = (self.network.input_size, self.network.precision) if self.network else ()
+        return *what, self.delegate, self.threads
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class CaseResult:
             "std_ms": float(times.std()),
         }
 
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """init_ms, `statistics`, ratio with its quartiles ratio_p25 and ratio_p75, and peak_memory_mb."""
+        ratio = {"ratio": self.ratio.median, "ratio_p25": self.ratio.p25, "ratio_p75": self.ratio.p75}
+        return {"init_ms": self.init_ms, **self.statistics, **ratio, "peak_memory_mb": self.peak_memory_mb}
+
 
 def benchmark(
     cases: Sequence[Case],
@@ -104,7 +115,7 @@ def benchmark(
       memory: (file, threads) -> (peak memory in units of 1e6 bytes or None, reason); of cases on the CPU.
 
     Raises:
-      ConfigError: no case, or two that cannot be told apart. ExportError: a file cannot be run.
+      ConfigError: no case, or two with the same name. ExportError: a file cannot be run.
     """
     from tqdm import tqdm
 
@@ -115,7 +126,7 @@ def benchmark(
     for case in cases:
         times = []
         for _ in range(INIT_REPEATS):
-            runner = None  # its end must not fall into the next one's beginning
+            runner = None  # freed before the next one is timed
             start = clock()
             runner = make_runner(case)
             times.append((clock() - start) * 1e3)
@@ -131,7 +142,7 @@ def benchmark(
             bar.update()
 
     peaks = [
-        memory(case.file, case.threads) if case.delegate == "cpu" else (None, "a GPU's memory is not the process's")
+        memory(case.file, case.threads) if case.delegate == "cpu" else (None, "GPU memory is not the process's")
         for case in tqdm(cases, "memory", disable=None if progress else True)
     ]
     firsts = {}
@@ -187,11 +198,10 @@ def _check(cases: Sequence[Case]) -> None:
         raise ConfigError("Nothing to time: no model was given.")
     seen = set()
     for case in cases:
-        key = (case.model, case.width, case.group)
+        key = (case.network, case.name, case.group)
         if key in seen:
             raise ConfigError(
-                f"{case.model} (width {case.width:g}, {case.input_size} px, {case.quantize}, {case.delegate}, "
-                f"{case.threads} threads) "
-                "is there twice; the rows could not be told apart. Time the second in a benchmark of its own."
+                f"{case.name or case.network} ({case.delegate}, {case.threads} threads) is given twice. Give each file "
+                "once, and two files of one network different names."
             )
         seen.add(key)

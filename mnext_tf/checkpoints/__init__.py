@@ -1,8 +1,8 @@
-"""Weights that come from elsewhere: files read safely, networks recognised, runs made of them."""
+"""Imports published weights: reads files safely, recognizes the network, and creates a run."""
 
 from mnext_tf.checkpoints.import_run import import_checkpoint
-from mnext_tf.checkpoints.pytorch import load_pytorch_state_dict
 from mnext_tf.checkpoints.read import read_checkpoint
 from mnext_tf.checkpoints.recognize import recognize
+from mnext_tf.checkpoints.tensor_names import load_pytorch_state_dict
 
 __all__ = ["import_checkpoint", "load_pytorch_state_dict", "read_checkpoint", "recognize"]

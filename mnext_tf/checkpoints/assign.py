@@ -1,4 +1,4 @@
-"""Copying a checkpoint's tensors into a network: all of them or none."""
+"""Copies a checkpoint's tensors into a network: all of them or none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mnext_tf.errors import CheckpointError
 
 
 class Target(NamedTuple):
-    """Where a tensor goes. `layout`: how the file has it.
+    """The variable that a tensor is for, and the tensor's `layout` in the file.
 
-    "conv" (out, in, h, w), "depthwise" (channels, 1, h, w), "dense" (out, in), "dense_1x1" (1, 1, in, out),
-    "keras" as the variable has it.
+    "conv" (out, in, h, w), "depthwise" (channels, 1, h, w), "dense" (out, in), "dense_1x1" (1, 1, in, out), "keras"
+    like the variable.
     """
 
     variable: object
@@ -24,35 +24,26 @@ class Target(NamedTuple):
 def assign(
     model, tensors: Mapping[str, np.ndarray], targets: Mapping[str, Target], *, unused=(), hint: str = ""
 ) -> None:
-    """Copy `tensors` into the variables of `model` that `targets` names.
+    """Copy `tensors` into the variables of `model` that `targets` gives.
 
     Args:
-      unused: names of tensors that the network has no place for and that may be there.
-      hint: added to the error about names that do not fit.
+      unused: names of optional tensors that the network does not use.
+      hint: appended to an error about names.
 
-    Raises CheckpointError, with nothing changed, where a tensor is missing, extra, of another shape, no
-    number or not finite; the text names it.
+    Raises CheckpointError, with nothing changed, if a tensor is missing, unexpected, misshapen, not floating-point, or
+    not finite; the text names it.
     """
-    missing, extra = _missing(tensors, targets), _extra(tensors, targets, unused)
-    if missing or extra:
-        raise CheckpointError(
-            f"The state dict does not fit {model.name!r}: " + _names("missing", missing) + _names("extra", extra) + hint
-        )
+    if reason := mismatch(model.name, tensors, targets, unused, hint):
+        raise CheckpointError(reason)
     values = []
     for name, (variable, layout) in targets.items():
         value = np.asarray(tensors[name])
-        expected = file_shape(tuple(variable.shape), layout)
-        if value.shape != expected:
-            raise CheckpointError(
-                f"{name} has shape {value.shape}; {model.name!r} as built here takes {expected}. "
-                "Width or number of classes differ: build the model with those of the checkpoint."
-            )
         if value.dtype.kind != "f":
-            raise CheckpointError(f"{name} holds {value.dtype} values; weights are floating-point numbers.")
+            raise CheckpointError(f"{name} contains {value.dtype} values; weights are floating-point numbers.")
         if not np.isfinite(value).all():
             raise CheckpointError(
-                f"{name} holds NaN or infinite values: {(~np.isfinite(value)).sum()} of {value.size}. The training "
-                "that wrote this checkpoint had gone wrong; take an earlier one."
+                f"{name} contains NaN or infinite values: {(~np.isfinite(value)).sum()} of {value.size}. The training "
+                "that wrote this checkpoint diverged; use an earlier checkpoint."
             )
         values.append((variable, _to_keras(value, layout)))
     for variable, value in values:
@@ -61,44 +52,42 @@ def assign(
         )
 
 
-def fits(tensors: Mapping[str, np.ndarray], targets: Mapping[str, Target], unused=()) -> bool:
-    """Whether every target is there, in its shape, and nothing else."""
-    if _missing(tensors, targets) or _extra(tensors, targets, unused):
-        return False
-    return all(tensors[n].shape == file_shape(tuple(t.variable.shape), t.layout) for n, t in targets.items())
+def mismatch(
+    model_name: str, tensors: Mapping[str, np.ndarray], targets: Mapping[str, Target], unused=(), hint: str = ""
+) -> str:
+    """Why names or shapes do not match; "" if all do."""
+    missing = [name for name in targets if name not in tensors]
+    extra = [n for n in tensors if n not in targets and n not in unused and not n.endswith("num_batches_tracked")]
+    if missing or extra:
+        names = _names("missing", missing) + _names("unexpected", extra)
+        return f"The state dict does not match {model_name!r}: {names}{hint}"
+    for name, (variable, layout) in targets.items():
+        expected = file_shape(tuple(variable.shape), layout)
+        if np.shape(tensors[name]) != expected:
+            return (
+                f"{name} has shape {np.shape(tensors[name])}; {model_name!r} as configured needs {expected}. "
+                "Width or number of classes differ: create the model with those of the checkpoint."
+            )
+    return ""
 
 
-def _missing(tensors, targets) -> list[str]:
-    return [name for name in targets if name not in tensors]
-
-
-def _extra(tensors, targets, unused) -> list[str]:
-    return [n for n in tensors if n not in targets and n not in unused and not n.endswith("num_batches_tracked")]
+_AXES = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "dense": (1, 0)}  # of the file, in the variable's order
 
 
 def file_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
-    """The shape that a variable of `shape` has in a file of `layout`."""
-    if layout == "conv":
-        return (shape[3], shape[2], shape[0], shape[1])
-    if layout == "depthwise":
-        return (shape[2], shape[3], shape[0], shape[1])
+    """The shape in a file, in `layout`, of a variable of `shape`."""
     if layout == "dense_1x1":
         return (1, 1, *shape)
-    return shape[::-1] if layout == "dense" else shape
+    axes = _AXES.get(layout, range(len(shape)))
+    return tuple(shape[axes.index(i)] for i in range(len(shape)))
 
 
 def _to_keras(value: np.ndarray, layout: str) -> np.ndarray:
-    if layout == "conv":  # (out, in, h, w) -> (h, w, in, out)
-        return value.transpose(2, 3, 1, 0)
-    if layout == "depthwise":  # (channels, 1, h, w) -> (h, w, channels, 1)
-        return value.transpose(2, 3, 0, 1)
-    if layout == "dense_1x1":
-        return value[0, 0]
-    return value.T if layout == "dense" else value
+    return value[0, 0] if layout == "dense_1x1" else value.transpose(_AXES.get(layout, range(value.ndim)))
 
 
-def _names(what: str, names: list[str], most: int = 5) -> str:
+def _names(what: str, names: list[str], limit: int = 5) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} {what}: {', '.join(names[:most])}{more}. "
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{len(names)} {what}: {', '.join(names[:limit])}{more}. "

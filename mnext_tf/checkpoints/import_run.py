@@ -1,4 +1,4 @@
-"""A published checkpoint as a run folder, which every later stage takes."""
+"""Imports a published checkpoint as a run folder for all later stages."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mnext_tf.checkpoints.assign import assign
-from mnext_tf.checkpoints.naming import unused_names
 from mnext_tf.checkpoints.read import Checkpoint, read_checkpoint
 from mnext_tf.checkpoints.recognize import recognize, targets_of, without_background
+from mnext_tf.checkpoints.tensor_names import unused_names
 from mnext_tf.data import imagenet
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import sha256
-from mnext_tf.models import normalization_of, save_weights
+from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.summary import count_parameters
 from mnext_tf.runs.config import DatasetConfig, ImportSource, RunConfig
@@ -23,7 +22,7 @@ from mnext_tf.runs.run import Run, create_run, open_run
 from mnext_tf.runs.stages import run_stage
 from mnext_tf.training.start import VERIFY_IMAGES
 
-# What makes two imports the same: fields of config.json, and of its "source" what decides the weights
+# What identifies an import: fields of config.json, and within "source" those that determine the weights
 _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
 _SOURCE = ("sha256", "entry", "drop_background")
 
@@ -47,22 +46,21 @@ def import_checkpoint(
     class_names: Sequence[str] | None = None,
     force: bool = False,
 ) -> Run:
-    """Make the run folder `folder` of the checkpoint `path`; the same import is kept if it is there already.
+    """Create the run folder `folder` from the checkpoint `path`; an existing, identical import is kept.
 
     Args:
-      dataset: photographs that exports are verified and calibrated on, or a function that opens them
-        when it is given the class names.
-      model, width, num_classes: checked against the file; None takes what it has.
+      dataset: images to verify and calibrate exports on, or a function that opens them given the class names.
+      model, width, num_classes: checked against the file; None accepts what it contains.
       identity_tensor_multiplier: of `mnext`; weights do not show it.
-      input_size, crop_fraction, interpolation: replace the checkpoint's own preprocessing.
-      mean, std: replace its pixel normalisation; red, green, blue in units of [0, 255].
-      entry: the state dict to take from a file that wraps several.
-      drop_background: leave out class 0 of 1001.
-      class_names: in order of the logits; None names 1000 classes as ImageNet's.
+      input_size, crop_fraction, interpolation: replace the publisher's preprocessing.
+      mean, std: replace its pixel normalization; red, green, blue in units of [0, 255].
+      entry: the state dict to use from a file that contains several.
+      drop_background: remove class 0 of 1001.
+      class_names: in order of the logits; None names 1000 classes as in ImageNet.
       force: write the weights again.
 
-    Raises CheckpointError where the file is not a network of ours, ConfigError where it is another than
-    was asked for or `folder` holds something else. Nothing is written then.
+    Raises CheckpointError if the file contains no supported network, and ConfigError if it contains another than the
+    expected one or `folder` contains something else. Nothing is written then.
     """
     _check_units(mean, std)
     checkpoint = read_checkpoint(path, entry)
@@ -72,7 +70,8 @@ def import_checkpoint(
     if num_classes not in (None, found.num_classes):
         raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
     names = _class_names(checkpoint.path, found.num_classes, class_names)
-    preprocess = _replaced(found.preprocess, input_size, crop_fraction, interpolation)
+    given = {"input_size": input_size, "crop_fraction": crop_fraction, "interpolation": interpolation}
+    preprocess = dataclasses.replace(found.preprocess, **{k: v for k, v in given.items() if v is not None})
     config = RunConfig(
         model=ModelConfig(
             found.model,
@@ -94,7 +93,7 @@ def import_checkpoint(
             sha256=sha256(checkpoint.path),
             bytes=checkpoint.path.stat().st_size,
             format=checkpoint.format,
-            naming=found.naming,
+            naming=found.publisher,
             entry=checkpoint.entry,
             drop_background=drop_background,
             notes=tuple(found.notes),
@@ -115,35 +114,29 @@ def import_checkpoint(
 
 
 def _check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """ConfigError for numbers that belong to pixels in [0, 1]."""
+    """ConfigError for values in units of [0, 1]."""
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and any(values) and max(abs(v) for v in values) <= 1:
             scaled = ", ".join(f"{255 * v:g}" for v in values)
             raise ConfigError(
-                f"{name} {', '.join(f'{v:g}' for v in values)} looks like pixels in [0, 1]; it is taken in units of "
-                f"[0, 255]. Multiply by 255: {scaled}."
+                f"{name} {', '.join(f'{v:g}' for v in values)} is in units of [0, 1]; units of [0, 255] are "
+                f"expected. Multiply by 255: {scaled}."
             )
 
 
 def _normalization(model: str, options: dict, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict:
-    """`mean` and `std` where they are not the network's own."""
-    own = dict(zip(("mean", "std"), normalization_of(model, options), strict=True))
+    """`mean` and `std` if they differ from the network's own."""
+    own = dict(zip(("mean", "std"), ModelConfig(model, options=options).normalization, strict=True))
     given = {k: tuple(float(v) for v in values) for k, values in (("mean", mean), ("std", std)) if values is not None}
     return {k: values for k, values in given.items() if tuple(values) != tuple(own[k])}
 
 
-def _replaced(preprocess: Preprocess, input_size, crop_fraction, interpolation) -> Preprocess:
-    given = {"input_size": input_size, "crop_fraction": crop_fraction, "interpolation": interpolation}
-    return dataclasses.replace(preprocess, **{k: v for k, v in given.items() if v is not None})
-
-
 def _other_classes(checkpoint: Checkpoint, has: int, asked: int) -> str:
-    mend = "leave --num_classes out"
     if (has, asked) == (1001, 1000):
-        mend = f"--drop_background leaves out class 0, background; or {mend}"
+        fix = "Add --drop_background to remove class 0, background; or remove --num_classes."
     else:
-        mend += "; another number of classes needs training: python -m pipelines.train --init=RUN"
-    return f"{checkpoint.path} has {has} classes; num_classes={asked} was given. To mend it: {mend}."
+        fix = "Remove --num_classes; another number needs training: python -m pipelines.train --init=RUN"
+    return f"{checkpoint.path} has {has} classes; num_classes={asked} was given. {fix}"
 
 
 def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:
@@ -155,21 +148,23 @@ def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> t
 
 
 def _same_run(folder: Path, config: RunConfig) -> Run | None:
-    """The run in `folder` if it is this very import; None where there is none; ConfigError for another."""
+    """The run in `folder` if it is the same import, None if there is none; ConfigError for anything else."""
     if not (folder / "config.json").exists():
         if folder.is_dir() and any(folder.iterdir()):
-            raise ConfigError(f"{folder} is no run folder and holds other files. Choose another --out.")
+            raise ConfigError(f"{folder} is not a run folder, and not empty. Choose another --out.")
         return None
     run = open_run(folder)
     if not run.imported:
-        raise ConfigError(f"{folder} holds a run of another kind (init={run.config.init}). Choose another --out.")
+        raise ConfigError(
+            f"{folder} contains a run that was not imported (init={run.config.init}). Choose another --out."
+        )
     for key in _IDENTITY:
         has, wanted = getattr(run.config, key), getattr(config, key)
-        if key == "source":  # a renamed file and a note in other words are the same checkpoint
+        if key == "source":  # file name and wording of notes do not matter
             has, wanted = ([getattr(source, k) for k in _SOURCE] for source in (has, wanted))
         if has != wanted:
             what = "another checkpoint" if key == "source" else f"this checkpoint with another {key}"
             raise ConfigError(
-                f"{folder} holds {what} ({run.config.source.file}). Choose another --out, or delete the folder."
+                f"{folder} contains {what} ({run.config.source.file}). Choose another --out, or delete the folder."
             )
     return run

@@ -1,4 +1,4 @@
-"""A checkpoint file as NumPy arrays, whatever program wrote it. Nothing that a file holds is run."""
+"""Reads checkpoint files of several frameworks as NumPy arrays, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.checkpoints.limits import Budget, check_zip, cut_short, damage
+from mnext_tf.checkpoints.limits import Budget, damaged, report_damage
+from mnext_tf.checkpoints.restricted_unpickler import Forbidden, load, to_arrays
 from mnext_tf.errors import CheckpointError
 
-FORMATS = (
-    "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams) and Keras (.keras, .h5, .weights.h5) files"
-)
-# Several state dicts may lie in one file; the first of these that is there is taken.
+FORMATS = "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams), and Keras (.keras, .h5, .weights.h5)"
+# A file may contain several state dicts; the first of these that it has is used.
 ENTRIES = ("state_dict", "model", "net", "state_dict_ema", "model_ema", "ema_state_dict")
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
+_PADDLE_NAME_TABLE = "StructuredToParameterName@@"  # Paddle's second names of the same tensors
 _TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, pickled
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds. `tensors` are in the order of the network where the file keeps one."""
+    """The contents of a file. `tensors` are in the order of the network if the file preserves it."""
 
     path: Path
     format: str  # "PyTorch", "safetensors", "Paddle" or "Keras"
     tensors: dict[str, np.ndarray] = field(repr=False)
-    entry: str | None = None  # the state dict that was taken, of a file that wraps one
-    input_size: int | None = None  # where the file says it
+    entry: str | None = None  # the key of the state dict that was used, if the file nests one
+    input_size: int | None = None  # if the file contains it
     notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: str | Path, entry: str | None = None) -> Checkpoint:
-    """The tensors in `path`, told by its content, not its name.
+    """The tensors in `path`; the format is detected from the content, not the file name.
 
     Args:
-      entry: key of the state dict to take from a file that wraps several ("state_dict_ema").
+      entry: key of the state dict to use from a file that contains several, such as "state_dict_ema".
 
-    Raises CheckpointError where the file is missing, no checkpoint, cut short, or wants to run code.
+    Raises CheckpointError if the file is missing, not a checkpoint, damaged, or tries to execute code.
     """
     path = Path(path)
-    with damage(path):
+    with report_damage(path):
         return _read(path, entry)
 
 
@@ -55,13 +55,11 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
 
         tensors, input_size = read_keras(path)
         if entry:
-            raise CheckpointError(f"{path} is a Keras file, which has no entries; leave entry={entry!r} out.")
+            raise CheckpointError(f"{path} is a Keras file, which has no entries; remove entry={entry!r}.")
         return Checkpoint(path, kind, tensors, input_size=input_size)
     if kind == "safetensors":
         raw = _read_safetensors(path)
     elif kind == "Paddle":
-        from mnext_tf.checkpoints.paddle_files import read_paddle
-
         raw = read_paddle(path)
     else:
         from mnext_tf.checkpoints.torch_files import read_torch
@@ -73,9 +71,9 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
 
 def _kind(path: Path) -> str:
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; name the checkpoint file in it. Taken are {FORMATS}.")
+        raise CheckpointError(f"{path} is a folder; give the checkpoint file in it. Supported formats: {FORMATS}.")
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is no regular file but a pipe, a socket or a device.")
+        raise CheckpointError(f"{path} is not a regular file but a pipe, socket, or device.")
     try:
         with open(path, "rb") as f:
             head = f.read(512)
@@ -89,14 +87,14 @@ def _kind(path: Path) -> str:
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise CheckpointError(
-            f"{path} is a web page, not a checkpoint: the download gave the page around the file (a login, a "
-            "confirmation, an error). Open the address in a browser and download the file itself."
+            f"{path} is a web page, not a checkpoint: the download returned a login, confirmation, or error page. "
+            "Open the address in a browser and download the file itself."
         )
     if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path} is a git-lfs pointer, not the file it stands for. Run git lfs pull there.")
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the file itself. Run git lfs pull in its repository.")
     if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
         what = "compressed with gzip" if head.startswith(b"\x1f\x8b") else "a tar archive"
-        raise CheckpointError(f"{path} is {what}. Unpack it and name the checkpoint inside.")
+        raise CheckpointError(f"{path} is {what}. Unpack it and give the checkpoint inside.")
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(path)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -107,35 +105,56 @@ def _kind(path: Path) -> str:
         return "Paddle"
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 27:
         return "safetensors"
-    raise CheckpointError(f"{path} is no checkpoint that is known here. Taken are {FORMATS}.")
+    raise CheckpointError(f"{path} is not a checkpoint in a supported format. Supported formats: {FORMATS}.")
 
 
 def _kind_of_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            check_zip(path, archive)
-            broken = archive.testzip()  # PyTorch itself does not look at the check sums
+            Budget(path).take(sum(member.file_size for member in archive.infolist()))
+            broken = archive.testzip()  # PyTorch itself does not verify checksums
     except zipfile.BadZipFile as e:
-        raise cut_short(path, e) from None
+        raise damaged(path, e) from None
     if broken:
-        raise CheckpointError(f"{path} is damaged: the check sum of {broken} in it is wrong. Download it again.")
+        raise CheckpointError(f"{path} is damaged: the checksum of {broken} in it is wrong. Download it again.")
     if {"config.json", "model.weights.h5"} <= names:
         return "Keras"
     if any(n.endswith("/constants.pkl") for n in names):
         raise CheckpointError(
-            f"{path} is a TorchScript archive, a program with weights in it. Save the weights alone: "
+            f"{path} is a TorchScript archive, which contains code. Save only the weights: "
             "torch.save(torch.jit.load(path).state_dict(), 'weights.pth')."
         )
     if any(n.endswith("data.pkl") for n in names):
         return "PyTorch"
-    raise CheckpointError(f"{path} is a zip archive, but neither PyTorch nor Keras wrote it. Taken are {FORMATS}.")
+    raise CheckpointError(
+        f"{path} is a zip archive written by neither PyTorch nor Keras. Supported formats: {FORMATS}."
+    )
+
+
+def read_paddle(path: Path) -> dict:
+    """{name: array} of a pickle. Raises CheckpointError, before calling anything, for a pickle that requests more.
+
+    A damaged file may raise anything; see `limits.report_damage`.
+    """
+    try:
+        with open(path, "rb") as f:
+            content = load(f)
+    except Forbidden as e:
+        raise CheckpointError(
+            f"{path} tries to execute code: unpickling it would call {e}. Nothing was executed. Weights need no such "
+            "call; do not open this file with other programs either."
+        ) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is a pickle of a {type(content).__name__}, not of named arrays.")
+    content.pop(_PADDLE_NAME_TABLE, None)
+    return to_arrays(content)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     import safetensors
 
-    entries = sorted(safetensors.deserialize(path.read_bytes()))  # their own order is random
+    entries = sorted(safetensors.deserialize(path.read_bytes()))  # deserialize returns them in random order
     return {name: _safetensors_array(path, name, entry) for name, entry in entries}
 
 
@@ -145,7 +164,7 @@ def _safetensors_array(path: Path, name: str, entry: dict) -> np.ndarray:
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
     known = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
     if dtype not in known:
-        raise CheckpointError(f"{path}: {name} holds {dtype} values; weights are F32, F16, BF16 or F64.")
+        raise CheckpointError(f"{path}: {name} contains {dtype} values; weights are F32, F16, BF16 or F64.")
     array = np.frombuffer(data, known[dtype]).reshape(shape)
     return array.astype(np.float32) if dtype == "F16" else array
 
@@ -153,28 +172,28 @@ def _safetensors_array(path: Path, name: str, entry: dict) -> np.ndarray:
 def _state_dict(
     path: Path, raw: object, entry: str | None
 ) -> tuple[dict[str, np.ndarray], str | None, tuple[str, ...]]:
-    """(tensors without prefixes, the entry taken, notes) of what was unpickled."""
+    """(tensors without prefixes, the entry used, notes) of the loaded object `raw`."""
     if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not a state dict. Save model.state_dict().")
+        raise CheckpointError(f"{path} contains a {type(raw).__name__}, not a state dict. Save model.state_dict().")
     found = [key for key in raw if isinstance(raw[key], Mapping) and _tensors(raw[key])]
     if entry is not None and entry not in found:
-        has = f"has {', '.join(map(str, found))}" if found else "wraps no state dicts"
+        has = f"has {', '.join(map(str, found))}" if found else "nests no state dicts"
         raise CheckpointError(f"{path} has no entry {entry!r}; it {has}.")
     notes = []
     if entry is None:
         entry = next((key for key in ENTRIES if key in found), None)
         if others := [key for key in found if key != entry and key in ENTRIES]:
-            notes.append(f"took the entry {entry!r}; the file also has {', '.join(others)} (--entry takes another)")
+            notes.append(f"used the entry {entry!r}; the file also has {', '.join(others)} (select one with --entry)")
     if entry is None and not _tensors(raw):
         inside = ", ".join(map(str, list(raw)[:8])) or "nothing"
-        named = f" Name one by entry: {', '.join(map(str, found))}." if found else ""
-        raise CheckpointError(f"{path} holds no state dict under a usual name; it holds: {inside}.{named}")
+        choices = f" Select one with --entry: {', '.join(map(str, found))}." if found else ""
+        raise CheckpointError(f"{path} contains no state dict under a common key; it contains: {inside}.{choices}")
     tensors = {}
     for name, value in _tensors(raw if entry is None else raw[entry]).items():
         while name.startswith(PREFIXES):
             name = name.removeprefix(PREFIXES[0]).removeprefix(PREFIXES[1])
         if name in tensors:
-            raise CheckpointError(f"{path} has {name} twice, with and without the prefix {' or '.join(PREFIXES)}.")
+            raise CheckpointError(f"{path} contains {name} twice, with and without the prefix {' or '.join(PREFIXES)}.")
         if name != "n_averaged":  # a counter of torch.optim.swa_utils
             tensors[name] = value
     return tensors, entry, tuple(notes)

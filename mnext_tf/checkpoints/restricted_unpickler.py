@@ -1,24 +1,28 @@
-"""What pickles get in place of NumPy's types: objects that only record, turned into arrays after loading.
+"""A restricted unpickler: a pickle may use only the safe replacements for NumPy's types that are defined here.
 
-A pickle may call what it is given and set the state of what it made (BUILD). NumPy's dtype takes flags from there
-that let an array of numbers be read as pointers, and a Python function takes new defaults for the whole process. So
-a pickle gets none of NumPy's own: only classes with slots and a `__setstate__` of their own, and no function.
+A pickle can call any global that it is given, and set the state of the result (BUILD). With a forged state, NumPy's
+dtype would read numbers as pointers, and a Python function would change its defaults for the whole process. So a
+pickle gets no function and none of NumPy's types, only classes with slots and their own `__setstate__`. They record
+what the pickle says; `to_arrays` checks it and makes the arrays after unpickling has ended.
 """
 
 from __future__ import annotations
 
 import math
+import pickle
+import pickletools
 import re
+from typing import BinaryIO
 
 import numpy as np
 
 
 class Forbidden(Exception):
-    """What a pickle asked to call."""
+    """Names what a pickle tried to call."""
 
 
 class NotNumeric(Exception):
-    """What kind of array a pickle asked for."""
+    """Names the kind of array that a pickle requested."""
 
 
 class _Record:
@@ -29,7 +33,7 @@ class _Record:
 
 
 class DType(_Record):
-    """numpy.dtype of plain numbers. Raises NotNumeric for another, ValueError for any state but a byte order."""
+    """numpy.dtype of numbers. Raises NotNumeric for any other, ValueError for any state but a byte order."""
 
     __slots__ = ("kind", "order")
 
@@ -47,7 +51,7 @@ class DType(_Record):
             or state[2:] != (None, None, None, -1, -1, 0)
             or state[1] not in ("<", ">", "|", "=")
         ):
-            raise ValueError("the dtype of an array has a state that plain numbers do not have")
+            raise ValueError("the dtype of an array has a state that numeric dtypes do not have")
         self.order = state[1]
 
     def dtype(self) -> np.dtype:
@@ -60,23 +64,23 @@ class Array(_Record):
     __slots__ = ("axes", "data", "dtype", "order", "shape")
 
     def __init__(self, *ignored):
-        pass  # a type, a shape and a type code, all replaced by the state
+        pass  # a type, a shape, and a type code; the state replaces all
 
     def __setstate__(self, state) -> None:
         _, shape, dtype, fortran, data = state
         self._record(shape, dtype, "F" if fortran else "C", data)
 
     def _record(self, shape, dtype, order: str, data, axes=None) -> None:
-        if type(data) is str:  # bytes of Python 2
+        if type(data) is str:  # bytes from Python 2
             data = data.encode("latin1")
         if type(shape) is not tuple or type(dtype) is not DType or type(data) not in (bytes, bytearray):
-            raise ValueError("an array's state is not a shape, a dtype and bytes")
+            raise ValueError("an array's state is not a shape, a dtype, and bytes")
         if any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32:
             raise ValueError(f"an array of shape {str(shape)[:80]}")
         self.shape, self.dtype, self.order, self.data, self.axes = shape, dtype, order, data, axes
 
     def array(self) -> np.ndarray:
-        """The array, read-only where the pickle held bytes. Raises ValueError where sizes disagree."""
+        """The array, read-only if the pickle held bytes. Raises ValueError for inconsistent sizes."""
         dtype = self.dtype.dtype()
         if math.prod(self.shape) * dtype.itemsize != len(self.data):
             raise ValueError(f"an array of shape {self.shape} and dtype {dtype} has {len(self.data)} bytes")
@@ -91,14 +95,14 @@ class FromBuffer(_Record):
 
     def __new__(cls, data, dtype, shape, order, axes=None):
         if order not in ("C", "F", "K"):
-            raise ValueError(f"an array in the order {str(order)[:40]!r}")
+            raise ValueError(f"an array of order {str(order)[:40]!r}")
         made = Array()
         made._record(shape, dtype, "F" if order == "F" else "C", data, axes if order == "K" else None)
         return made
 
 
 class Scalar(Array):
-    """One number, such as a best accuracy."""
+    """A scalar, such as the best accuracy."""
 
     __slots__ = ()
 
@@ -107,7 +111,7 @@ class Scalar(Array):
 
 
 class Encode(_Record):
-    """_codecs.encode: how protocol 2 writes bytes. Looking up another codec would import a module by name."""
+    """_codecs.encode: bytes in protocol 2. Looking up any other codec would import a module by name."""
 
     __slots__ = ()
 
@@ -117,14 +121,16 @@ class Encode(_Record):
         return text.encode("latin1")
 
 
+_MAX_OBJECTS = 1 << 20
+
 _NUMPY = {
-    # how NumPy itself makes an array of a pickle, until protocol 4 and in 5
+    # how NumPy pickles arrays: up to protocol 4, and in 5
     "multiarray._reconstruct": Array,
     "numeric._frombuffer": FromBuffer,
     "multiarray.scalar": Scalar,
 }
 
-# Full name in a pickle -> what it gets. NumPy 2 renamed its core.
+# Global in a pickle -> its replacement. NumPy 2 renamed its core.
 SAFE_TYPES = {
     "numpy.dtype": DType,
     "numpy.ndarray": Array,
@@ -133,14 +139,42 @@ SAFE_TYPES = {
 }
 
 
-def finished(content: object, leaf=lambda value, name: value) -> object:
-    """`content` with arrays for stand-ins, in mappings at any depth; `leaf(value, key)` gives everything else.
+class RestrictedUnpickler(pickle.Unpickler):
+    """Raises Forbidden for any global but those of arrays and dictionaries."""
 
-    A mapping that is in several places is converted once: a small file can nest one 2 ** 100 times.
+    def find_class(self, module: str, name: str):
+        if f"{module}.{name}" == "collections.OrderedDict":
+            return dict  # also ordered, and BUILD cannot set its attributes
+        try:
+            return SAFE_TYPES[f"{module}.{name}"]
+        except KeyError:
+            raise Forbidden(f"{module}.{name}") from None
+
+    def persistent_load(self, pid):
+        raise Forbidden("a loader of external objects")
+
+
+def load(f: BinaryIO) -> object:
+    """The object in a pickle, for `to_arrays`.
+
+    Raises Forbidden for a pickle that requests other globals, and ValueError for an object index that would make the
+    unpickler allocate a huge memo table.
+    """
+    for opcode, argument, _ in pickletools.genops(f):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > _MAX_OBJECTS:
+            raise ValueError(f"it numbers an object {argument}")
+    f.seek(0)
+    return RestrictedUnpickler(f, encoding="latin1").load()
+
+
+def to_arrays(content: object, leaf=lambda value, name: value) -> object:
+    """`content` with replacements converted to arrays, in nested mappings; `leaf(value, key)` converts the rest.
+
+    A shared mapping is converted once: a small file can nest one 2 ** 100 times.
     """
     done: dict[int, dict] = {}
 
-    def finish(value, name: str):
+    def convert(value, name: str):
         if isinstance(value, Array):
             try:
                 array = value.array()
@@ -151,8 +185,8 @@ def finished(content: object, leaf=lambda value, name: value) -> object:
             return leaf(value, name)
         if id(value) not in done:
             done[id(value)] = made = {}
-            # not value.items(): a pickle can set that attribute of an OrderedDict
-            made.update({k: finish(v, str(k)) for k, v in dict.items(value)})
+            # not value.items(), an attribute that a pickle can set on an OrderedDict
+            made.update({k: convert(v, str(k)) for k, v in dict.items(value)})
         return done[id(value)]
 
-    return finish(content, "")
+    return convert(content, "")

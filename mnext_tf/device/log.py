@@ -1,4 +1,4 @@
-"""Reads what TensorFlow Lite's and LiteRT's benchmark tools print, builds of 2018 to now, also out of logcat."""
+"""Reads the output of TensorFlow Lite's and LiteRT's benchmark tools, builds of 2018 to now, also from logcat."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnext_tf.device.log_delegation import Delegation, read_delegation
+from mnext_tf.device.log_errors import error_text, is_fatal, is_grave, warnings
 from mnext_tf.device.log_lines import Line, is_result, relevant_lines
 from mnext_tf.device.log_profile import NUMBER, Operator, read_profile, to_number
-
-MOST_NOTES = 30
 
 
 @dataclass(frozen=True)
@@ -65,36 +64,6 @@ _MEMORY = re.compile(
 
 _PEAK = re.compile(rf"peak memory footprint \(MB\) via[^:]{{0,40}}: ({NUMBER})|Peak memory:\s{{0,40}}({NUMBER}) MB")
 
-# What ends a run, whatever else was printed
-_FATAL = re.compile(
-    r"Unconsumed cmdline flags|Benchmark(?:ing)? failed|Failed to parse flag|Failed to allocate tensors|"
-    r"Disallowed CPU fallback|[Ff]ailed to invoke|Run failed|acceleration are incompatible|"
-    r"Compiled model not initialized|Fatal signal|FATAL EXCEPTION|not fully accelerated but",
-    re.IGNORECASE,
-)
-
-# What ends a run where no measured result follows
-_GRAVE = re.compile(
-    r"Could not open '|Failed to (?:apply|load|mmap|compile|initialize the interpreter|construct|create litert|build)|"
-    r"^(?:\S{1,40}: )?(?:line \d+: )?\s*(?:\d+ )?(?i:segmentation fault|abort(?:ed)?|killed|terminated|bus error|"
-    r"illegal instruction|trace/breakpoint trap|floating point exception|bad system call)\b|"
-    r"^(?:/\S{1,40}/)?(?:\w{0,3}sh|taskset): |Exec format error|CANNOT LINK EXECUTABLE|"
-    r"terminate called|terminating (?:due|with)|^Check failed|^Traceback|"
-    r"^\w{0,40}(?:Error|Exception): |"
-    r"\b(?:sh|linker64|taskset|timeout|benchmark_model)\b.{0,200}"
-    r"(?:No such file or directory|Permission denied|not found|not executable)|Model file not found"
-)
-
-_HARMLESS = re.compile(
-    r"Falling back to OpenGL|Using OpenGL|operations are not supported|op(?:eration)?s will run|inference timings"
-)
-
-_TELLS = re.compile(
-    r"Falling back|Using OpenGL|will not be executed|original execution plan|could not be loaded|nnapi-reference\]?$|"
-    r"Duplicate flags|throttl",
-    re.IGNORECASE,
-)
-
 _START = re.compile(r"^STARTING!|benchmark with args|parameter values verbosely")
 
 
@@ -110,11 +79,9 @@ def parse_log(text: str | bytes) -> Log:
     result = _measured(measured, timings, block)
     first = _ms(warm.get("first", warm.get("curr")))
 
-    failed = any(_says(_FATAL, line) for line in lines)
-    failed = failed or (result["avg_ms"] is None and any(_grave(line) for line in lines))
+    failed = any(is_fatal(line) or (result["avg_ms"] is None and is_grave(line)) for line in lines)
     status = "failed" if failed else "ok" if result["avg_ms"] is not None else "incomplete"
-    said = [line for line in lines if line.level == "W" or _says(_TELLS, line) or (status == "ok" and _ill(line))]
-    notes = list(dict.fromkeys(line.text.strip()[:300] for line in said))[:MOST_NOTES]
+    notes = warnings(lines, with_errors=status == "ok")
     if sessions > 1:
         notes.append(f"The log holds {sessions} runs; the last is read.")
     if left_out:
@@ -124,7 +91,9 @@ def parse_log(text: str | bytes) -> Log:
     return Log(
         status=status,
         ran_on=delegation.ran_on,
-        init_ms=_first_known(_ms(timings.get("init")), _session_ms(lines), block.get("model initialization")),
+        init_ms=_first_known(
+            _ms(timings.get("init")), _last_number(_SESSION, lines), block.get("model initialization")
+        ),
         first_ms=_first_known(_ms(timings.get("first inference")), first, block.get("warmup (first)")),
         warmup_avg_ms=_first_known(_ms(timings.get("warmup")), _ms(_mean(warm)), block.get("warmup (avg)")),
         **result,
@@ -134,7 +103,7 @@ def parse_log(text: str | bytes) -> Log:
         nodes_delegated=delegation.nodes_delegated,
         nodes_total=delegation.nodes_total,
         warnings=tuple(dict.fromkeys([*notes, *delegation.warnings])),
-        error={"ok": None, "failed": _error(lines), "incomplete": _missing(counts)}[status],
+        error={"ok": None, "failed": error_text(lines), "incomplete": _missing(counts)}[status],
         operators=operators,
     )
 
@@ -249,35 +218,10 @@ def _measured(row: dict[str, float], timings: dict[str, float], block: dict[str,
     return {"count": None, **{f"{name}_ms": None for name in names}, "avg_ms": _ms(mean)}
 
 
-def _says(pattern: re.Pattern, line: Line) -> bool:
-    return bool(pattern.search(line.text[:400]))
-
-
-def _grave(line: Line) -> bool:
-    return line.level == "F" or (line.level != "W" and _says(_GRAVE, line))
-
-
-def _ill(line: Line) -> bool:
-    return line.level == "E" or _grave(line)
-
-
-def _error(lines: Sequence[Line]) -> str:
-    """Up to three messages, the first of which is most often the cause; without those that harm nothing."""
-    texts = [
-        line.text.strip()[:300] for line in lines if (_ill(line) or _says(_FATAL, line)) and not _says(_HARMLESS, line)
-    ]
-    decisive = [text for text in texts if "Unconsumed" in text]
-    return "; ".join([*decisive, *(text for text in dict.fromkeys(texts) if text not in decisive)][:3])
-
-
 def _missing(counts: Sequence[Line]) -> str:
     if not counts:
         return "The log ends before any inference was timed."
     return "The log ends before the measured runs do: it holds the warm-up alone, or a line that is cut off."
-
-
-def _session_ms(lines: Sequence[Line]) -> float | None:
-    return _last_number(_SESSION, lines)
 
 
 def _last_number(pattern: re.Pattern, lines: Sequence[Line]) -> float | None:

@@ -47,7 +47,7 @@ _GRAPHICS = re.compile(r"gpu|metal|opencl|opengl|vulkan|(?:^|_)(?:cl|gl|vk)$", r
 
 @dataclass(frozen=True)
 class Delegation:
-    ran_on: str  # see `tool_log.Log`
+    ran_on: str  # see `log.Log`
     delegate: str | None
     nodes_delegated: int | None
     nodes_total: int | None
@@ -55,21 +55,21 @@ class Delegation:
 
 
 @dataclass(frozen=True)
-class _Take:
+class _Replacement:
     """One `Replacing` line."""
 
-    kind: str
+    processor: str
     name: str
     nodes: int
     total: int | None
     subgraph: str
 
-    def repeats(self, other: _Take) -> bool:
+    def repeats(self, other: _Replacement) -> bool:
         """Old builds name no subgraph: there another number of nodes is another subgraph."""
         return (self.name, self.subgraph) == (other.name, other.subgraph) and bool(self.subgraph or self == other)
 
 
-def kind_of(delegate: str) -> str:
+def processor_of(delegate: str) -> str:
     """`gpu`, `nnapi`, `cpu` (XNNPACK, TensorFlow's own kernels) or `other`, of a delegate's name in any tool."""
     if re.search("xnnpack|flex", delegate, re.IGNORECASE):
         return "cpu"
@@ -79,21 +79,23 @@ def kind_of(delegate: str) -> str:
 
 
 def read_delegation(lines: Sequence[Line], operators: Sequence[Operator]) -> Delegation:
-    takes: list[_Take] = []
-    verdicts: dict[str, tuple[str, str]] = {}  # kind -> (completely | partially | not, the tool's name for it)
+    replacements: list[_Replacement] = []
+    verdicts: dict[str, tuple[str, str]] = {}  # processor -> (completely | partially | not, the tool's name for it)
     share, asked, created, accelerators, software = None, "", "", "", False
     for line in lines:
         text = line.text
         if found := _REPLACING.search(text):
             nodes, total, name, subgraph = found.groups()
-            take = _Take(kind_of(name), name, int(nodes), int(total) if total else None, subgraph or "")
-            takes = [t for t in takes if not take.repeats(t)] + [take]
+            replacement = _Replacement(
+                processor_of(name), name, int(nodes), int(total) if total else None, subgraph or ""
+            )
+            replacements = [t for t in replacements if not replacement.repeats(t)] + [replacement]
         elif "original execution plan" in text or "Failed to apply delegate" in text:  # all of it is undone
-            takes, verdicts, share = [], {}, None
+            replacements, verdicts, share = [], {}, None
         elif found := _APPLIED.search(text):
-            verdicts[kind_of(found[1])] = ("completely" if found[2] == "completely" else "partially", found[1])
+            verdicts[processor_of(found[1])] = ("completely" if found[2] == "completely" else "partially", found[1])
         elif found := _NOT_APPLIED.search(text) or _FAILED.search(text) or _NOT_PREPARED.search(text):
-            verdicts[kind_of(found[1])] = ("not", found[1])
+            verdicts[processor_of(found[1])] = ("not", found[1])
         elif found := _SHARE.search(text):
             share = int(found[1]), int(found[2])
         elif (found := _KERNELS.search(text)) and int(found[1]) == 0:
@@ -113,38 +115,38 @@ def read_delegation(lines: Sequence[Line], operators: Sequence[Operator]) -> Del
         return Delegation("cpu", None, None, None, (warning,))
     titles = [title for line in lines for title in TITLES if title in line.text]
     profiled = titles[-1:] != ["Run Order"]  # to its end: something follows the first table
-    for kind in ("gpu", "nnapi", "other"):
-        extent = _extent(kind, takes, verdicts, share if kind == "gpu" else None, operators, profiled)
+    for processor in ("gpu", "nnapi", "other"):
+        extent = _extent(processor, replacements, verdicts, share if processor == "gpu" else None, operators, profiled)
         if extent != "none":
-            return _delegated(kind, extent, takes, verdicts, share, operators, lines)
-    return _on_cpu(takes, verdicts, created, asked)
+            return _delegated(processor, extent, replacements, verdicts, share, operators, lines)
+    return _on_cpu(replacements, verdicts, created, asked)
 
 
-def _extent(kind, takes, verdicts, share, operators, profiled) -> str:
+def _extent(processor, replacements, verdicts, share, operators, profiled) -> str:
     """`all`, `part` or `none` of the graph, by the least that any evidence says."""
-    verdict = verdicts.get(kind, ("", ""))[0]
-    mine = [take for take in takes if take.kind == kind]
+    verdict = verdicts.get(processor, ("", ""))[0]
+    mine = [replacement for replacement in replacements if replacement.processor == processor]
     nodes = [op for op in operators if not op.in_delegate]
-    on_mine = [op for op in nodes if kind_of(op.node_type) == kind and "delegate" in op.node_type.lower()]
-    said = {"completely": "all", "partially": "part", "not": "none"}.get(verdict, "")
-    evidence = [said] if said else []
+    on_mine = [op for op in nodes if processor_of(op.node_type) == processor and "delegate" in op.node_type.lower()]
+    claimed = {"completely": "all", "partially": "part", "not": "none"}.get(verdict, "")
+    evidence = [claimed] if claimed else []
     if mine:
-        whole = all(take.total and take.nodes == take.total for take in mine)
+        whole = all(replacement.total and replacement.nodes == replacement.total for replacement in mine)
         # an old build names no total; then the verdict alone says how much it was
-        if not (said == "all" and all(take.total is None and take.nodes for take in mine)):
-            evidence.append("all" if whole else "part" if any(take.nodes for take in mine) else "none")
-        evidence += _left_to_cpu(mine, takes)
+        if not (claimed == "all" and all(replacement.total is None and replacement.nodes for replacement in mine)):
+            evidence.append("all" if whole else "part" if any(replacement.nodes for replacement in mine) else "none")
+        evidence += _left_to_cpu(mine, replacements)
     if share:
         evidence.append("none" if not share[0] else "part" if share[1] else "all")
-    if nodes and (evidence or kind != "other"):
+    if nodes and (evidence or processor != "other"):
         whole = len(on_mine) == len(nodes) and (profiled or evidence)
         evidence.append("none" if not on_mine else "all" if whole else "part")
     return min(evidence, key=("none", "part", "all").index) if evidence else "none"
 
 
-def _left_to_cpu(mine: Sequence[_Take], takes: Sequence[_Take]) -> list[str]:
+def _left_to_cpu(mine: Sequence[_Replacement], replacements: Sequence[_Replacement]) -> list[str]:
     """What XNNPACK took after a delegate says about how much that one kept."""
-    later = [t for t in takes[takes.index(mine[0]) :] if t.kind == "cpu" and t.nodes]
+    later = [t for t in replacements[replacements.index(mine[0]) :] if t.processor == "cpu" and t.nodes]
     for cpu in later:
         same = [t for t in mine if t.subgraph == cpu.subgraph and t.total]
         if any(cpu.total == t.total and t.nodes > 1 for t in same):
@@ -152,31 +154,33 @@ def _left_to_cpu(mine: Sequence[_Take], takes: Sequence[_Take]) -> list[str]:
     return ["part"] if later else []
 
 
-def _delegated(kind, extent, takes, verdicts, share, operators, lines) -> Delegation:
-    mine = [take for take in takes if take.kind == kind]
+def _delegated(processor, extent, replacements, verdicts, share, operators, lines) -> Delegation:
+    mine = [replacement for replacement in replacements if replacement.processor == processor]
     nodes, total = None, None
     if mine:
-        nodes = sum(take.nodes for take in mine)
-        total = sum(take.total for take in mine) if all(take.total for take in mine) else None
-    if share and kind == "gpu":  # old builds say the total here alone
+        nodes = sum(replacement.nodes for replacement in mine)
+        total = (
+            sum(replacement.total for replacement in mine) if all(replacement.total for replacement in mine) else None
+        )
+    if share and processor == "gpu":  # old builds say the total here alone
         nodes, total = (share[0], sum(share)) if nodes is None else (nodes, total or sum(share))
-    profiled = next((op.node_type for op in operators if kind_of(op.node_type) == kind), None)
-    name = mine[0].name if mine else verdicts[kind][1] if kind in verdicts else profiled or kind.upper()
+    profiled = next((op.node_type for op in operators if processor_of(op.node_type) == processor), None)
+    name = mine[0].name if mine else verdicts[processor][1] if processor in verdicts else profiled or processor.upper()
     warnings = []
-    if kind == "nnapi" and any("accelerator name: [nnapi-reference]" in line.text for line in lines):
+    if processor == "nnapi" and any("accelerator name: [nnapi-reference]" in line.text for line in lines):
         warnings.append("The NNAPI accelerator was nnapi-reference, which runs on the CPU.")
-    return Delegation(kind if extent == "all" else f"{kind}_partial", name, nodes, total, tuple(warnings))
+    return Delegation(processor if extent == "all" else f"{processor}_partial", name, nodes, total, tuple(warnings))
 
 
-def _on_cpu(takes, verdicts, created, asked) -> Delegation:
-    cpu = [take for take in takes if take.kind == "cpu" and take.nodes]
+def _on_cpu(replacements, verdicts, created, asked) -> Delegation:
+    cpu = [replacement for replacement in replacements if replacement.processor == "cpu" and replacement.nodes]
     warnings = []
     if asked:
         warnings.append(f"{asked.upper()} was asked for, and the log does not show that it ran any of the graph.")
     if cpu:
-        last = [take for take in cpu if take.name == cpu[-1].name]
+        last = [replacement for replacement in cpu if replacement.name == cpu[-1].name]
         total = sum(t.total for t in last) if all(t.total for t in last) else None
         return Delegation("cpu", cpu[-1].name, sum(t.nodes for t in last), total, tuple(warnings))
     name = verdicts["cpu"][1] if verdicts.get("cpu", ("not",))[0] != "not" else created or None
-    empty = next((t for t in takes if not t.nodes and t.total), None)
+    empty = next((t for t in replacements if not t.nodes and t.total), None)
     return Delegation("cpu", name, 0 if empty else None, empty.total if empty else None, tuple(warnings))

@@ -1,4 +1,4 @@
-"""The lines of a benchmark log that say something, without what logcat, glog and colours put before them."""
+"""The relevant lines of a benchmark log, without the prefixes of logcat and glog and without colors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 LONGEST_LINE = 2000  # characters; the rest of a longer line is not looked at
 
-MAX_LINES = 10_000  # telling ones that are read: each at the start, before the last result and after it
+MAX_LINES = 10_000  # relevant ones that are read: each at the start, before the last result, and after it
 
 # One of these is in every line that is read; a logcat may hold megabytes of others. `in` is an order of magnitude
 # faster than a regular expression of them all.
-_TELLING = (
+_RELEVANT = (
     *("count=", "nference", "armup", "enchmark", "BENCHMARK", "nitializ", "footprint", "emory", "elegate", "Use "),
     *("GPU", "gpu", "NNAPI", "nnapi", "ccelerat", "adapter", "operations will", "execution plan", "OpenGL"),
     *("ERR", "Err", "Exception", "ail", "WARN", "Warn", "nconsumed", "uplicate flags", "STARTING", "verbosely"),
@@ -25,7 +25,7 @@ _TELLING = (
 # What the statistics of a phase begin with; other processes and libraries print `count=` too
 _RESULT = re.compile(r"\bcount=\d+\s+(?:first|curr)\s?=|^\s*count=0\s*$")
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_COLOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 _DATE = r"(?:(?:\d{4}-)?\d\d-\d\d\s+)?\d\d:\d\d:\d\d[.,]\d+(?:\s+[+-]\d{4})?"
 
@@ -74,7 +74,7 @@ def relevant_lines(text: str | bytes) -> tuple[list[Line], int]:
 
     Where logcat names processes: of the one that printed the last result.
     """
-    raw = _telling(_plain(text))
+    raw = _candidates(_plain(text))
     last = next((at for at in reversed(range(len(raw))) if is_result(raw[at][0])), len(raw))
     kept = raw[:MAX_LINES] + raw[max(MAX_LINES, last - MAX_LINES) : last + MAX_LINES]
     lines, left_out = _stripped(kept), len(raw) - len(kept)
@@ -96,11 +96,11 @@ def _plain(text: str | bytes) -> str:
             text = bytes(text).decode("utf-8", "replace")
     text = str(text).replace("\x00", "")
     if "\x1b" in text:
-        text = _COLOUR.sub("", text)
+        text = _COLOR.sub("", text)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _telling(text: str) -> list[tuple[str, bool]]:
+def _candidates(text: str) -> list[tuple[str, bool]]:
     """Lines and whether each is whole: the last may be cut off."""
     lines = text.split("\n")
     kept = []
@@ -108,7 +108,7 @@ def _telling(text: str) -> list[tuple[str, bool]]:
         if len(line) < 5:
             continue
         line = line[:LONGEST_LINE]
-        for word in _TELLING:
+        for word in _RELEVANT:
             if word in line:
                 kept.append((line, index < len(lines) - 1))
                 break

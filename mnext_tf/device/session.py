@@ -5,7 +5,7 @@
     runs.csv                    a line for each run
     logs/<id>.log               what the tool printed
 
-What a session has not got yet, or has lost, is missing here too, and `Device.notes` say so.
+`Device.notes` say what a session does not have yet, or has lost.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,7 @@ class Run:
     mask: str
     exit: str
     outcome: str  # done, failed, timeout, unplugged, interrupted
-    started_utc: str
-    seconds: float | None
-    thermal: tuple[int | None, int | None]  # before and after, as are the next two
-    battery_level: tuple[int | None, int | None]
+    thermal: tuple[int | None, int | None]  # before and after, as is the next
     battery_celsius: tuple[float | None, float | None]
     charging: bool | None
     command: str
@@ -107,7 +105,7 @@ class Device:
 
 
 def is_session(folder: Path) -> bool:
-    """Whether `folder` is one of run_adb.sh's."""
+    """Whether `folder` is a session that run_adb.sh wrote."""
     return (Path(folder) / "session.txt").is_file()
 
 
@@ -118,7 +116,7 @@ def find_sessions(root: Path) -> list[Path]:
 
 
 def check_session(folder: Path) -> None:
-    """Raises DataError where `folder` is no session's."""
+    """Raises DataError where `folder` is not a session."""
     if not is_session(folder):
         what = "holds no session (it has no session.txt)" if Path(folder).is_dir() else "does not exist"
         raise DataError(
@@ -128,24 +126,24 @@ def check_session(folder: Path) -> None:
 
 
 def read_device(folder: Path) -> Device:
-    """Raises DataError where `folder` is no session's, or of a later format; anything else is noted."""
+    """Raises DataError where `folder` is not a session, or of a later format; anything else is noted."""
     folder = Path(folder)
     check_session(folder)
     session = _read_pairs(folder / "session.txt")
     if session.get("format", FORMAT) != FORMAT:
         raise DataError(
-            f"{folder}/session.txt has the format {session['format']}; this version reads {FORMAT}. "
+            f"{folder}/session.txt has the format {session['format']!r}; this version reads {FORMAT!r}. "
             "Update mnext-tf, or measure again with its benchmarks/run_adb.sh."
         )
     notes = []
     if "format" not in session:
-        notes.append("session.txt is damaged: it names no format.")
+        notes.append("session.txt is damaged: it has no format.")
     status = session.get("status", "unknown")
     if status != "complete":
         reason = session.get("reason", "").strip(" ;,.")
         because = f" ({reason})" if reason else ""
-        goes_on = f"`benchmarks/run_adb.sh --resume={folder}` goes on with it"
-        notes.append(f"The session is not complete: {status}{because}; {goes_on}.")
+        resume = f"benchmarks/run_adb.sh {shlex.quote(f'--resume={folder}')}"
+        notes.append(f"The session is not complete: {status}{because}; {resume} resumes it.")
     device = _read_pairs(folder / "device.txt")
     if not device:
         notes.append("device.txt is missing or empty: which phone it was is unknown.")
@@ -199,7 +197,7 @@ def _rows(path: Path, needed: Sequence[str], notes: list[str]) -> list[dict[str,
     finally:
         csv.field_size_limit(limit)
     if damaged:
-        notes.append(f"{path.name}: {damaged} damaged line{'s' if damaged > 1 else ''} passed over.")
+        notes.append(f"{path.name}: {damaged} damaged line{'s' if damaged > 1 else ''} ignored.")
     return rows
 
 
@@ -214,7 +212,7 @@ def _read_models(folder: Path, notes: list[str]) -> dict[str, Model]:
 
 
 def _read_runs(folder: Path, notes: list[str]) -> tuple[Run, ...]:
-    """A later line of the same kind, round, model, backend and threads takes the place of an earlier one."""
+    """A later line of the same kind, round, model, backend, and threads replaces an earlier one."""
     newest: dict[tuple, dict[str, str]] = {}
     unreadable = 0
     for row in _rows(folder / "runs.csv", (*_KEY, "id", "exit", "outcome", "log", "command"), notes):
@@ -225,7 +223,7 @@ def _read_runs(folder: Path, notes: list[str]) -> tuple[Run, ...]:
         newest.pop(key, None)
         newest[key] = row
     if unreadable:
-        notes.append(f"runs.csv: {unreadable} lines without a round or a number of threads passed over.")
+        notes.append(f"runs.csv: {unreadable} lines without a round or a number of threads ignored.")
     lost = []
     runs = tuple(_read_run(folder, row, lost) for row in newest.values())
     if lost:
@@ -243,22 +241,17 @@ def _read_run(folder: Path, row: dict[str, str], lost: list[str]) -> Run:
         if row["outcome"] == "done":
             lost.append(file.name)
 
-    def both(name: str, scale: float | None = None) -> tuple:
-        values = [_whole(row.get(f"{name}_{when}", "")) for when in ("before", "after")]
-        return tuple(value if value is None or scale is None else value * scale for value in values)
+    def both(name: str) -> tuple[int | None, int | None]:
+        return _whole(row.get(f"{name}_before", "")), _whole(row.get(f"{name}_after", ""))
 
-    seconds = row.get("seconds", "")
     return Run(
         **{
             name: row.get(name, "") for name in ("id", "kind", "model", "backend", "mask", "exit", "outcome", "command")
         },
         round=_whole(row["round"]),
         threads=_whole(row["threads"]),
-        started_utc=row.get("started_utc", ""),
-        seconds=float(seconds) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", seconds) else None,
         thermal=both("thermal"),
-        battery_level=both("battery_level"),
-        battery_celsius=both("battery_temp", 0.1),
+        battery_celsius=tuple(None if tenths is None else tenths * 0.1 for tenths in both("battery_temp")),
         charging={"0": False, "1": True}.get(row.get("charging", "")),
         log=parse_log(content),
     )

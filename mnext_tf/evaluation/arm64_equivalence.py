@@ -114,7 +114,7 @@ def compare_arm64(
     """A file's outputs by ARM64 kernels against those by this machine's.
 
     Args:
-      path: the file. precision: one of `PRECISIONS`. images: float32 (n, size, size, 3). reference: Keras logits of them.
+      path: the file. precision: one of `PRECISIONS`. images: float32 (n, size, size, 3). reference: Keras logits.
       trained: False asks for no top-1: an untrained network's logits are all alike.
       layers: names of the network's layers. root, options: see `run_arm64`.
 

@@ -12,7 +12,6 @@ from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.inference.predictor import check_images
 from mnext_tf.models import save_weights
-from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, ImportSource, RunConfig
 from mnext_tf.runs.run import Run, create_run
 from mnext_tf.runs.stages import run_stage
@@ -41,13 +40,12 @@ def run_of_model(
     folder = Path(folder)
     if (folder / "config.json").exists():
         raise ConfigError(f"{folder} holds a run already. Choose another folder or delete it.")
-    arguments = getattr(model, "mnext_config", None)
-    if arguments is None:
+    config = getattr(model, "mnext_config", None)
+    if config is None:
         raise ConfigError(
             "Only networks that mnext_tf.create_model built can be exported: others have no known layers and "
             "normalization. Build the network with create_model and load your weights into it."
         )
-    config = ModelConfig(**arguments)
     names = tuple(labels or (f"class {i}" for i in range(config.num_classes)))
     if len(names) != config.num_classes:
         raise ConfigError(f"{len(names)} labels were given; the model has {config.num_classes} classes.")

@@ -1,21 +1,13 @@
 """The networks: `create_model`, `list_models`, and what each costs."""
 
-from mnext_tf.models.registry import (
-    check_model_arguments,
-    create_model,
-    create_model_from,
-    has_identity_tensor_multiplier,
-    list_models,
-    normalization_of,
-    save_weights,
-)
+from mnext_tf.models.config import check_model_arguments
+from mnext_tf.models.create import create_model, save_weights
+from mnext_tf.models.registry import has_identity_tensor_multiplier, list_models
 
 __all__ = [
     "check_model_arguments",
     "create_model",
-    "create_model_from",
     "has_identity_tensor_multiplier",
     "list_models",
-    "normalization_of",
     "save_weights",
 ]

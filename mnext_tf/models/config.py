@@ -1,38 +1,106 @@
-"""What makes a network: the arguments of `create_model`, their defaults and ranges."""
+"""The configuration of a network: its arguments, their defaults and ranges, and the network built from them."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import math
 from dataclasses import dataclass
 
-from mnext_tf.models.registry import check_model_arguments, create_model
+from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.models import registry
+from mnext_tf.models.blocks import Layers
 from mnext_tf.records import Record, field
 
 
 @dataclass(frozen=True)
 class ModelConfig(Record):
-    """The network of a run; ConfigError for anything `create_model` would refuse."""
+    """The network of a run. Raises ConfigError for a value out of range, or one that does not fit the network."""
 
     name: str
-    num_classes: int = field(1000, "Classes of the network.")
-    width: float = field(1.0, "Width multiplier of the network.")
-    input_size: int = field(224, "Side of the square input, in pixels.")
+    num_classes: int = field(
+        1000,
+        "Classes of the network.",
+        at_least=1,
+        at_most=1_000_000,
+        why="(the classifier alone has 1280 weights each)",
+    )
+    width: float = field(1.0, "Width multiplier of the network.", above=0, at_most=10)
+    input_size: int = field(224, "Side of the square input, in pixels.", at_least=16, at_most=2048)
     identity_tensor_multiplier: float = field(
         1.0, "Share 1/k of the channels that mnext's shortcuts carry.", absent=1.0
     )
-    dropout: float = field(0.2, "Dropout rate before the last dense layer.")
+    dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
     options: dict = field({}, "Further arguments, such as the convention of a MobileNetV2.", absent={})
     mean: tuple[float, ...] | None = field(None, "Subtracted from red, green and blue in [0, 255].", absent=None)
     std: tuple[float, ...] | None = field(None, "Divides red, green and blue in [0, 255].", absent=None)
 
     def __post_init__(self):
+        one_of("model", self.name, registry.list_models())
+        registry.identity_divisor(self.identity_tensor_multiplier)
         super().__post_init__()
-        check_model_arguments(self.name, **self.arguments())
+        entry = registry.REGISTRY[self.name]
+        if self.input_size < entry.min_input_size:
+            raise ConfigError(
+                f"input_size of {self.name} must be at least {entry.min_input_size}, below which its last feature maps "
+                f"are empty; received {self.input_size}."
+            )
+        _check_channels("mean", self.mean)
+        _check_channels("std", self.std)
+        if self.identity_tensor_multiplier != 1 and not entry.identity_tensor_multiplier:
+            takers = ", ".join(filter(registry.has_identity_tensor_multiplier, registry.list_models()))
+            raise ConfigError(
+                f"identity_tensor_multiplier={self.identity_tensor_multiplier:g} does not fit model {self.name!r}: "
+                f"only {takers} has one. Leave it at 1."
+            )
+        registry.check_options(self.name, self.options)
 
-    def arguments(self) -> dict:
-        """Keyword arguments of `create_model`."""
-        fields = ("num_classes", "width", "input_size", "identity_tensor_multiplier", "dropout", "mean", "std")
-        return {**{name: getattr(self, name) for name in fields}, **self.options}
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(mean, std) per RGB channel, in units of [0, 255]: those given, else those of the network's convention."""
+        convention = registry.convention_of(self.name, self.options)
+        return tuple(self.mean or convention.mean), tuple(self.std or convention.std)
 
-    def create(self, **changes):
-        """The network, with new weights; `changes` replace arguments of `create_model`."""
-        return create_model(self.name, **{**self.arguments(), **changes})
+    def create(self, include_preprocessing: bool = True):
+        """The Keras network, with new weights."""
+        from mnext_tf.models import keras_layers
+
+        model = self._build(keras_layers, include_preprocessing)
+        if include_preprocessing:
+            model.mnext_config = self  # for `mnext_tf.export` of a model that has no run folder
+        return model
+
+    def outline(self):
+        """The network's layers with shapes only (see `outline`): takes milliseconds, and no TensorFlow."""
+        from mnext_tf.models import outline
+
+        return self._build(outline)
+
+    def _build(self, layers, include_preprocessing: bool = True):
+        mean, std = self.normalization
+        convention = registry.convention_of(self.name, self.options)
+        net = Layers(layers, dataclasses.replace(convention, mean=mean, std=std))
+        image, x = net.image(self.input_size, include_preprocessing)
+        x = importlib.import_module(registry.REGISTRY[self.name].module).features(net, x, self)
+        return layers.Model(image, net.classifier(x, self.num_classes, self.dropout), name=self.name)
+
+
+def _check_channels(name: str, values) -> None:
+    """ConfigError unless `values` is None or three finite numbers, and for `std` each above 0."""
+    if values is None:
+        return
+    numbers = isinstance(values, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
+    )
+    if not (numbers and len(values) == 3 and (name == "mean" or min(values) > 0)):
+        what = "three finite numbers" + (" above 0" if name == "std" else "")
+        raise ConfigError(
+            f"{name} must be {what}, for red, green, and blue in units of [0, 255]; received {values!r}. "
+            "Remove it to use the network's own."
+        )
+
+
+def check_model_arguments(name: str, **arguments) -> None:
+    """Raise ConfigError for anything `create_model` would refuse. Does not import TensorFlow."""
+    fields = {k: arguments.pop(k) for k in list(arguments) if k in ModelConfig.__dataclass_fields__}
+    ModelConfig(name, **fields, options=arguments)

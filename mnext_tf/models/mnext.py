@@ -1,15 +1,15 @@
 """MobileNeXt: Rethinking Bottleneck Structure for Efficient Mobile Network Design (ECCV 2020).
 
-The sandglass block keeps the wide tensor outside, where shortcut and depthwise convolutions work,
-and squeezes in the middle. Where paper and published code differ, this follows the code, which is
-what the published checkpoints fit.
+The sandglass block has its shortcut and depthwise convolutions on the wide tensors at its ends, and a bottleneck in
+between. Where paper and published code differ, this follows the code, which the published checkpoints match.
 """
 
 from __future__ import annotations
 
 import math
 
-from mnext_tf.models.blocks import ChannelMask, Layers, build_model, classifier, image_input, layers, make_divisible
+from mnext_tf.models.blocks import Layers, make_divisible
+from mnext_tf.models.registry import identity_divisor
 
 # reduction t, channels c, blocks n, stride of the first block
 STAGES = (
@@ -24,26 +24,22 @@ STAGES = (
 )
 
 
-def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention, identity_divisor=1):
-    """See `mnext_tf.create_model`."""
-    net = Layers(convention)
-    image, x = image_input(input_size, convention, include_preprocessing)
-    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, activation="relu6")
-    index = 0
+def features(net: Layers, x, model):
+    """Everything before the classifier; `model` is a ModelConfig."""
+    x = net.conv(x, make_divisible(32 * model.width, 8), 3, "stem", stride=2, activation="relu6")
+    divisor, index = identity_divisor(model.identity_tensor_multiplier), 0
     for t, c, n, first_stride in STAGES:
-        out = 1280 if c == 1280 and width < 1 else make_divisible(c * width, 8)
+        out = 1280 if c == 1280 and model.width < 1 else make_divisible(c * model.width, 8)
         for i in range(n):
             index += 1
-            stride = first_stride if i == 0 else 1
-            x = sandglass(net, x, out, stride, t, n, identity_divisor, f"block{index:02d}")
-    return build_model(image, classifier(x, num_classes, dropout), name)
+            x = sandglass(net, x, out, first_stride if i == 0 else 1, t, n, divisor, f"block{index:02d}")
+    return x
 
 
-def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: int, identity_divisor: int, name: str):
+def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: int, divisor: int, name: str):
     """(batch, h, w, inp) to (batch, h / stride, w / stride, out).
 
-    Which of the two depthwise convolutions and the shortcut a block has depends on where it stands:
-    where the width changes the first depthwise one is left out, and at stride 1 the last one too.
+    A block that changes the width omits the first depthwise convolution, and at stride 1 the last one, too.
     """
     inp = x.shape[-1]
     hidden = inp // t
@@ -59,14 +55,14 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, blocks_in_stage: in
     x = net.conv(x, out, 1, f"{name}_expand", activation="relu6")
     if not widens or stride == 2:
         x = net.depthwise(x, f"{name}_depthwise2", stride=stride, activation=None)
-    return partial_shortcut(x, identity, identity_divisor, name) if has_shortcut else x
+    return partial_shortcut(net, x, identity, divisor, name) if has_shortcut else x
 
 
-def partial_shortcut(x, identity, identity_divisor: int, name: str):
-    """Add the first 1/k of the channels of `identity` to those of `x`; the others get none."""
-    kept = x.shape[-1] // identity_divisor
+def partial_shortcut(net: Layers, x, identity, divisor: int, name: str):
+    """Add the first 1/divisor of the channels of `identity` to those of `x`; the others get none."""
+    kept = x.shape[-1] // divisor
     if kept == 0:
         return x
-    if identity_divisor > 1:
-        identity = ChannelMask(kept, name=f"{name}_identity_mask")(identity)
-    return layers.Add(name=f"{name}_add")([x, identity])
+    if divisor > 1:
+        identity = net.layers.ChannelMask(kept, name=f"{name}_identity_mask")(identity)
+    return net.add(x, identity, name)

@@ -1,13 +1,13 @@
 """MobileNetV2: Inverted Residuals and Linear Bottlenecks (CVPR 2018), in two forms.
 
-`mobilenet_v2` is the published network (3.50 M parameters at width 1). `mobilenet_v2_mnext` is what
-the MobileNeXt authors' repository calls MobileNetV2 (3.46 M): there the depthwise convolutions stand
-at the two narrow ends of the block, so it is another network and its checkpoints fit no other.
+`mobilenet_v2` is the published network (3.50 M parameters at width 1). `mobilenet_v2_mnext` is what the MobileNeXt
+authors' repository calls MobileNetV2 (3.46 M): its depthwise convolutions are at the two narrow ends of the block, so
+its checkpoints match no other network.
 """
 
 from __future__ import annotations
 
-from mnext_tf.models.blocks import Layers, build_model, classifier, image_input, layers, make_divisible
+from mnext_tf.models.blocks import Layers, make_divisible
 
 # expansion t, channels c, blocks n, stride of the first block
 STAGES = (
@@ -21,21 +21,17 @@ STAGES = (
 )
 
 
-def build(name, *, width, num_classes, input_size, include_preprocessing, dropout, convention):
-    """See `mnext_tf.create_model`."""
-    narrow_depthwise = name == "mobilenet_v2_mnext"
-    block = narrow_depthwise_block if narrow_depthwise else inverted_residual
-    net = Layers(convention)
-    image, x = image_input(input_size, convention, include_preprocessing)
-    x = net.conv(x, make_divisible(32 * width, 8), 3, "stem", stride=2, activation="relu6")
+def features(net: Layers, x, model):
+    """Everything before the classifier; `model` is a ModelConfig."""
+    block = narrow_depthwise_block if model.name == "mobilenet_v2_mnext" else inverted_residual
+    x = net.conv(x, make_divisible(32 * model.width, 8), 3, "stem", stride=2, activation="relu6")
     index = 0
     for t, c, n, first_stride in STAGES:
         for i in range(n):
             index += 1
-            out = make_divisible(c * width, 8)
+            out = make_divisible(c * model.width, 8)
             x = block(net, x, out, first_stride if i == 0 else 1, t, f"block{index:02d}")
-    x = net.conv(x, make_divisible(1280 * max(1.0, width), 8), 1, "head", activation="relu6")
-    return build_model(image, classifier(x, num_classes, dropout), name)
+    return net.conv(x, make_divisible(1280 * max(1.0, model.width), 8), 1, "head", activation="relu6")
 
 
 def inverted_residual(net: Layers, x, out: int, stride: int, t: int, name: str):
@@ -45,7 +41,7 @@ def inverted_residual(net: Layers, x, out: int, stride: int, t: int, name: str):
         x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", activation="relu6")
     x = net.depthwise(x, f"{name}_depthwise", stride=stride, activation="relu6")
     x = net.conv(x, out, 1, f"{name}_project", activation=None)
-    return _shortcut(x, identity, stride, name)
+    return _shortcut(net, x, identity, stride, name)
 
 
 def narrow_depthwise_block(net: Layers, x, out: int, stride: int, t: int, name: str):
@@ -60,10 +56,10 @@ def narrow_depthwise_block(net: Layers, x, out: int, stride: int, t: int, name: 
         x = net.conv(x, x.shape[-1] * t, 1, f"{name}_expand", activation="relu6")
         x = net.conv(x, out, 1, f"{name}_project", stride=stride, activation=None)
         x = net.depthwise(x, f"{name}_depthwise2", activation="relu6")
-    return _shortcut(x, identity, stride, name)
+    return _shortcut(net, x, identity, stride, name)
 
 
-def _shortcut(x, identity, stride: int, name: str):
+def _shortcut(net: Layers, x, identity, stride: int, name: str):
     if stride != 1 or identity.shape[-1] != x.shape[-1]:
         return x
-    return layers.Add(name=f"{name}_add")([x, identity])
+    return net.add(x, identity, name)

@@ -16,8 +16,11 @@ class LayerCost:
 
 
 def layer_costs(model) -> list[LayerCost]:
-    """Costs in order of computation. Multiply-adds are those of convolutions and dense layers for
-    one image; biases and batch norms, which exporting folds away, are not counted."""
+    """Costs in order of computation, of a Keras network or its `ModelConfig.outline`.
+
+    Multiply-adds are those of convolutions and dense layers for one image, without biases and batch normalization,
+    which exporting folds away.
+    """
     costs = []
     for layer in model.layers:
         kind = type(layer).__name__

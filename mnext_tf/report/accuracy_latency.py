@@ -7,12 +7,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnext_tf.benchmark.results import Results
 from mnext_tf.naming import network_title
 from mnext_tf.report import published
-from mnext_tf.report.device_rows import DeviceRow
-from mnext_tf.report.markdown import threads
-from mnext_tf.report.run_facts import network_in
+from mnext_tf.report.markdown import escape_markdown, threads_text
+from mnext_tf.report.rows import Measurement
 
 HEADLINE = (published.OURS, "mobilenet_v2")
 
@@ -33,10 +31,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was measured in one way on one processor: one picture."""
+    """What was measured in one way on one processor: one plot."""
 
     where: str  # Pixel 4, CPU, 1 thread
-    kind: str  # int8, int8 probabilities
+    precision: str  # int8, int8 probabilities
     points: tuple[Point, ...]
 
     @property
@@ -49,37 +47,24 @@ class Comparison:
         return curves
 
     @property
-    def is_worth_a_picture(self) -> bool:
+    def is_worth_a_plot(self) -> bool:
         return sum(len(points) > 1 for points in self.curves.values()) > 0 and len(self.points) > 2
 
 
-def comparisons(devices: Sequence[DeviceRow], timed: Sequence[Results]) -> list[Comparison]:
+def comparisons(rows: Sequence[Measurement]) -> list[Comparison]:
     """Those with several widths of a network. A row counts only where what was asked for ran all of it."""
     groups: dict[tuple[str, str], dict[tuple, Point]] = {}
-
-    def add(where, kind, model, width, share, input_size, round_ms, source):
-        top1 = published.top1(model, width, share, input_size)
-        if top1 is not None:
-            point = Point(model, width, share, top1, tuple(round_ms), source)
-            groups.setdefault((where, kind), {})[model, width, share] = point  # a later measurement counts
-
-    for row in devices:
-        network = row.network
-        if network and row.as_asked:
-            where = f"{row.device.title}, {row.device.tool}, {row.backend.upper()}, {threads(row.threads)}"
-            source = row.device.folder.name
-            add(where, network.kind, network.model, network.width, network.share, network.input_size, row.round_ms,
-                source)  # fmt: skip
-    for results in timed:
-        for row in results.rows:
-            if row["delegate"] not in ("xnnpack", "gpu"):
-                continue
-            where = row["adapter"] if row["delegate"] == "gpu" else f"{results.host['cpu']}, {threads(row['threads'])}"
-            share = network_in(row).share
-            add(where, row["quantize"], row["model"], row["width"], share, row["input_size"], row["round_medians_ms"],
-                results.folder.name)  # fmt: skip
-    found = [Comparison(where, kind, tuple(points.values())) for (where, kind), points in groups.items()]
-    return [comparison for comparison in found if comparison.is_worth_a_picture]
+    for row in rows:
+        n, source = row.network, row.source
+        top1 = published.top1(n.model, n.width, n.share, n.input_size) if n and row.as_asked else None
+        if top1 is None:
+            continue
+        tool = f", {source.tool}, {row.backend.upper()}" if source.on_phone else ""
+        where = row.adapter or f"{source.platform}{tool}, {threads_text(row.threads)}"
+        point = Point(n.model, n.width, n.share, top1, row.round_ms, source.name)
+        groups.setdefault((where, n.precision_text), {})[n.model, n.width, n.share] = point  # the last one counts
+    found = [Comparison(where, precision, tuple(points.values())) for (where, precision), points in groups.items()]
+    return [comparison for comparison in found if comparison.is_worth_a_plot]
 
 
 @dataclass(frozen=True)
@@ -140,7 +125,7 @@ def answer(comparison: Comparison) -> str:
     """Who is faster at equal published top-1, in words, or why that cannot be said."""
     ours, theirs = (comparison.curves.get(name, []) for name in HEADLINE)
     our_name, their_name = (network_title(name, 1.0).removesuffix(" 1.0") for name in HEADLINE)
-    where = f"{comparison.where}, {comparison.kind}"
+    where = escape_markdown(f"{comparison.where}, {comparison.precision}")
     chosen = headline(comparison)
     if chosen is None:
         named = ((our_name, ours), (their_name, theirs))
@@ -155,10 +140,10 @@ def answer(comparison: Comparison) -> str:
     is_anchor = any(point.width == 1 and point.top1 == chosen.top1 for point in theirs)
     at = f"{chosen.top1:.1f} %" + (f", {their_name} 1.0's" if is_anchor else "")
     rounds = "" if chosen.low is None else f" ({chosen.low:.2f} to {chosen.high:.2f} over the rounds)"
-    apart = len({point.source for point in [*ours, *theirs]}) > 1
+    several = len({point.source for point in [*ours, *theirs]}) > 1
     return (
         f"{where}: at equal published top-1 ({at}; interpolated between the measured widths) {our_name} takes "
         f"{chosen.median:.2f} of {their_name}'s time{rounds}; from {low_end:.1f} to {high_end:.1f} % it takes "
         f"{min(ratios):.2f} to {max(ratios):.2f} of it."
-        + (" The widths were not all measured in one session: what changed in between is in these numbers." * apart)
+        + (" The widths were not all measured in one session: what changed in between is in these numbers." * several)
     )

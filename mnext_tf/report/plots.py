@@ -1,25 +1,30 @@
-"""The report's pictures. Each function writes one PNG; colours are told apart by colour-blind readers."""
+"""The report's plots. Each function writes one PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from mnext_tf.benchmark.results import Results
 from mnext_tf.files import atomic_write
-from mnext_tf.report.markdown import decimals, number, threads
-from mnext_tf.report.run_facts import RunFacts, row_title
+from mnext_tf.naming import network_title
+from mnext_tf.report.accuracy_latency import Comparison, headline
+from mnext_tf.report.markdown import decimals, number
+from mnext_tf.report.rows import Measurement, processor
+from mnext_tf.report.run_facts import RunFacts
+from mnext_tf.text import printable
 
-# Okabe and Ito's palette
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-
+# Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+LINES = ("-", "--", "-.")
+MARKERS = {"cpu": "o", "gpu": "s", "nnapi": "D"}
 DOTS_PER_INCH = 150
-
-STYLES = ("-", "--", "-.", ":")
+LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -28,145 +33,177 @@ class Panel:
 
     heading: str
     subtitle: str
-    values: dict[tuple[str, str], float]  # by (network, type)
+    values: dict[tuple[str, str], float]  # by (network, precision)
     spread: dict[tuple[str, str], tuple[float, float]]  # ends of the error bars, where there are any
     format: str
-    absent: str  # said where there is no value
+    absent: str  # shown where there is no value
 
 
-def color_of(name: str, names: Sequence[str]) -> str:
-    """By alphabet, so that a network has the same colour in every picture, whatever the order there."""
-    return COLORS[sorted(set(names)).index(name) % len(COLORS)]
+def colors_of(names: Iterable[str]) -> dict[str, object]:
+    """A color for each name, none twice; by alphabet, so that a network keeps its color from plot to plot."""
+    unique = sorted(set(names))
+    if len(unique) <= len(COLORS):
+        return dict(zip(unique, COLORS, strict=False))
+    return dict(zip(unique, matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(unique))), strict=True))
+
+
+def label(text: str, longest: int = LONGEST_LABEL) -> str:
+    """Text that may come from anywhere, for a plot: no controls, no mathematics, not too long."""
+    text = printable(text)
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-longest // 2 + 1 :]}"
+    return text.replace("$", r"\$")
 
 
 def overview(path: Path, panels: Sequence[Panel]) -> None:
-    """Horizontal bars: a row for each network and type, shared by all panels."""
-    known = dict.fromkeys(key for panel in panels for key in panel.values)
-    networks, types = list(dict.fromkeys(n for n, _ in known)), sorted({kind for _, kind in known})
-    rows = [(network, kind) for network in networks for kind in types if (network, kind) in known]
-    figure = Figure(figsize=(11, 1.5 + 0.42 * len(rows) + 0.16 * len(networks)), layout="constrained")
+    """Horizontal bars: a row for each network and precision, shared by all panels."""
+    rows = sorted(dict.fromkeys(key for panel in panels for key in panel.values))
+    networks, precisions = list(dict.fromkeys(n for n, _ in rows)), sorted({precision for _, precision in rows})
+    colors = colors_of(networks)
+    size = (3.4 * len(panels) + 1.5, 1.5 + 0.42 * len(rows) + 0.16 * len(networks))
+    figure = Figure(figsize=size, layout="constrained")
     positions = [i + 0.5 * networks.index(network) for i, (network, _) in enumerate(rows)]
     figure.get_layout_engine().set(wspace=0.05)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         largest = max([*panel.values.values(), *(high for _, high in panel.spread.values())])
-        for position, (network, kind) in zip(positions, rows, strict=True):
-            value = panel.values.get((network, kind))
+        for position, key in zip(positions, rows, strict=True):
+            value = panel.values.get(key)
             if value is None:
                 axis.text(largest * 0.02, position, panel.absent, va="center", color="0.45", fontsize=9)
                 continue
-            color = color_of(network, networks)
-            axis.barh(position, value, 0.82, color=color, alpha=1 - 0.45 * types.index(kind) / max(1, len(types) - 1))
-            low, high = panel.spread.get((network, kind), (value, value))
+            fade = 0.55 * precisions.index(key[1]) / max(1, len(precisions) - 1)
+            axis.barh(position, value, 0.82, color=colors[key[0]], alpha=1 - fade)
+            low, high = panel.spread.get(key, (value, value))
             if high > low:
                 axis.plot([low, high], [position, position], color="0.15", linewidth=1.6)
             axis.text(max(value, high) + largest * 0.02, position, panel.format.format(value), va="center", fontsize=10)
         axis.set_title(panel.heading, fontsize=12, fontweight="bold", loc="left", pad=20)
-        axis.text(0, 1.0, panel.subtitle, transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
-        axis.set_xlim(0, largest * 1.25)
-        plain(axis)
-        axis.spines["left"].set_visible(False)
+        axis.text(0, 1.0, label(panel.subtitle), transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
+        axis.set_xlim(0, largest * 1.25 or 1)
+        _plain(axis)
+        axis.spines[["left", "bottom"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_visible(False)
-        axis.spines["bottom"].set_visible(False)
-    axes[0].set_yticks(positions, [f"{network}  {kind}" for network, kind in rows], fontsize=10)
+    axes[0].set_yticks(positions, [f"{label(network)}  {label(p)}" for network, p in rows], fontsize=10)
     axes[0].invert_yaxis()
-    save(figure, path)
+    _save(figure, path)
 
 
-def latency(path: Path, results: Results) -> None:
-    """Bars grouped by type and threads, a row of them for each input size; error bars are the
-    quartiles of the rounds' medians."""
-    rows = results.rows
-    networks = list(dict.fromkeys(row_title(r) for r in rows))
-    groups = list(dict.fromkeys((r["quantize"], _runner(r)) for r in rows))
-    sizes = list(dict.fromkeys(r["input_size"] for r in rows))
-    breadth = max(7.0, 1.6 + 0.75 * len(networks) * len(groups))
-    figure = Figure(figsize=(breadth, 0.9 + 3.5 * len(sizes)), layout="constrained")
-    for axis, size in zip(figure.subplots(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
-        _latency_bars(axis, [r for r in rows if r["input_size"] == size], networks, groups)
-        axis.set_title(f"{short(rows[0]['host_cpu'])}, {size} × {size} pixels", fontsize=11, loc="left", color="0.3")
-    handles = [_patch(color_of(network, networks), network) for network in networks]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(networks)), frameon=False, fontsize=10)
-    save(figure, path)
+def rounds(path: Path, rows: Sequence[Measurement]) -> None:
+    """A line for each row of one source: every round as a point, their median as a stroke."""
+    colors = colors_of(row.title for row in rows)
+    figure = Figure(figsize=(9.5, 1.5 + 0.33 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    places = decimals(row.median_ms for row in rows)
+    for y, row in enumerate(rows):
+        face = colors[row.title] if row.as_asked else "white"
+        style = {"color": colors[row.title], "markerfacecolor": face, "markersize": 5, "alpha": 0.75}
+        axis.plot(row.round_ms, [y] * len(row.round_ms), MARKERS.get(row.backend, "^"), **style)
+        axis.plot([row.median_ms] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=1.4)
+        place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+        axis.annotate(label(_note(row, places)), (max(row.round_ms), y), **place)
+    axis.set_yticks(range(len(rows)), [f"{label(row.title)}  {row.asked}" for row in rows], fontsize=9.5)
+    axis.set_ylim(-0.8, len(rows) - 0.2)
+    axis.invert_yaxis()
+    room = 1.8 if any(row.is_unproven for row in rows) else 1.3  # for the longest of the notes
+    axis.set_xlim(0, room * max(max(row.round_ms) for row in rows))
+    hollow = "; hollow: not all of it ran where it was asked to" if not all(row.as_asked for row in rows) else ""
+    axis.set_xlabel(f"ms per image; points are rounds, strokes their medians{hollow}", loc="right")
+    axis.grid(axis="x", color="0.92")
+    source = rows[0].source
+    axis.set_title(f"{label(source.details, 90)}, {source.tool}", fontsize=11, loc="left")
+    _plain(axis)
+    _save(figure, path)
 
 
-def _latency_bars(axis, rows: Sequence[dict], networks: Sequence[str], groups: Sequence[tuple]) -> None:
-    width = 0.8 / len(networks)
-    places = decimals(r["median_ms"] for r in rows)
-    tallest = max(max(r["median_ms"], round_quartiles(r)[1]) for r in rows)
-    for row in rows:
-        index = networks.index(row_title(row))
-        x = groups.index((row["quantize"], _runner(row))) + (index - (len(networks) - 1) / 2) * width
-        median = row["median_ms"]
-        p25, p75 = round_quartiles(row)
-        axis.bar(x, median, width * 0.94, color=color_of(networks[index], networks))
-        axis.plot([x, x], [p25, p75], color="0.15", linewidth=1.6)
-        note = number(median, places) + ("" if row["ratio"] == 1 else f"\n×{row['ratio']:.2f}")
-        axis.text(x, max(median, p75) + tallest * 0.015, note, ha="center", va="bottom", fontsize=9)
-    axis.set_xticks(range(len(groups)), [f"{quantize}\n{runner}" for quantize, runner in groups])
-    axis.set_ylabel("ms per image")
-    axis.set_ylim(0, tallest * 1.18)
-    plain(axis)
+def _note(row: Measurement, places: int) -> str:
+    ratio = f"  ×{row.ratio.median:.2f}" if row.ratio and row.ratio.median != 1 else ""
+    where = "" if row.as_asked else f", {words(row)}"
+    return f"{number(row.median_ms, places)}{ratio}{where}" + (" †" if row.is_doubtful else "")
 
 
-def _runner(row: dict) -> str:
-    return {"gpu": "GPU", "software_gpu": "software GPU"}.get(row["delegate"], threads(row["threads"]))
+def words(row: Measurement) -> str:
+    """Beside a row that did not run as asked."""
+    return f"only {processor(row.ran_on)}" if row.ran_on.endswith("_partial") else row.verdict
+
+
+def accuracy_against_latency(path: Path, comparison: Comparison) -> None:
+    """Measured latency to the right, published top-1 upward; up and to the left is better."""
+    figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+    axis = figure.subplots()
+    colors = colors_of(point.model for point in comparison.points)
+    for name, points in comparison.curves.items():
+        title = network_title(name, 1.0).removesuffix(" 1.0")
+        style = "-" if len(points) > 1 else ""
+        axis.plot([p.ms for p in points], [p.top1 for p in points], f"o{style}", color=colors[name], label=title)
+    for point in comparison.points:
+        color = colors[point.model]
+        if point.share != 1:
+            axis.plot(point.ms, point.top1, "o", color=color, markerfacecolor="white")
+        axis.plot([min(point.round_ms), max(point.round_ms)], [point.top1] * 2, color=color, linewidth=1, alpha=0.7)
+        share = "" if point.share == 1 else f", shortcuts of 1/{round(1 / point.share)}"
+        above = point.share != 1 or point.model.startswith("mnext")
+        axis.annotate(
+            f"{point.width:g}{share}",
+            (point.ms, point.top1),
+            xytext=(-6, 6) if above else (6, -6),
+            textcoords="offset points",
+            ha="right" if above else "left",
+            va="bottom" if above else "top",
+            color=color,
+            fontsize=9,
+        )
+    axis.set_xlim(left=0)
+    axis.margins(x=0.08, y=0.1)
+    axis.set_xlabel("ms per image, measured (median and range of rounds)")
+    axis.set_ylabel("published ImageNet top-1, % (float, 224 px)")
+    equal = headline(comparison)
+    if equal:
+        text = f"at equal accuracy: {equal.median:.2f} of MobileNetV2's time"
+        axis.plot([equal.ours_ms, equal.theirs_ms], [equal.top1] * 2, "--", color="0.35", linewidth=1.2, label=text)
+    axis.set_title(f"{label(comparison.where, 70)}, {comparison.precision}", fontsize=11, loc="left")
+    axis.grid(color="0.92")
+    axis.legend(frameon=False, loc="lower right")
+    _plain(axis)
+    _save(figure, path)
 
 
 def training(path: Path, runs: Sequence[RunFacts]) -> None:
-    """Loss and accuracy per epoch of every run that has a history; dotted on training images."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    axes = figure.subplots(1, 2)
-    names = [f"{facts.title} ({facts.run.name})" for facts in runs]
-    for index, facts in enumerate(runs):
-        color = color_of(names[index], names)
-        epochs = [row["epoch"] for row in facts.history]
-        marker = "o" if len(epochs) == 1 else None
-        for axis, what, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
-            for part, style in (("train", ":"), ("val", STYLES[index // len(COLORS) % len(STYLES)])):
-                values = [row[f"{part}_{what}"] * scale for row in facts.history]
-                axis.plot(epochs, values, style, marker=marker, color=color, linewidth=1.8, alpha=0.9)
-    for axis, label in zip(axes, ("loss", "accuracy, %"), strict=True):
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
-        axis.grid(axis="y", color="0.9")
-        plain(axis)
-    axes[0].set_ylim(bottom=0)
-    handles = [_line(color_of(name, names), "-", name) for name in names]
-    handles += [_line("0.3", "-", "validation"), _line("0.3", ":", "training, augmented images")]
+    """Loss and accuracy per epoch of every run with a history; a row of panels for each data set."""
+    data = list(dict.fromkeys(facts.data for facts in runs))
+    names = {facts.name: f"{facts.title} ({facts.name})" for facts in runs}
+    colors = colors_of(names.values())
+    styles = {name: LINES[i // len(COLORS) % len(LINES)] for i, name in enumerate(colors)}
+    figure = Figure(figsize=(10, 0.8 + 3.4 * len(data)), layout="constrained")
+    for axes, name in zip(figure.subplots(len(data), 2, squeeze=False), data, strict=True):
+        for facts in (f for f in runs if f.data == name):
+            run = names[facts.name]
+            epochs = [row["epoch"] for row in facts.history]
+            style = {"color": colors[run], "linestyle": styles[run], "marker": "o" if len(epochs) == 1 else None}
+            for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+                for part, width, alpha in (("train", 0.9, 0.55), ("val", 2.0, 0.95)):
+                    values = [row[f"{part}_{what}"] * scale for row in facts.history]
+                    axis.plot(epochs, values, linewidth=width, alpha=alpha, **style)
+        for axis, what in zip(axes, ("loss", "accuracy, %"), strict=True):
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(what)
+            axis.grid(axis="y", color="0.9")
+            _plain(axis)
+        axes[0].set_title(label(name), fontsize=11, loc="left")
+        axes[0].set_ylim(bottom=0)
+    handles = [Line2D([], [], color=c, linestyle=styles[n], linewidth=2, label=label(n)) for n, c in colors.items()]
+    handles += [Line2D([], [], color="0.3", linewidth=2, label="thick: validation")]
+    handles += [Line2D([], [], color="0.3", linewidth=0.9, label="thin: training, augmented images")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
-    save(figure, path)
+    _save(figure, path)
 
 
-def short(cpu: str) -> str:
-    """A processor's name without its trademarks."""
-    return cpu.replace("(R)", "").replace("(TM)", "")
-
-
-def round_quartiles(row: dict) -> tuple[float, float]:
-    """Quartiles of a benchmark row's medians by round, in ms."""
-    p25, p75 = np.percentile(row["round_medians_ms"], [25, 75])
-    return float(p25), float(p75)
-
-
-def _patch(color: str, label: str):
-    from matplotlib.patches import Patch
-
-    return Patch(color=color, label=label)
-
-
-def _line(color: str, style: str, label: str):
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=color, linestyle=style, linewidth=2, label=label)
-
-
-def plain(axis) -> None:
+def _plain(axis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_axisbelow(True)
 
 
-def save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, facecolor="white")

@@ -1,29 +1,31 @@
-"""A page with pictures on runs and benchmarks: how good, how fast, how large, and how to get it again."""
+"""A page with plots on runs, benchmarks, and phones: accuracy, latency, size, and how to repeat each number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnext_tf.benchmark.results import Results, read_results
-from mnext_tf.device.session import Device, read_device
+from mnext_tf.benchmark.results import read_results, summarize_operators
+from mnext_tf.device.session import read_device
 from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
+from mnext_tf.naming import distinct_names
 from mnext_tf.provenance import now, versions
-from mnext_tf.report import device_report, device_tables, plots, tables
-from mnext_tf.report.device_rows import DeviceRow
-from mnext_tf.report.markdown import decimals, number
-from mnext_tf.report.run_facts import RunFacts, read_run, row_title
+from mnext_tf.report import accuracy_latency, latency, plots, published, reproduce, run_tables
+from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
+from mnext_tf.report.phone_rows import phone_rows
+from mnext_tf.report.rows import Measurement, host_rows, ordered
+from mnext_tf.report.run_facts import RunFacts, read_runs
 from mnext_tf.runs.run import Run
 
-OVERVIEW_TYPES = ("float32", "int8")
+MOST_RUNS = 8  # in the summary and the overview; the tables have all of them
 
 
 def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], sessions: Sequence[Path] = ()) -> Path:
-    """Write `out`/report.md and the pictures that it shows; other files in `out` stay.
+    """Write `out`/report.md and the plots that it shows; other files in `out` stay.
 
     Args:
-      runs: run folders; what a run has not got (training, exports) is left out.
+      runs: run folders; stages that a run lacks (training, exports) are left out.
       benchmarks: folders that `run_benchmark` wrote.
       sessions: folders that benchmarks/run_adb.sh wrote; device.csv and device.json then appear in `out`, too.
 
@@ -34,89 +36,97 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
       DataError: an input is missing or damaged, or there is nothing to report on.
     """
     out = Path(out)
-    facts = [read_run(run) for run in runs]
+    facts = [f for f in read_runs(runs) if f.exports or f.history]
     timed = sorted((read_results(folder) for folder in benchmarks), key=lambda results: results.date)
     devices = [read_device(folder) for folder in sessions]
-    rows = device_report.rows_of(devices)
-    if not timed and not devices and not any(f.exports or f.history for f in facts):
+    if not timed and not devices and not facts:
         raise DataError(
             "There is nothing to report on: no trained or exported run and no benchmark was given. "
             "`python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a benchmark on this host, "
             "benchmarks/run_adb.sh one on a phone."
         )
-    facts = [f for f in facts if f.exports or f.history]
-    headline = headline_rows(timed)
+    names = distinct_names([results.folder for results in timed])
+    hosts = [host_rows(results, name) for results, name in zip(timed, names, strict=True)]
+    session_names = distinct_names([device.folder for device in devices])
+    phones = [(device, ordered(phone_rows(device, name))) for device, name in zip(devices, session_names, strict=True)]
+    on_phones = [row for _, rows in phones for row in rows]
+    newest = headline_rows(hosts)
+    lines = [*_accuracy_lines(facts), _speed_line(newest), _files_line(facts)]
+    lines += [latency.summary_line(on_phones)] if devices else []
     sections = [
         "# Report",
-        summary(facts, headline, rows if devices else None),
-        _overview(out, facts, headline),
-        _latency(out, timed, rows, devices),
-        device_report.accuracy_against_latency(out, rows, timed),
-        _accuracy(facts),
-        _sizes(facts, timed),
-        _training(out, facts),
-        tables.reproduce(facts, timed),
-        *(device_tables.reproduce(device, [row for row in rows if row.device is device]) for device in devices),
-        _foot(),
+        "\n".join(f"- {escape_markdown(line)}" for line in lines),
+        _overview(out, facts, newest),
+        latency.section(out, hosts, phones),
+        _accuracy_latency(out, [*on_phones, *(row for rows in hosts for row in rows)]),
+        _titled("Accuracy before and after quantization", run_tables.accuracy(facts)),
+        _titled("File sizes", run_tables.sizes(facts, [row for rows in hosts for row in rows])),
+        _training(out, [f for f in facts if f.history]),
+        "## How to repeat each number",
+        *(reproduce.benchmark(results, name) for results, name in zip(timed, names, strict=True)),
+        *map(reproduce.run, facts),
+        "Hashes are cut to 16 digits above; benchmark.csv and each manifest.json hold them whole."
+        if timed or any(f.exports for f in facts)
+        else "",
+        *(reproduce.phone(*phone, name) for phone, name in zip(phones, session_names, strict=True)),
+        f"Written {now()[:19]} UTC by {', '.join(f'{name} {version}' for name, version in versions().items())}.",
     ]
     if devices:
-        device_report.write_data(out, rows, devices, facts)
+        latency.write_phone_data(out, phones, facts)
     page = out / "report.md"
     write_text(page, "\n\n".join(section for section in sections if section) + "\n")
     return page
 
 
-def headline_rows(timed: Sequence[Results]) -> list[dict]:
-    """The CPU's rows of the newest benchmark, with its largest input and its fewest threads."""
-    if not timed:
-        return []
-    rows = [r for r in timed[-1].rows if r["delegate"] == "xnnpack"]
+def headline_rows(hosts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
+    """Of the newest benchmark's rows on the CPU those with the largest input and the fewest threads."""
+    rows = [row for row in hosts[-1] if row.backend == "cpu"] if hosts else []
     if not rows:
         return []
-    size, threads = max(r["input_size"] for r in rows), min(r["threads"] for r in rows)
-    return [r for r in rows if (r["input_size"], r["threads"]) == (size, threads)]
+    size, threads = max(r.network.input_size for r in rows), min(r.threads for r in rows)
+    return [r for r in rows if (r.network.input_size, r.threads) == (size, threads)]
 
 
-def latest_trained(facts: Sequence[RunFacts]) -> dict[str, RunFacts]:
-    """For every network the newest trained run with an export checked on labelled images."""
-    return {f.title: f for f in facts if f.measures_accuracy}
+def judged(facts: Sequence[RunFacts]) -> list[RunFacts]:
+    """The newest trained runs with an export checked on labeled images, `MOST_RUNS` at most."""
+    return [f for f in facts if f.measures_accuracy][-MOST_RUNS:]
 
 
-def summary(facts: Sequence[RunFacts], headline: Sequence[dict], rows: Sequence[DeviceRow] | None = None) -> str:
-    """Lines in words: accuracy, speed, whether the files are what they should be; and the phone, where there is one."""
-    lines = [_accuracy_line(facts), _speed_line(headline), _files_line(facts)]
-    lines += [] if rows is None else [device_report.summary_line(rows)]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _accuracy_line(facts: Sequence[RunFacts]) -> str:
-    parts = []
-    for name, run in latest_trained(facts).items():
-        numbers = [
-            f"{e.label} {e.checks['tflite'].accuracy:.1%}" for e in run.exports if e.checks and "_" not in e.label
-        ]
-        keras = next(e.checks["keras"].accuracy for e in run.exports if e.checks)
+def _accuracy_lines(facts: Sequence[RunFacts]) -> list[str]:
+    """A line for each data set: accuracies on different ones are not comparable."""
+    by_data: dict[str, list[str]] = {}
+    for run in judged(facts):
+        checked = [e for e in run.exports if e.checks]
+        exports = ", ".join(f"{e.precision} {e.checks['tflite'].accuracy:.1%}" for e in checked if not e.variant)
+        text = f"{run.label}: Keras {checked[0].checks['keras'].accuracy:.1%}" + (f", TFLite {exports}" * bool(exports))
         images = max(e.images for e in run.exports)
-        data = run.run.config.dataset.name
-        parts.append(f"{name}: Keras {keras:.1%}, TFLite {', '.join(numbers)} ({images} validation images of {data})")
-    return f"Accuracy: {'; '.join(parts)}." if parts else "Accuracy: no trained run has a checked export yet."
+        by_data.setdefault(f"{images} validation images of {run.data}", []).append(text)
+    if not by_data:
+        return ["Accuracy: no trained run has a checked export yet."]
+    more = sum(f.measures_accuracy for f in facts) - MOST_RUNS
+    rest = f" {more} older runs are in the table below." if more > 0 else ""
+    lines = [f"Accuracy on {data}: {'; '.join(texts)}." for data, texts in by_data.items()]
+    return [*lines[:-1], lines[-1] + rest]
 
 
-def _speed_line(headline: Sequence[dict]) -> str:
-    if not headline:
-        return "Speed: nothing was timed yet; `python -m pipelines.benchmark` does that."
-    parts, places = [], decimals(r["median_ms"] for r in headline)
-    for kind in dict.fromkeys(r["quantize"] for r in headline):
-        rows = [r for r in headline if r["quantize"] == kind]
-        words = [f"{row_title(rows[0])} {number(rows[0]['median_ms'], places)} ms"]
+def _speed_line(newest: Sequence[Measurement]) -> str:
+    if not newest:
+        return Markup("Speed: nothing was timed yet; `python -m pipelines.benchmark` does that.")
+    parts, places = [], decimals(row.median_ms for row in newest)
+    for precision in dict.fromkeys(row.precision_text for row in newest):
+        first, *others = [row for row in newest if row.precision_text == precision]
+        words = [f"{first.title} {number(first.median_ms, places)} ms"]
         words += [
-            f"{row_title(r)} {number(r['median_ms'], places)} ms ({r['ratio']:.2f} of the first one's time, "
-            f"quartiles {r['ratio_p25']:.2f} to {r['ratio_p75']:.2f})"
-            for r in rows[1:]
+            f"{row.title} {number(row.median_ms, places)} ms ({row.ratio.median:.2f} of the first one's time, "
+            f"quartiles {row.ratio.p25:.2f} to {row.ratio.p75:.2f})"
+            for row in others
         ]
-        parts.append(f"{kind} {', '.join(words)}")
-    where = f"{headline[0]['input_size']} px, {tables.threads(headline[0]['threads'])} of {headline[0]['host_cpu']}"
-    return f"Speed ({where}): {'; '.join(parts)}."
+        parts.append(f"{precision} {', '.join(words)}")
+    return f"Speed ({_where(newest[0])} of {newest[0].source.details}): {'; '.join(parts)}."
+
+
+def _where(row: Measurement) -> str:
+    return f"{row.network.input_size} px, {threads_text(row.threads)}"
 
 
 def _files_line(facts: Sequence[RunFacts]) -> str:
@@ -124,11 +134,11 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
     checked = [e for _, e in exports if e.passed is not None]
     if not checked:
         return "Files: no exported file of these runs was checked against its network yet."
-    floats = [e.checks["tflite"].max_relative_difference for e in checked if e.label == "float32"]
+    floats = [e.checks["tflite"].max_relative_difference for e in checked if e.precision == "float32"]
     bound = f"; float32 logits differ from Keras by at most {max(floats):.1e} (relative)" if floats else ""
     left = sorted({name for e in checked for name in e.not_delegated})
     delegated = sum(e.nodes_delegated == e.nodes_total for e in checked)
-    rest = f", the others all but {', '.join(left)}" if left else ""
+    rest = f", the others all but {summarize_operators(left)}" if left else ""
     loose = [e for f, e in exports if f.compares_loosely(e)]
     strict = [e for f, e in exports if not f.compares_loosely(e)]
     counts = [f"{sum(bool(e.passed) for e in strict)} of {len(strict)} passed the check against their network{bound}"]
@@ -140,70 +150,63 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
     return f"Files: {'; '.join(counts)}; {delegated} run on XNNPACK with every node{rest}."
 
 
-def _overview(out: Path, facts: Sequence[RunFacts], headline: Sequence[dict]) -> str:
-    trained = latest_trained(facts)
-    timed = {(row_title(r), r["quantize"]): r for r in headline if r["quantize"] in OVERVIEW_TYPES}
-    exported = {(name, kind): run.export(kind) for name, run in trained.items() for kind in OVERVIEW_TYPES}
-    checked = {key: export for key, export in exported.items() if export and export.checks}
-    panels = []
-    if checked:
-        data = " and ".join(sorted({run.run.config.dataset.name for run in trained.values()}))
-        accuracy = {key: 100 * e.checks["tflite"].accuracy for key, e in checked.items()}
-        panels.append(plots.Panel("Top-1 accuracy, %", f"of the TFLite file, on {data}", accuracy, {}, "{:.1f}", "-"))
+def _overview(out: Path, facts: Sequence[RunFacts], newest: Sequence[Measurement]) -> str:
+    """Accuracy (a panel for each data set), time, and size of the newest runs and of what was timed last."""
+    runs, panels = judged(facts), []
+    checked = {(run.label, e.precision_text): (run, e) for run in runs for e in run.exports if e.checks}
+    for data in dict.fromkeys(run.data for run in runs):
+        mine = {key: (run, e) for key, (run, e) in checked.items() if run.data == data}
+        pixels = " and ".join(map(str, sorted({run.run.config.model.input_size for run, _ in mine.values()})))
+        accuracy = {key: 100 * e.checks["tflite"].accuracy for key, (_, e) in mine.items()}
+        panels.append(plots.Panel("Top-1 accuracy, %", f"TFLite, on {data}, {pixels} px", accuracy, {}, "{:.1f}", "-"))
+    timed = {key: row for row in newest for key in _keys(row, runs)}
     if timed:
-        first = headline[0]
-        where = f"{first['input_size']} px, {tables.threads(first['threads'])}, {plots.short(first['host_cpu'])}"
-        spread = {key: plots.round_quartiles(row) for key, row in timed.items()}
-        times = {key: row["median_ms"] for key, row in timed.items()}
+        where = f"{_where(newest[0])}, {newest[0].source.platform.replace('(R)', '').replace('(TM)', '')}"
+        times = {key: row.median_ms for key, row in timed.items()}
+        spread = {key: row.quartiles_ms for key, row in timed.items()}
         panels.append(plots.Panel("Time per image, ms", where, times, spread, "{:.2f}", "not timed"))
-        sizes, which = {key: row["file_mb"] for key, row in timed.items()}, "the files that were timed"
+        sizes, which = {key: row.file_mb for key, row in timed.items()}, "the files that were timed"
     else:
-        sizes, which = {key: e.file_bytes / 1e6 for key, e in checked.items()}, "the files that were checked"
+        sizes, which = {key: e.file_bytes / 1e6 for key, (_, e) in checked.items()}, "the files that were checked"
     if sizes:
         panels.append(plots.Panel("File, MB", which, sizes, {}, "{:.1f}", "-"))
     if not panels:
         return ""
     plots.overview(out / "overview.png", panels)
-    return "![Accuracy, time and size at a glance](overview.png)"
+    return "![Accuracy, time, and size at a glance](overview.png)"
 
 
-def _latency(out: Path, timed: Sequence[Results], rows: Sequence[DeviceRow], devices: Sequence[Device]) -> str:
-    parts = ["## Latency"]
-    if devices:
-        parts.append(device_report.latency(out, rows, devices))
-    for index, results in enumerate(timed):
-        picture = "latency.png" if index == 0 else f"latency_{index + 1}.png"
-        plots.latency(out / picture, results)
-        parts += [
-            f"### Measured: {results.host['cpu']}, {results.host['cores']} cores (`{results.folder.name}`)",
-            tables.measured_latency(results),
-            f"![Time per image]({picture})",
-        ]
-    if not timed and not devices:
-        parts.append("Nothing was timed yet: `python -m pipelines.benchmark` does that.")
-    if not devices:  # else these rows stand in the phone's table
-        parts.append(tables.published_latency())
-    return "\n\n".join(parts)
+def _keys(row: Measurement, runs: Sequence[RunFacts]) -> list[tuple[str, str]]:
+    """The rows of the overview that a time belongs to: those of the run that was timed; for an untrained network, which
+    is as fast as a trained one, all of the same network; else one of its own."""
+    same = [run for run in runs if run.title == row.network.title]
+    files = [run for run in same if any(e.sha256 == row.sha256 for e in run.exports)]
+    mine = files or [run for run in same if row.name in ("", run.name)]
+    return [(run.label, row.precision_text) for run in mine] or [(row.title, row.precision_text)]
 
 
-def _accuracy(facts: Sequence[RunFacts]) -> str:
-    table = tables.accuracy(facts)
-    return f"## Accuracy before and after quantization\n\n{table}" if table else ""
+def _accuracy_latency(out: Path, rows: Sequence[Measurement]) -> str:
+    """ "" where no network was timed at several widths."""
+    parts = []
+    for index, comparison in enumerate(accuracy_latency.comparisons(rows)):
+        plot = f"accuracy_latency{'' if index == 0 else f'_{index + 1}'}.png"
+        plots.accuracy_against_latency(out / plot, comparison)
+        parts += [accuracy_latency.answer(comparison), f"![Published accuracy against measured latency]({plot})"]
+    note = (
+        "The accuracies are those that the networks' authors published for their float weights at 224 pixels; "
+        f"nothing here measured them: MobileNeXt from {published.MNEXT_LINK}, MobileNetV1 and V2 from "
+        f"{published.SLIM_LINK}. An int8 file may be a point or so lower. "
+        "Only files that ran entirely where they were asked to run are drawn."
+    )
+    return "\n\n".join(["## Accuracy against latency", note, *parts]) if parts else ""
 
 
-def _sizes(facts: Sequence[RunFacts], timed: Sequence[Results]) -> str:
-    table = tables.sizes(facts, timed)
-    return f"## File sizes\n\n{table}" if table else ""
-
-
-def _training(out: Path, facts: Sequence[RunFacts]) -> str:
-    trained = [f for f in facts if f.history]
+def _training(out: Path, trained: Sequence[RunFacts]) -> str:
     if not trained:
         return ""
     plots.training(out / "training.png", trained)
-    return f"## Training\n\n{tables.training(trained)}\n\n![Loss and accuracy per epoch](training.png)"
+    return f"## Training\n\n{run_tables.training(trained)}\n\n![Loss and accuracy per epoch](training.png)"
 
 
-def _foot() -> str:
-    used = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"Written {now()[:19]} UTC by mnext-tf; {used}."
+def _titled(heading: str, table: str) -> str:
+    return f"## {heading}\n\n{table}" if table else ""

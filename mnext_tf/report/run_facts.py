@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf.errors import DataError
+from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
-from mnext_tf.naming import Network, network_of, network_title
+from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_title
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
+from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-
-
-def network_in(row: dict) -> Network:
-    """Of a benchmark's row. Its columns do not hold the shortcuts' share; the name of its file does."""
-    named = network_of(Path(row["file"]).stem)
-    share = named.share if named and named.model == row["model"] else 1.0
-    return Network(row["model"], row["width"], share, row["input_size"], row["quantize"], "")
-
-
-def row_title(row: dict) -> str:
-    return network_in(row).title
 
 
 @dataclass(frozen=True)
@@ -32,15 +24,15 @@ class Check:
 
     accuracy: float | None  # None: the images have no labels
     top1_agreement: float
-    max_abs_difference: float
     max_relative_difference: float
 
 
 @dataclass(frozen=True)
 class Export:
-    """One .tflite file of a run and what checking it gave; `checks` is empty where it was not checked."""
+    """One .tflite file of a run and the result of its check; `checks` is empty where it was not checked."""
 
-    label: str  # float32, int8, int8_uint8 ...
+    precision: str
+    variant: str  # uint8, probabilities ... or ""
     file: Path
     file_bytes: int
     sha256: str
@@ -49,46 +41,81 @@ class Export:
     not_delegated: tuple[str, ...]
     created: str
     versions: dict[str, str]
+    settings: dict  # of the export, with its tolerance
     images: int
     passed: bool | None
     checks: dict[str, Check]  # keras, saved_model, frozen, tflite
 
     @property
+    def precision_text(self) -> str:
+        return f"{self.precision} {self.variant}".strip()
+
+    @property
     def is_quantized(self) -> bool:
-        return self.label.partition("_")[0] in ("dynamic", "int8")
+        return self.precision in ("dynamic", "int8")
 
 
 @dataclass(frozen=True)
 class RunFacts:
     run: Run
-    history: list[dict[str, float]]  # one row an epoch, HISTORY_NUMBERS
+    name: str  # unlike that of any other run in the report
+    label: str  # network, and the name where two runs have the same network
+    data: str  # the data set's name, unlike that of any other data
+    history: list[dict[str, float]]  # one row per epoch, HISTORY_NUMBERS
     exports: list[Export]  # float32 first
 
     @property
     def title(self) -> str:
-        model = self.run.config.model
-        return network_title(model.name, model.width, model.identity_tensor_multiplier)
+        return _title(self.run)
 
     @property
     def measures_accuracy(self) -> bool:
-        """Whether its logits mean something and were checked on labelled images."""
+        """Whether its logits mean something and were checked on labeled images."""
         return self.run.trained and any(e.checks and e.checks["keras"].accuracy is not None for e in self.exports)
 
     def compares_loosely(self, export: Export) -> bool:
-        """Whether its check asked no top-1 and a rough difference only: see `Tolerance`."""
+        """Whether its check required no top-1 and a rough difference only: see `Tolerance`."""
         return export.is_quantized and not self.run.trained
 
-    def export(self, label: str) -> Export | None:
-        return next((e for e in self.exports if e.label == label), None)
+    def tolerance_text(self, export: Export) -> str:
+        """What the check of an export allows, in words; "" where its manifest does not say."""
+        tolerance = export.settings.get("tolerance", {})
+        parts = []
+        if export.precision in FLOAT_TOLERANCE:
+            parts.append(f"logits within {FLOAT_TOLERANCE[export.precision]:.0e}")
+        if self.compares_loosely(export) and tolerance:
+            parts.append(f"untrained: logits within {tolerance['max_untrained_difference']:g} only")
+        if self.run.trained and export.precision != "float32" and tolerance:
+            if self.measures_accuracy:
+                parts.append(f"at most {tolerance['max_accuracy_drop']:g} points lost")
+            parts.append(f"same top-1 on at least {100 * tolerance['min_agreement']:g} %")
+        return ", ".join(parts)
 
 
-def read_run(run: Run) -> RunFacts:
+def read_runs(runs: Sequence[Run]) -> list[RunFacts]:
     """Raises DataError where a file is damaged; the text says which command makes it again."""
-    order = ["float32", "float16", "dynamic", "int8"]
-    folders = [p for p in run.folder.glob("tflite_*") if (p / "manifest.json").is_file()]
-    labels = [p.name.removeprefix("tflite_") for p in folders]
-    labels.sort(key=lambda label: (order.index(label.split("_")[0]) if label.split("_")[0] in order else 9, label))
-    return RunFacts(run, _read_history(run), [_read_export(run, label) for label in labels])
+    runs = list({run.folder.resolve(): run for run in runs}.values())
+    names = distinct_names([run.folder for run in runs])
+    titles = Counter(_title(run) for run in runs)
+    data = {(run.config.dataset.name, run.config.dataset.fingerprint) for run in runs}
+    same_data = Counter(name for name, _ in data)
+    return [
+        RunFacts(
+            run,
+            name,
+            label=_title(run) if titles[_title(run)] == 1 else f"{_title(run)} ({name})",
+            data=run.config.dataset.name
+            + (f" {run.config.dataset.fingerprint[:6]}" if same_data[run.config.dataset.name] > 1 else ""),
+            history=_read_history(run),
+            exports=_read_exports(run),
+        )
+        for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def _title(run: Run) -> str:
+    model = run.config.model
+    return network_title(model.name, model.width, model.identity_tensor_multiplier)
 
 
 def _read_history(run: Run) -> list[dict[str, float]]:
@@ -105,35 +132,37 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         ) from e
 
 
-def _read_export(run: Run, label: str) -> Export:
-    folder = run.stage(f"tflite_{label}")
+def _read_exports(run: Run) -> list[Export]:
+    stages = [p.name for p in run.folder.glob("tflite_*") if (p / "manifest.json").is_file()]
+    exports = [_read_export(run, stage) for stage in stages]
+    order = {precision: index for index, precision in enumerate(PRECISIONS)}
+    return sorted(exports, key=lambda e: (order.get(e.precision, len(order)), e.precision, e.variant))
+
+
+def _read_export(run: Run, stage: str) -> Export:
+    folder = run.stage(stage)
+    precision, _, variant = stage.removeprefix("tflite_").partition("_")
     try:
-        manifest = read_json(folder / "manifest.json")
-        result = manifest["result"]
+        manifest = run.manifest(stage)
+        result = manifest.result
         checked = read_json(folder / "verify.json") if (folder / "verify.json").is_file() else {}
         return Export(
-            label=label,
+            precision=precision,
+            variant=variant,
             file=folder / result["file"],
-            file_bytes=result["file_bytes"],
-            sha256=result["sha256"],
-            nodes_total=result["nodes_total"],
-            nodes_delegated=result["nodes_delegated"],
+            **{name: result[name] for name in ("file_bytes", "sha256", "nodes_total", "nodes_delegated")},
             not_delegated=tuple(result["not_delegated"]),
-            created=manifest["created"],
-            versions=manifest["versions"],
+            created=manifest.created,
+            versions=manifest.versions,
+            settings=manifest.settings,
             images=checked.get("images", 0),
             passed=checked.get("passed") and is_current(run, folder.name),
             checks={
-                form: Check(
-                    numbers["accuracy"],
-                    numbers["top1_agreement"],
-                    numbers["max_abs_difference"],
-                    numbers["max_relative_difference"],
-                )
+                form: Check(numbers["accuracy"], numbers["top1_agreement"], numbers["max_relative_difference"])
                 for form, numbers in checked.get("networks", {}).items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (MnextError, ValueError, KeyError, TypeError, AttributeError) as e:
         what = f"lacks {e}" if isinstance(e, KeyError) else e
-        again = f"python -m pipelines.export_tflite --run={run.folder} --quantize={label.split('_')[0]} --force"
+        again = command_line("export_tflite", {"run": run.folder, "quantize": precision, "force": True})
         raise DataError(f"{folder} is damaged ({what}). `{again}` makes it again.") from e

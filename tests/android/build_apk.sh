@@ -1,18 +1,18 @@
 #!/bin/sh
-# Builds the Android app without Gradle and without an Android SDK, against stand-ins for LiteRT's classes.
+# Builds the Android app without Gradle and without an Android SDK, against stubs of LiteRT.
 set -eu
 
 usage() {
     cat <<'END'
 Usage: sh tests/android/build_apk.sh [--tools FOLDER] [--out FILE] [--assets FOLDER] [--work FOLDER]
 
-Compiles, packs, aligns, signs and verifies the app of android_assets, to see that it can be built.
-The result does not run on a phone: LiteRT is not in it. Android Studio or ./gradlew builds the one that does.
+Compiles, packages, aligns, signs, and verifies the app in android_assets, to test that it builds. The APK does not run
+on a phone, because it does not contain LiteRT; use Android Studio or ./gradlew to build one that does.
 
-  --tools FOLDER   made by `sh environments/android.sh` (default .environments/android)
-  --out FILE       the APK (default android_assets/app/build/check/mnext-demo.apk)
-  --assets FOLDER  what to pack as assets (default the app's own)
-  --work FOLDER    keep the compiled classes there: FOLDER/classes and FOLDER/stubs
+  --tools FOLDER   created by `sh environments/android.sh` (default: .environments/android)
+  --out FILE       the APK (default: android_assets/app/build/check/mnext-demo.apk)
+  --assets FOLDER  the assets to package (default: those of the app)
+  --work FOLDER    keeps the compiled classes in FOLDER/classes and FOLDER/stubs
 END
 }
 
@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
         exit 0
         ;;
     --tools | --out | --assets | --work)
-        [ $# -ge 2 ] || die "$1 needs a value"
+        [ $# -ge 2 ] || die "$1 requires a value"
         case $1 in
         --tools) tools=$2 ;;
         --out) out=$2 ;;
@@ -48,7 +48,7 @@ while [ $# -gt 0 ]; do
     *) die "unknown option $1; see --help" ;;
     esac
 done
-[ -f "$tools/made_by" ] || die "$tools is not there; make it with: sh environments/android.sh $tools"
+[ -f "$tools/made_by" ] || die "$tools is missing; to create it: sh environments/android.sh $tools"
 [ -d "$assets" ] || die "$assets is not a folder"
 command -v javac >/dev/null || die "javac is missing; install openjdk-17-jdk-headless"
 
@@ -61,7 +61,7 @@ trap 'exit 143' TERM
 work=${work:-$temporary/work}
 mkdir -p "$work/stubs" "$work/classes" "$temporary/dex"
 
-# The same file as Gradle reads, so that nothing is said twice.
+# Reads a setting from Gradle's file, so that it is defined only once.
 setting() {
     value=$(sed -n "s/^ *$1 *= *\"\{0,1\}\([^\"]*\)\"\{0,1\} *\$/\1/p" "$gradle")
     [ -n "$value" ] || die "no $1 in $gradle"
@@ -73,11 +73,11 @@ target=$(setting targetSdk)
 code=$(setting versionCode)
 name=$(setting versionName)
 android=$tools/android-$min.jar
-[ -f "$android" ] || die "the app is for API $min, and $android is not there"
+[ -f "$android" ] || die "the minSdk of the app is $min, but $android is missing"
 
-# Gradle puts the package into the manifest; aapt2 wants to find it there.
+# aapt2 requires the package in the manifest; Gradle adds it from the namespace.
 sed "s|<manifest |<manifest package=\"$package\" |" "$main/AndroidManifest.xml" >"$temporary/AndroidManifest.xml"
-# The patterns that Gradle leaves out of the assets by itself, of which .gitkeep is one.
+# Like Gradle, without hidden files, such as .gitkeep.
 mkdir "$temporary/assets"
 find "$assets" -maxdepth 1 -type f ! -name '.*' -exec cp {} "$temporary/assets/" \;
 "$tools/bin/aapt2" compile --dir "$main/res" -o "$temporary/res.zip"
@@ -89,7 +89,7 @@ find "$here/stubs" -name '*.java' >"$temporary/stubs.list"
 javac -nowarn --release 11 -d "$work/stubs" "@$temporary/stubs.list"
 find "$temporary/r" -name '*.java' >"$temporary/r.list"
 javac -nowarn --release 11 -d "$work/classes" "@$temporary/r.list"
-# 2.2 is the Kotlin that the Android plugin 9.4 brings.
+# The Android Gradle plugin 9.4 includes Kotlin 2.2.
 "$tools/bin/kotlinc" -language-version 2.2 -jvm-target 11 -Werror -d "$work/classes" \
     -cp "$android:$work/stubs:$work/classes:$tools/kotlin/kotlin-stdlib.jar" "$main/kotlin"
 
@@ -112,6 +112,6 @@ keytool -genkeypair -keystore "$temporary/key" -storetype PKCS12 -storepass thro
     --min-sdk-version "$min" --out "$temporary/signed.apk" "$temporary/aligned.apk"
 "$tools/bin/zipalign" -c -p 4 "$temporary/signed.apk" >/dev/null || die "the APK is not aligned"
 "$tools/bin/apksigner" verify --min-sdk-version "$min" "$temporary/signed.apk" >"$temporary/verified" ||
-    die "the signature is wrong: $(cat "$temporary/verified")"
+    die "the signature is invalid: $(cat "$temporary/verified")"
 mv "$temporary/signed.apk" "$out"
-echo "$out: $(wc -c <"$out") bytes, signed with a key that nobody keeps, verified"
+echo "$out: $(wc -c <"$out") bytes, signed with a temporary key, verified"

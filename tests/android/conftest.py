@@ -1,4 +1,4 @@
-"""The app built once, its plain Kotlin on a desktop JVM, and a model for its assets."""
+"""The built APK, the app's Kotlin code on a desktop JVM, and a model for the assets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture(scope="session")
 def android_tools(repository) -> Path:
-    """What `environments/android.sh` makes; without it the test is skipped."""
+    """The folder created by `environments/android.sh`; skips if it is missing."""
     folder = repository / ".environments" / "android"
     if not (folder / "made_by").is_file():
-        pytest.skip(f"{folder} is not there: make environment-android")
+        pytest.skip(f"{folder} is missing: make environment-android")
     for program in ("java", "javac", "keytool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing: install openjdk-17-jdk-headless")
@@ -30,7 +30,7 @@ def android_tools(repository) -> Path:
 
 @pytest.fixture(scope="session")
 def app_model() -> bytes:
-    """A small network of the kind that is put into the app: pixels in, three probabilities out, metadata inside."""
+    """A small network with the interface that the app expects: pixels, three probabilities, metadata."""
     import tensorflow as tf
 
     from mnext_tf.tflite.metadata import Metadata, TensorInfo, add_metadata
@@ -49,7 +49,7 @@ def app_model() -> bytes:
 
 @pytest.fixture(scope="session")
 def app_assets(tmp_path_factory, app_model) -> Path:
-    """An assets folder as the exporter leaves it, and a hidden file that is not to be packed."""
+    """An assets folder like the exporter's, and a hidden file that must not be packaged."""
     folder = tmp_path_factory.mktemp("assets")
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     golden = {"input": "small.golden.rgb", "output": [0.5, 0.25, 0.25], "tolerance": 0.01, "gpu_tolerance": 0.05}
@@ -74,7 +74,7 @@ def app_assets(tmp_path_factory, app_model) -> Path:
 
 @pytest.fixture(scope="session")
 def app(android_tools, app_assets, tmp_path_factory) -> SimpleNamespace:
-    """The APK, its compiled classes, and the class path on which those run."""
+    """The APK, and the class path to run its classes."""
     folder = tmp_path_factory.mktemp("apk")
     kept = ["--out", folder / "app.apk", "--work", folder / "work"]
     done = subprocess.run(
@@ -90,7 +90,7 @@ def app(android_tools, app_assets, tmp_path_factory) -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def jvm(app, tmp_path_factory):
-    """`jvm("model", path)` runs a command of jvm/Driver.java and returns (whether it went well, the words it said)."""
+    """`jvm("model", path)` runs a command of jvm/Driver.java and returns (success, output fields)."""
     driver = tmp_path_factory.mktemp("driver")
     compiled = ["javac", "-nowarn", "-cp", app.class_path, "-d", driver, *(HERE / "jvm").glob("*.java")]
     subprocess.run(compiled, check=True, timeout=120)
@@ -105,9 +105,9 @@ def jvm(app, tmp_path_factory):
     def run(*words) -> tuple[bool, list[str]]:
         process.stdin.write("\t".join(map(str, words)) + "\n")
         process.stdin.flush()
-        verdict, *said = process.stdout.readline().rstrip("\n").split("\t")
-        assert verdict in ("ok", "bad"), verdict
-        return verdict == "ok", said
+        verdict, *output = process.stdout.readline().rstrip("\n").split("\t")
+        assert verdict in ("ok", "error"), verdict
+        return verdict == "ok", output
 
     yield run
     process.stdin.close()
@@ -116,6 +116,6 @@ def jvm(app, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def floats():
-    """float32 arrays to the text in which the driver takes them, and back."""
+    """Converts float32 arrays to the driver's text format and back."""
     to_text = lambda values: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
     return SimpleNamespace(text=to_text, array=lambda text: np.frombuffer(base64.b64decode(text), "<f4"))

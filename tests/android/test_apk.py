@@ -1,4 +1,4 @@
-"""The APK as the build of tests/android/build_apk.sh makes it."""
+"""The APK that tests/android/build_apk.sh builds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.android
 
 
 def dex_classes(dex: bytes) -> set[str]:
-    """The types that a dex file defines, as Lpackage/Name;."""
+    """The classes defined in a dex file, as Lpackage/Name;."""
     assert dex[:4] == b"dex\n"
     string_ids, types, classes = (struct.unpack_from("<II", dex, at) for at in (0x38, 0x40, 0x60))
 
     def string(index: int) -> str:
         at = struct.unpack_from("<I", dex, string_ids[1] + 4 * index)[0]
-        while dex[at] & 0x80:  # its length, which the closing zero tells as well
+        while dex[at] & 0x80:  # the length, redundant because of the terminating zero
             at += 1
         return dex[at + 1 : dex.index(0, at + 1)].decode()
 
@@ -44,15 +44,15 @@ def aapt2(app, android_tools):
     return aapt2
 
 
-def test_it_is_signed_in_all_three_ways(app, android_tools):
+def test_all_three_signature_schemes(app, android_tools):
     command = [android_tools / "bin" / "apksigner", "verify", "--verbose", "--min-sdk-version", "23", app.apk]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
-    verified = dict(re.findall(r"^Verified using (v[\d.]+) scheme.*: (true|false)$", said, re.MULTILINE))
+    verified = dict(re.findall(r"^Verified using (v[\d.]+) scheme.*: (true|false)$", output, re.MULTILINE))
     assert (verified["v1"], verified["v2"], verified["v3"]) == ("true", "true", "true")
 
 
-def test_one_other_byte_in_the_model_breaks_the_signature(app, android_tools, tmp_path):
+def test_a_changed_byte_in_the_model_breaks_the_signature(app, android_tools, tmp_path):
     with zipfile.ZipFile(app.apk) as apk:
         at = _content_begin(app.apk, apk.getinfo("assets/small.tflite"))
     content = bytearray(app.apk.read_bytes())
@@ -63,7 +63,7 @@ def test_one_other_byte_in_the_model_breaks_the_signature(app, android_tools, tm
     assert subprocess.run(command, capture_output=True, timeout=60).returncode != 0
 
 
-def test_the_model_lies_in_it_as_it_is_and_aligned(app, app_assets):
+def test_the_model_is_stored_and_aligned(app, app_assets):
     with zipfile.ZipFile(app.apk) as apk:
         entry = apk.getinfo("assets/small.tflite")
         assert entry.compress_type == zipfile.ZIP_STORED
@@ -72,14 +72,14 @@ def test_the_model_lies_in_it_as_it_is_and_aligned(app, app_assets):
         assert app.apk.read_bytes()[begin : begin + entry.file_size] == (app_assets / "small.tflite").read_bytes()
 
 
-def test_all_assets_and_no_hidden_files_are_in_it(app, app_assets):
+def test_it_contains_all_assets_and_no_hidden_files(app, app_assets):
     with zipfile.ZipFile(app.apk) as apk:
         packed = {name.removeprefix("assets/"): apk.read(name) for name in apk.namelist() if name.startswith("assets/")}
     assert packed == {path.name: path.read_bytes() for path in app_assets.iterdir() if path.name != ".gitkeep"}
     assert len(packed) == 4
 
 
-def test_the_manifest_says_what_gradle_says(app, aapt2):
+def test_the_manifest_matches_gradle(app, aapt2):
     badging = aapt2("dump", "badging", str(app.apk))
 
     assert "package: name='mnext.demo' versionCode='1' versionName='1.0'" in badging
@@ -89,7 +89,7 @@ def test_the_manifest_says_what_gradle_says(app, aapt2):
     assert "uses-permission" not in badging
 
 
-def test_only_the_first_screen_is_open_to_others(app, aapt2):
+def test_only_the_main_activity_is_exported(app, aapt2):
     tree = aapt2("dump", "xmltree", "--file", "AndroidManifest.xml", str(app.apk))
 
     elements = re.split(r"^\s*E: ", tree, flags=re.MULTILINE)
@@ -105,13 +105,13 @@ def test_only_the_first_screen_is_open_to_others(app, aapt2):
     }
 
 
-def test_the_stand_ins_for_litert_are_not_in_it(defined):
+def test_the_litert_stubs_are_not_in_it(defined):
     assert "Lmnext/demo/MainActivity;" in defined
     assert "Lkotlin/Unit;" in defined
     assert not [name for name in defined if name.startswith("Lorg/tensorflow/")]
 
 
-def test_every_class_of_the_manifest_is_in_it(defined, repository):
+def test_it_contains_every_class_of_the_manifest(defined, repository):
     manifest = (repository / "android_assets/app/src/main/AndroidManifest.xml").read_text()
 
     names = re.findall(r'<(?:activity|provider)\s+android:name="([^"]+)"', manifest)
@@ -119,7 +119,7 @@ def test_every_class_of_the_manifest_is_in_it(defined, repository):
     assert {f"L{name.replace('.', '/')};" for name in names} <= defined
 
 
-def test_without_its_tools_the_build_says_how_to_get_them(repository, tmp_path):
+def test_missing_tools(repository, tmp_path):
     done = subprocess.run(
         ["sh", "tests/android/build_apk.sh", "--tools", "nowhere", "--out", tmp_path / "x.apk"],
         cwd=repository,

@@ -1,4 +1,4 @@
-"""The app's preprocessing, on a desktop JVM, against Python's pixels."""
+"""The app's preprocessing on a desktop JVM, compared with Python's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mnext_tf.data.preprocess import INTERPOLATIONS, Preprocess, eval_image
 
 pytestmark = pytest.mark.android
 
-# width, height, EXIF orientation, chroma subsampling of the JPEG (0 none, 2 halves both directions)
-PHOTOGRAPHS = (
+# width, height, EXIF orientation, chroma subsampling of the JPEG (0: 4:4:4, 1: 4:2:2, 2: 4:2:0)
+IMAGES = (
     (641, 427, 1, 2),
     (37, 501, 2, 2),
     (224, 224, 3, 0),
@@ -26,33 +26,33 @@ PHOTOGRAPHS = (
     (1501, 31, 6, 2),
 )
 SIZES = (32, 192, 224)
-LARGE = 4_000_000  # pixels; of larger ones only the last size, for they take seconds each
-MOST = 1  # of 255, after rounding
+LARGE = 4_000_000  # pixels; larger images take seconds each and are tested with the last size only
+TOLERANCE = 1  # of 255, after rounding
 
 
 @pytest.fixture(scope="module")
-def photograph():
-    """`photograph(width, height)`: part of a sample image of scikit-learn, resized."""
+def make_image():
+    """`make_image(width, height)`: a resized sample image of scikit-learn."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
     images = [Image.fromarray(image) for image in load_sample_images().images]
 
-    def photograph(width: int, height: int):
+    def make_image(width: int, height: int):
         return images[(width + height) % 2].resize((width, height), Image.Resampling.BICUBIC)
 
-    return photograph
+    return make_image
 
 
 @pytest.fixture(scope="module")
 def prepared(jvm, tmp_path_factory):
-    """`prepared(preprocess, "jpeg", path)`: the pixels that the app would give a network."""
+    """`prepared(preprocess, "jpeg", path)`: the network input that the app computes."""
     out = tmp_path_factory.mktemp("prepared") / "out.f32"
 
     def prepared(preprocess: Preprocess, *source) -> np.ndarray:
         p = preprocess
-        ok, said = jvm(*source, p.input_size, p.crop_fraction, p.interpolation, out)
-        assert ok, said
+        ok, output = jvm(*source, p.input_size, p.crop_fraction, p.interpolation, out)
+        assert ok, output
         return np.fromfile(out, "<f4").reshape(p.input_size, p.input_size, 3)
 
     return prepared
@@ -65,21 +65,19 @@ def encoded(image, kind: str, **options) -> bytes:
 
 
 def combinations(width: int, height: int):
-    """(input size, interpolation) to try."""
+    """The pairs (input size, interpolation) to test."""
     return itertools.product(SIZES[-1:] if width * height > LARGE else SIZES, INTERPOLATIONS)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest, after rounding to whole levels."""
+    """The largest absolute difference after rounding to integers."""
     assert a.shape == b.shape
     return float(np.abs(np.rint(a) - np.rint(b)).max())
 
 
-@pytest.mark.parametrize(("width", "height"), [p[:2] for p in PHOTOGRAPHS] + [(9000, 7), (3, 8000)])
-def test_the_same_pixels_are_resized_and_cropped_as_by_tensorflow(
-    photograph, prepared, tmp_path, record_property, width, height
-):
-    image = photograph(width, height)
+@pytest.mark.parametrize(("width", "height"), [p[:2] for p in IMAGES] + [(9000, 7), (3, 8000)])
+def test_resize_and_crop_match_tensorflow(make_image, prepared, tmp_path, record_property, width, height):
+    image = make_image(width, height)
     png = encoded(image, "PNG", compress_level=1)
     (tmp_path / "pixels.rgb").write_bytes(image.tobytes())
 
@@ -88,16 +86,21 @@ def test_the_same_pixels_are_resized_and_cropped_as_by_tensorflow(
         preprocess = Preprocess(size, 0.875, interpolation)
         expected = eval_image(png, preprocess).numpy()
         received = prepared(preprocess, "raw", tmp_path / "pixels.rgb", width, height)
-        assert difference(received, expected) <= MOST, (size, interpolation)
+        assert difference(received, expected) <= TOLERANCE, (size, interpolation)
         largest = max(largest, float(np.abs(received - expected).max()))
     record_property("largest_difference", largest)
-    assert largest < 1e-3  # float rounding; where the machine's kernels add in the same order it is 0
+    assert largest < 1e-3  # 0 if the machine's kernels add in the same order
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.8, 0.87, 0.9, 1.0])
-def test_sizes_and_offsets_are_rounded_as_in_python(photograph, prepared, tmp_path, fraction):
-    for width, height, size in ((101, 75, 33), (75, 102, 31), (64, 64, 35), (90, 61, 34)):  # odd, even and exact halves
-        image = photograph(width, height)
+def test_sizes_and_offsets_round_like_python(make_image, prepared, tmp_path, fraction):
+    for width, height, size in (
+        (101, 75, 33),
+        (75, 102, 31),
+        (64, 64, 35),
+        (90, 61, 34),
+    ):  # odd, even, and exact halves
+        image = make_image(width, height)
         (tmp_path / "pixels.rgb").write_bytes(image.tobytes())
         preprocess = Preprocess(size, fraction, "bilinear")
         expected = eval_image(encoded(image, "PNG"), preprocess).numpy()
@@ -105,9 +108,9 @@ def test_sizes_and_offsets_are_rounded_as_in_python(photograph, prepared, tmp_pa
         assert np.abs(received - expected).max() < 1e-3, (width, height, size)
 
 
-@pytest.mark.parametrize(("width", "height", "orientation", "subsampling"), PHOTOGRAPHS)
-def test_a_jpeg_with_exif_gives_pythons_pixels(
-    photograph, prepared, tmp_path, record_property, width, height, orientation, subsampling
+@pytest.mark.parametrize(("width", "height", "orientation", "subsampling"), IMAGES)
+def test_jpegs_with_exif_match_python(
+    make_image, prepared, tmp_path, record_property, width, height, orientation, subsampling
 ):
     from PIL import Image, ImageOps
 
@@ -115,7 +118,7 @@ def test_a_jpeg_with_exif_gives_pythons_pixels(
 
     exif = Image.Exif()
     exif[0x0112] = orientation
-    jpeg = encoded(photograph(width, height), "JPEG", quality=92, subsampling=subsampling, exif=exif)
+    jpeg = encoded(make_image(width, height), "JPEG", quality=92, subsampling=subsampling, exif=exif)
     (tmp_path / "photo.jpg").write_bytes(jpeg)
     stored = Image.fromarray(decode(jpeg).numpy())
     stored.getexif()[0x0112] = orientation
@@ -126,21 +129,21 @@ def test_a_jpeg_with_exif_gives_pythons_pixels(
         preprocess = Preprocess(size, 0.875, interpolation)
         expected = eval_image(jpeg if orientation == 1 else upright, preprocess).numpy()
         received = prepared(preprocess, "jpeg", tmp_path / "photo.jpg")
-        assert difference(received, expected) <= MOST, (size, interpolation)
+        assert difference(received, expected) <= TOLERANCE, (size, interpolation)
         largest = max(largest, float(np.abs(received - expected).max()))
     record_property("largest_difference", largest)
 
 
-def test_a_turned_photograph_is_what_predict_sees(photograph, prepared, tmp_path):
+def test_a_rotated_photo_matches_predict(make_image, prepared, tmp_path):
     from PIL import Image
 
     from mnext_tf.inference.images import images_of_paths, preprocessed
 
     exif = Image.Exif()
     exif[0x0112] = 6
-    photograph(641, 427).save(tmp_path / "photo.jpg", quality=92, exif=exif)
+    make_image(641, 427).save(tmp_path / "photo.jpg", quality=92, exif=exif)
     preprocess = Preprocess(224, 0.875, "bicubic")
 
     (batch,) = preprocessed(images_of_paths([tmp_path / "photo.jpg"]), [preprocess], 1, progress=False)
     received = prepared(preprocess, "jpeg", tmp_path / "photo.jpg")
-    assert difference(received, batch.pixels[preprocess][0]) <= MOST
+    assert difference(received, batch.pixels[preprocess][0]) <= TOLERANCE

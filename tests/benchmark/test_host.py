@@ -6,10 +6,11 @@ import pytest
 
 from mnext_tf.benchmark.timing import Case, benchmark, round_ratio, schedule
 from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.naming import Network
 
 
-def case(model, file="a.tflite", *, threads=1, quantize="float32", width=1.0, delegate="cpu"):
-    return Case(model, width, 32, quantize, threads, Path(file), delegate)
+def case(model, file="a.tflite", *, threads=1, precision="float32", width=1.0, delegate="cpu", name=""):
+    return Case(Network(model, width, 1.0, 32, precision), Path(file), threads, delegate, name)
 
 
 class FakeRunners:
@@ -107,7 +108,7 @@ def test_nothing_to_time_and_two_that_are_one_are_refused():
     fake = FakeRunners({"a": 1.0})
     with pytest.raises(ConfigError, match="no model"):
         fake.run([])
-    with pytest.raises(ConfigError, match="there twice"):
+    with pytest.raises(ConfigError, match="given twice"):
         fake.run([case("a", "a"), case("a", "b")])
 
 
@@ -115,7 +116,7 @@ def test_real_files_are_timed(tiny_files):
     cases = [
         case("small", tiny_files["small"]),
         case("large", tiny_files["large"]),
-        case("small", tiny_files["small_int8"], quantize="int8"),
+        case("small", tiny_files["small_int8"], precision="int8"),
     ]
     small, large, int8 = benchmark(cases, rounds=2, runs_per_round=3, warmup=1, progress=False)
     assert large.ratio.median > 2  # 512 times the work

@@ -9,11 +9,12 @@ import pytest
 from mnext_tf.benchmark.results import Results, describe_host, format_table, make_rows, read_results, write_results
 from mnext_tf.benchmark.timing import Case, CaseResult, Ratio
 from mnext_tf.errors import DataError
+from mnext_tf.naming import Network
 
 HEADER = (
     "model,width,input_size,quantize,delegate,adapter,threads,runs,rounds,init_ms,min_ms,median_ms,p95_ms,mean_ms,std_ms,"
     "ratio,ratio_p25,ratio_p75,peak_memory_mb,file,file_mb,sha256,nodes_delegated,nodes_total,not_delegated,"
-    "host_cpu,litert_version,tensorflow_version,mnext_tf_version,date"
+    "host_cpu,litert_version,tensorflow_version,mnext_tf_version,date,name,accuracy_check,identity_tensor_multiplier"
 )
 
 
@@ -22,7 +23,7 @@ def written(tmp_path) -> Path:
     file = tmp_path / "out" / "models" / "x.tflite"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"m" * 1500)
-    case = Case("mnext", 0.5, 96, "int8", 2, file)
+    case = Case(Network("mnext", 0.5, 1.0, 96, "int8"), file, 2, "cpu", "my run", "passed")
     result = CaseResult(case, 3.0, ((1.0, 2.0, 3.0), (3.0, 4.0, 50.0)), Ratio(1.2, 1.1, 1.3), None, "no /proc here")
     left = SimpleNamespace(nodes_delegated=68, nodes_total=70, left=("MEAN pool", "SOFTMAX"))
     rows = make_rows([result], {file: left}, describe_host(), tmp_path / "out")
@@ -59,7 +60,8 @@ def test_json_adds_rounds_reasons_and_the_host(written):
 
 def test_table_names_what_was_not_delegated(written):
     table = format_table(read_results(written).rows)
-    assert "68/70 (left: MEAN pool, SOFTMAX)" in table
+    assert "68 of 70 (left: MEAN pool, SOFTMAX)" in table
+    assert "mnext (my run)" in table
     assert "1.200 (1.100 .. 1.300)" in table
 
 
@@ -70,7 +72,7 @@ def test_missing_file_says_which_command_makes_it(written, name):
         read_results(written)
 
 
-def test_damage_is_told(written):
+def test_damage_is_reported(written):
     path = written / "benchmark.json"
     content = json.loads(path.read_text())
     del content["rows"][0]["ratio"]
@@ -82,10 +84,10 @@ def test_damage_is_told(written):
         read_results(written)
 
 
-def test_csv_and_json_of_different_benchmarks_are_told(written):
+def test_csv_and_json_of_different_benchmarks_are_refused(written):
     path = written / "benchmark.json"
     content = json.loads(path.read_text())
     content["rows"][0]["sha256"] = "other"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="not of one benchmark"):
+    with pytest.raises(DataError, match="belong to different benchmarks"):
         read_results(written)

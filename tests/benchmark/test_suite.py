@@ -20,7 +20,7 @@ QUICK = {"width": 0.25, "input_sizes": (32,), "rounds": 2, "runs_per_round": 2, 
         ({"models": ("mnet",)}, "Did you mean 'mnext'"),
         ({"models": ()}, "models names nothing"),
         ({"models": ("mnext", "mnext")}, "mnext twice"),
-        ({"quantize": ("int4",)}, "quantize must be one of float32"),
+        ({"precisions": ("int4",)}, "quantize must be one of float32"),
         ({"delegates": ("npu",)}, "delegate must be one of cpu, gpu"),
         ({"delegates": ()}, "delegate names nothing"),
         ({"threads": (0,)}, "threads must be a whole number from 1"),
@@ -45,9 +45,9 @@ def exports(monkeypatch, tiny_files):
     def create_random_run(folder, model, **kwargs):
         return model.name
 
-    def export_tflite(run, quantize, **kwargs):
-        asked.append((run, quantize))
-        return tiny_files["small_int8" if quantize == "int8" else {"mnext": "small", "mobilenet_v2": "large"}[run]]
+    def export_tflite(run, precision, **kwargs):
+        asked.append((run, precision))
+        return tiny_files["small_int8" if precision == "int8" else {"mnext": "small", "mobilenet_v2": "large"}[run]]
 
     monkeypatch.setattr(suite, "create_random_run", create_random_run)
     monkeypatch.setattr(suite, "export_tflite", export_tflite)
@@ -66,24 +66,26 @@ def test_exports_times_and_writes(tmp_path, exports):
 
 def test_results_are_kept_only_where_asked_and_nothing_changed(tmp_path, exports):
     out = tmp_path / "out"
-    settings = Settings(**QUICK, models=("mnext",), quantize=("float32",))
+    settings = Settings(**QUICK, models=("mnext",), precisions=("float32",))
     run_benchmark(out, settings, progress=False)
     first = read_results(out).date
     run_benchmark(out, settings, progress=False, reuse=True)
     assert read_results(out).date == first
-    run_benchmark(out, settings, progress=False)
-    second = read_results(out).date
-    assert second > first
-    other = Settings(**{**QUICK, "rounds": 3}, models=("mnext",), quantize=("float32",))
+    with pytest.raises(ConfigError, match=r"already holds a benchmark\..*--force"):
+        run_benchmark(out, settings, progress=False)
+    assert read_results(out).date == first
+    run_benchmark(out, settings, progress=False, force=True)
+    assert read_results(out).date > first
+    other = Settings(**{**QUICK, "rounds": 3}, models=("mnext",), precisions=("float32",))
     run_benchmark(out, other, progress=False, reuse=True)
     assert read_results(out).rows[0]["rounds"] == 3
 
 
 def test_command_gives_the_same_settings():
-    command = Settings(**QUICK).command(Path("my out"))
+    command = Settings(**QUICK).command(models_dir=Path("my models"))
     assert "--models=mnext,mobilenet_v2 --width=0.25 --identity_tensor_multiplier=1.0 --input_size=32" in command
-    assert "--delegate=cpu,gpu" in Settings(delegates=("cpu", "gpu")).command(Path("out"))
-    assert "'--out=my out'" in command
+    assert "--delegate=cpu,gpu" in Settings(delegates=("cpu", "gpu")).command()
+    assert "'--models_dir=my models'" in command
 
 
 def run_command(*arguments):

@@ -15,11 +15,11 @@ TAG = "mnext_w1_id1-1"
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """A folder of 10 unlabelled images; few, for each costs a second."""
+def images_folder(tmp_path_factory):
+    """A folder of 10 unlabeled images; few, because each takes a second."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("command") / "photographs"
+    folder = tmp_path_factory.mktemp("command") / "images_folder"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(10):
@@ -29,7 +29,7 @@ def photographs(tmp_path_factory):
 
 @pytest.mark.shared
 def test_golden_logits_through_the_command_and_float_tflite(
-    golden, golden_tensor, photographs, unlabelled, tmp_path, python
+    golden, golden_tensor, images_folder, unlabeled, tmp_path, python
 ):
     torch = pytest.importorskip("torch", reason="needs PyTorch, the extra [torch]")
     from safetensors.numpy import save_file
@@ -47,17 +47,17 @@ def test_golden_logits_through_the_command_and_float_tflite(
         "--model=mnext",
         f"--checkpoint={tmp_path / 'model_best.pth.tar'}",
         f"--runs_root={tmp_path / 'runs'}",
-        f"--data_dir={photographs}",
+        f"--data_dir={images_folder}",
         f"--cache_dir={tmp_path / 'data'}",
         timeout=180,
     )
     assert finished.returncode == 0, finished.stderr
-    assert "PyTorch, entry state_dict, the names of the MobileNeXt authors" in finished.stdout
+    assert "PyTorch, entry state_dict, tensor names of the MobileNeXt authors" in finished.stdout
     assert f"mnext at width 1: {record['trainable_parameters']:,} parameters, 1000 classes (tench, " in finished.stdout
-    assert "short side to 256, bicubic, centre 224; mean 123.675/116.28/103.53, std 58.395" in finished.stdout
+    assert "short side to 256, bicubic, center 224; mean 123.675/116.28/103.53, std 58.395" in finished.stdout
     run = open_run(tmp_path / "runs" / "model_best-imported")
 
-    # The exported network normalises pixels; the golden input is normalised already.
+    # The exported network normalizes pixels; the golden input is normalized already.
     size = record["input_size"]
     images = np.random.Generator(np.random.PCG64(0)).standard_normal((2, size, size, 3)).astype(np.float32)
     pixels = images * np.float32((58.395, 57.12, 57.375)) + np.float32((123.675, 116.28, 103.53))
@@ -73,17 +73,17 @@ def test_golden_logits_through_the_command_and_float_tflite(
     (tmp_path / "model.pdparams").write_bytes(pickle.dumps(paddle, 4))
     weights = load_network(run).get_weights()
     for name in ("model.safetensors", "model.pdparams"):
-        other = import_checkpoint(tmp_path / name, tmp_path / name.replace(".", "-"), dataset=unlabelled)
+        other = import_checkpoint(tmp_path / name, tmp_path / name.replace(".", "-"), dataset=unlabeled)
         for a, b in zip(load_network(other).get_weights(), weights, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 @pytest.mark.shared
-def test_the_real_keras_weights_are_recognised(golden):
+def test_the_real_keras_weights_are_recognized(golden):
     path = golden.parent / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
     found = recognize(read_checkpoint(path))
     assert (found.model, found.width, found.num_classes) == ("mobilenet_v2", 1.0, 1000)
-    assert (found.naming, found.options) == ("keras", {"convention": "tensorflow"})
+    assert (found.publisher, found.options) == ("keras", {"convention": "tensorflow"})
     assert found.preprocess.input_size == 224
 
 
@@ -107,7 +107,7 @@ def test_errors_are_one_message(python, tmp_path):
     page = tmp_path / "model_best.pth.tar"
     page.write_text("<!DOCTYPE html><html>Quota exceeded</html>")
     for flags, said in (
-        ((), "--checkpoint=FILE says which file to import"),
+        ((), "--checkpoint=FILE is required"),
         ((f"--checkpoint={page}",), "is a web page, not a checkpoint"),
         ((f"--checkpoint={page}", "--mean=1,2"), "--mean takes three numbers"),
         ((f"--checkpoint={page}", "--mean=a,b,c"), "--mean takes three numbers"),

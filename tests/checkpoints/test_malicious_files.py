@@ -1,4 +1,4 @@
-"""Files made to do harm: nothing is run or changed, and the error says what it would have been."""
+"""Malicious files: nothing is executed or changed, and the error names the attempt."""
 
 import collections
 import io
@@ -44,8 +44,8 @@ def mark(tmp_path):
 def refusal(path) -> str:
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path)
-    assert "wants to run code" in str(error.value)
-    assert "Nothing was run" in str(error.value)
+    assert "tries to execute code" in str(error.value)
+    assert "Nothing was executed" in str(error.value)
     return str(error.value)
 
 
@@ -83,7 +83,7 @@ def test_a_bare_pickle_called_pth(tmp_path, mark):
 
 
 @pytest.mark.parametrize("name", ["importlib.import_module", "operator.attrgetter", "numpy.load", "builtins.getattr"])
-def test_harmless_looking_helpers_are_refused_too(tmp_path, name):
+def test_safe_globals_looking_helpers_are_refused_too(tmp_path, name):
     module, _, function = name.rpartition(".")
     (tmp_path / "w").write_bytes(b"\x80\x02c" + f"{module}\n{function}\n(X\x02\x00\x00\x00ostR.".encode())
     assert name in refusal(tmp_path / "w")
@@ -186,7 +186,7 @@ def test_no_shared_function_or_class_can_be_changed(tmp_path, name, slots):
 
 
 def test_arrays_are_found_at_any_depth_and_a_mapping_in_many_places_costs_nothing(tmp_path):
-    from mnext_tf.checkpoints.paddle_files import read_paddle
+    from mnext_tf.checkpoints.read import read_paddle
 
     wide = {"w": np.ones(2, np.float32)}
     for _ in range(100):
@@ -221,9 +221,9 @@ def test_an_object_of_a_giant_number_allocates_no_table(tmp_path):
 @pytest.mark.parametrize("flags", [1, 63])
 def test_pytorch_gets_no_dtype_of_numpy_either(tmp_path, new, flags):
     torch = pytest.importorskip("torch", reason="needs PyTorch, the extra [torch]")
-    from mnext_tf.checkpoints.torch_files import _harmless
+    from mnext_tf.checkpoints.torch_files import _safe_globals
 
-    handed_out = [entry[0] if isinstance(entry, tuple) else entry for entry in _harmless()]
+    handed_out = [entry[0] if isinstance(entry, tuple) else entry for entry in _safe_globals()]
     assert not [thing for thing in handed_out if (thing.__module__ or "numpy").startswith("numpy")]
 
     scalar = np.float64(0).__reduce__()[0]
@@ -238,7 +238,7 @@ def test_pytorch_gets_no_dtype_of_numpy_either(tmp_path, new, flags):
             tmp_path / "w",
             _use_new_zipfile_serialization=new,
         )
-        with pytest.raises(CheckpointError, match=r"damaged|holds an array of"):
+        with pytest.raises(CheckpointError, match=r"damaged|contains an array of"):
             read_checkpoint(tmp_path / "w")
 
 
@@ -254,3 +254,41 @@ def test_a_keras_file_with_code_in_its_configuration_is_read_without_it(tmp_path
         archive.writestr("config.json", json.dumps({"config": {"layers": [code]}}))
         archive.write(tmp_path / "model.weights.h5", "model.weights.h5")
     assert "logits/0" in read_checkpoint(tmp_path / "w.keras").tensors
+
+
+@pytest.mark.parametrize("linked", ["layers", "layers/a", "layers/a/vars", "layers/a/vars/0", "model_weights", "dense"])
+@pytest.mark.parametrize("kind", ["external", "soft"])
+@pytest.mark.parametrize("archived", [False, True])
+def test_hdf5_links_to_another_file_are_refused_before_it_is_opened(tmp_path, linked, kind, archived):
+    import h5py
+
+    other = tmp_path / "other"
+    os.mkfifo(other)  # to open it would block
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"dense"] if linked == "dense" else []
+        if linked.startswith("layers"):
+            del file.attrs["layer_names"]
+        file[linked] = h5py.ExternalLink(str(other), "/layers")
+        if kind == "soft":
+            file.move(linked, "elsewhere")
+            file[linked] = h5py.SoftLink("/elsewhere/a")
+    if archived:
+        with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
+            archive.writestr("config.json", "{}")
+            archive.write(path, "model.weights.h5")
+        path = tmp_path / "w.keras"
+    with pytest.raises(CheckpointError, match="is a link that can lead to another file"):
+        read_checkpoint(path)
+
+
+def test_what_an_hdf5_link_points_to_is_not_read(tmp_path):
+    """The other file is a valid checkpoint: its weights would be taken if the link were followed."""
+    import h5py
+
+    with h5py.File(tmp_path / "private", "w") as file:
+        file["layers/a/vars/0"] = np.ones(3)
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        file["layers"] = h5py.ExternalLink(str(tmp_path / "private"), "/layers")
+    with pytest.raises(CheckpointError, match="layers is a link"):
+        read_checkpoint(tmp_path / "w.weights.h5")

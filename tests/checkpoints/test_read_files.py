@@ -1,4 +1,4 @@
-"""Files of every format, told by content; and files that are none, each with the reason."""
+"""Files of every format, detected from the content; other files are refused with the reason."""
 
 import argparse
 import collections
@@ -85,12 +85,12 @@ def test_the_plain_weights_are_taken_unless_another_entry_is_named(tmp_path):
     path.write_bytes(pickle.dumps({"state_dict_ema": average, "state_dict": TENSORS}, 4))
     plain = read_checkpoint(path)
     same(plain.tensors)
-    assert "took the entry 'state_dict'; the file also has state_dict_ema" in plain.notes[0]
+    assert "used the entry 'state_dict'; the file also has state_dict_ema" in plain.notes[0]
     same(read_checkpoint(path, entry="state_dict_ema").tensors, average)
     with pytest.raises(CheckpointError, match="no entry 'ema'; it has state_dict_ema, state_dict"):
         read_checkpoint(path, entry="ema")
     path.write_bytes(pickle.dumps({"epoch": 1, "teacher": TENSORS}, 4))
-    assert "it holds: epoch, teacher. Name one by entry: teacher" in refusal(path)
+    assert "it contains: epoch, teacher. Select one with --entry: teacher" in refusal(path)
 
 
 def test_safetensors_with_half_precision(tmp_path):
@@ -148,14 +148,14 @@ def test_without_pytorch_the_error_says_what_to_install(tmp_path, monkeypatch):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git-lfs pointer"),
         (b"\x1f\x8b\x08\x00rest", "compressed with gzip"),
         (b"\0" * 257 + b"ustar" + b"\0" * 300, "tar archive"),
-        (b"weights are not here", "no checkpoint that is known here"),
-        (b"cos\nsystem\n(S'true'\ntR.", "no checkpoint that is known here"),
-        (b"PK\x03\x04 and then nothing", "cut short or damaged"),
-        (b"\x89HDF\r\n\x1a\n and then nothing", "cut short or damaged"),
+        (b"weights are not here", "is not a checkpoint in a supported format"),
+        (b"cos\nsystem\n(S'true'\ntR.", "is not a checkpoint in a supported format"),
+        (b"PK\x03\x04 and then nothing", "truncated or damaged"),
+        (b"\x89HDF\r\n\x1a\n and then nothing", "truncated or damaged"),
         (pickle.dumps([1, 2], 4), "a pickle of a list"),
-        (pickle.dumps({"epoch": 3}, 4), "no state dict under a usual name; it holds: epoch"),
-        (pickle.dumps({"w": np.array([None, 1], object)}, 4), "holds an array of Python objects of dtype 'O8'"),
-        (pickle.dumps({"w": np.array(["a"])}, 4), "holds an array of values of dtype 'U1'"),
+        (pickle.dumps({"epoch": 3}, 4), "no state dict under a common key; it contains: epoch"),
+        (pickle.dumps({"w": np.array([None, 1], object)}, 4), "contains an array of Python objects of dtype 'O8'"),
+        (pickle.dumps({"w": np.array(["a"])}, 4), "contains an array of values of dtype 'U1'"),
     ],
 )
 def test_what_is_no_checkpoint_is_told_apart(tmp_path, content, said):
@@ -177,7 +177,7 @@ def test_missing_folders_and_unreadable_files(tmp_path):
 def test_archives_of_other_kinds(tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.pth", "w") as archive:
         archive.writestr("a.jpg", b"")
-    assert "neither PyTorch nor Keras" in refusal(tmp_path / "photos.pth")
+    assert "by neither PyTorch nor Keras" in refusal(tmp_path / "photos.pth")
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("script/constants.pkl", b"")
         archive.writestr("script/data.pkl", b"")
@@ -185,7 +185,7 @@ def test_archives_of_other_kinds(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "old", "safetensors", "paddle", "keras", "h5"])
-def test_a_file_cut_short_anywhere_is_damaged(tmp_path, kind):
+def test_a_file_truncated_anywhere_is_damaged(tmp_path, kind):
     path = tmp_path / "w"
     if kind in ("zip", "old"):
         torch = pytest.importorskip("torch", reason=WITH_TORCH)
@@ -208,7 +208,7 @@ def test_a_file_cut_short_anywhere_is_damaged(tmp_path, kind):
     read_checkpoint(path)
     for share in (0.3, 0.6, 0.95):
         path.write_bytes(whole[: int(len(whole) * share)])
-        assert "cut short or damaged" in refusal(path)
+        assert "truncated or damaged" in refusal(path)
 
 
 def test_a_pickled_model_says_to_save_its_state_dict(tmp_path):

@@ -10,9 +10,7 @@ from support.tool_logs import (
     GPU_PART,
     MEASURED,
     MEMORY,
-    PROFILE_ROWS,
     SUMMARY,
-    UNDONE,
     WARM,
     litert_log,
     profile,
@@ -21,7 +19,7 @@ from support.tool_logs import (
     tool_log,
 )
 
-from mnext_tf.benchmark import parse_log
+from mnext_tf.device import parse_log
 
 XNNPACK = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
@@ -217,61 +215,6 @@ def test_the_numbers_of_a_text_without_a_last_line_feed():
     assert parse_log(f"{WARM}\n{MEASURED}".removesuffix(" std=210")).status == "incomplete"
 
 
-def test_sums_by_type_alone():
-    text = profile().split("Number of nodes executed")[1]
-    (row,) = parse_log(tool_log() + text).operators
-    assert (row.node_type, row.name, row.avg_ms, row.percent, row.times_called) == ("CONV_2D", "", 0.88, 12.5, 1)
-
-
-ENDS = (
-    "Illegal instruction ",
-    "Bus error ",
-    "bash: line 1:  4711 Killed                  ./benchmark_model --graph=a.tflite",
-    "zsh: segmentation fault  ./benchmark_model",
-    "taskset: bad mask 'f00g'",
-    "bash: ./benchmark_model: cannot execute binary file: Exec format error",
-    "/system/bin/sh: syntax error: unexpected 'ELF'",
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("STARTING!\nERROR: Could not open '/data/local/tmp/a.tflite'.\nERROR: Failed to load model\n"
-         "ERROR: Benchmarking failed.\n", "Could not open '/data/local/tmp/a.tflite'."),
-        (tool_log("ERROR: Falling back to OpenGL", "ERROR: TfLiteGpuDelegate Init: no API", UNDONE,
-                  "ERROR: Failed to apply GPU delegate.", "ERROR: Benchmarking failed.", warm="", measured="",
-                  tail=()), "TfLiteGpuDelegate Init: no API"),
-        (tool_log("Failed to allocate tensors!", "Benchmarking failed."), "Failed to allocate tensors!"),
-        ("WARN: Unconsumed cmdline flags: --use_gpi=true\n" + tool_log(), "Unconsumed cmdline flags: --use_gpi=true"),
-        ("INFO: STARTING!\nERROR: Requesting full delegation and CPU acceleration are incompatible.\nAborted \n",
-         "Requesting full delegation"),
-        (tool_log(GPU_FULL, tail=["ERROR: Node number 66 (TfLiteGpuDelegateV2) failed to invoke."]), "Node number 66"),
-        ("STARTING!\nSegmentation fault \n", "Segmentation fault"),
-        ("/system/bin/sh: /data/local/tmp/benchmark_model: not executable: 64-bit ELF file\n", "not executable"),
-        ("CANNOT LINK EXECUTABLE \"./benchmark_model\": library \"libOpenCL.so\" not found\n", "CANNOT LINK"),
-        ("STARTING!\nDisallowed CPU fallback detected.\nBenchmarking failed.\n", "Disallowed CPU fallback"),
-        ("STARTING!\nERROR: Failed to mmap model /data/a.tflite\n", "Failed to mmap"),
-        ("STARTING!\nFATAL: No data for a tensor of this type\n", "No data for a tensor"),
-        ("STARTING!\nlibc++abi: terminating due to uncaught exception of type std::bad_alloc\n", "libc++abi"),
-        ("05-30 10:31:13.006  4711  4712 E AndroidRuntime: FATAL EXCEPTION: main\n", "FATAL EXCEPTION"),
-        *((tool_log(GPU_FULL, measured="", tail=[line]), line.strip()) for line in ENDS),
-    ],
-)  # fmt: skip
-def test_failures(text, error):
-    log = parse_log(text)
-    assert log.status == "failed"
-    assert log.error.startswith(error) or error in log.error
-    assert log.ran_on != "gpu" or "failed to invoke" in log.error  # after the measured runs
-
-
-@pytest.mark.parametrize("end", [*ENDS, "ERROR: Failed to apply GPU delegate."])
-def test_a_failure_beside_a_result_is_a_warning(end):
-    log = parse_log(tool_log(XNNPACK, tail=[SUMMARY, MEMORY, end]))
-    assert (log.status, log.error, log.avg_ms) == ("ok", None, 7.05)
-    assert log.warnings == (end.removeprefix("ERROR: ").strip(),)
-
-
 def test_the_last_of_several_runs_is_read():
     log = parse_log(tool_log(GPU_FULL) + tool_log(XNNPACK, measured=MEASURED.replace("avg=7050", "avg=9000"), tail=()))
     assert (log.ran_on, log.avg_ms) == ("cpu", 9.0)
@@ -289,43 +232,6 @@ def test_a_run_that_stdout_and_logcat_both_print_is_one():
     lines = tool_log(GPU_FULL, replacing(66, 66)).splitlines()
     log = parse_log("".join(f"{line}\n{LOGCATS['threadtime'].format(level='I', line=line)}\n" for line in lines))
     assert log == parse_log("\n".join([*lines, ""]))
-
-
-@pytest.mark.parametrize("joint", ["\t", ",", "  "])
-@pytest.mark.parametrize("title", ["Run Order", "Top by Computation Time"])
-def test_operator_profile(joint, title):
-    rows = [("CONV_2D", *row[1:]) if joint == "  " else row for row in PROFILE_ROWS]
-    log = parse_log(tool_log() + profile(rows, joint=joint, title=title))
-    assert (log.count, log.avg_ms) == (60, 7.05)
-    stem, body = log.operators
-    assert (stem.node_type, stem.name) == ("CONV_2D", "[stem/conv, stem/relu]:0")
-    assert (stem.first_ms, stem.avg_ms, stem.percent, stem.times_called, stem.memory_kb) == (0.9, 0.88, 12.5, 1, 0)
-    assert (body.node_type, body.name) == (rows[1][0], "body part:1")
-    assert not body.in_delegate
-
-
-def test_newer_profiles_have_no_start_and_a_part_inside_the_delegate():
-    text = tool_log() + profile(start=False) + "Delegate internal: \n" + profile(start=False).split("Runs:\n")[1]
-    operators = parse_log(text).operators
-    assert [op.in_delegate for op in operators] == [False, False, True, True]
-    assert [op.avg_ms for op in operators[:2]] == [0.88, 6.16]
-
-
-def test_lines_with_commas_and_no_title():
-    header = "node type, first, avg_ms, %, cdf%, mem KB, times called, name\n"
-    log = parse_log(
-        tool_log() + header + "ADD, 0.3, 0.25, 20%, 20%, 0, 1, [a, b]:0\nMEAN, 1, 1.5, 80%, 100%, 0, 1, c:1\n"
-    )
-    assert [(op.node_type, op.name, op.avg_ms) for op in log.operators] == [
-        ("ADD", "[a, b]:0", 0.25),
-        ("MEAN", "c:1", 1.5),
-    ]
-
-
-def test_a_profile_that_is_cut_does_not_prove_that_the_gpu_did_it_all():
-    text = profile([("TfLiteGpuDelegateV2", *("1",) * 3, "50%", "50%", "0", "1", "most:66"), profile_row("ADD")])
-    cut = text[: text.rindex("most:66\n", 0, text.index("Top by")) + len("most:66\n")]
-    assert parse_log(tool_log(asked="gpu") + cut).ran_on == "gpu_partial"
 
 
 @pytest.mark.parametrize(
@@ -381,5 +287,5 @@ def test_megabytes_of_noise_take_seconds(noise):
 
 
 def test_reading_logs_needs_no_tensorflow():
-    code = "import sys, mnext_tf.benchmark as b; b.parse_log(''); print({'tensorflow', 'numpy'} & set(sys.modules))"
+    code = "import sys, mnext_tf.device as d; d.parse_log(''); print({'tensorflow', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -1,7 +1,7 @@
 import pytest
 from support.tool_logs import GPU_FULL, GPU_NOT, GPU_PART, UNDONE, litert_log, profile, profile_row, replacing, tool_log
 
-from mnext_tf.benchmark import parse_log
+from mnext_tf.device import parse_log
 
 XNNPACK = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 

@@ -1,4 +1,4 @@
-"""benchmarks/run_adb.sh without a phone: its flags, its help, and what shellcheck says of it."""
+"""benchmarks/run_adb.sh without a phone: its flags, its help, and shellcheck."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def test_help_names_every_flag(script, repository):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--model", "a.tflite"], "there is no flag --model. There are: --models"),
-        (["a.tflite"], "there is no flag a.tflite"),
-        (["--rounds"], "--rounds needs a value"),
-        (["--models="], "--models needs a value"),
-        (["--backends", "cpu,tpu"], "'tpu' is not among cpu gpu nnapi"),
-        (["--backends=gpu,gpu"], "'gpu' stands twice"),
+        (["--model", "a.tflite"], "unknown flag --model. Flags: --models"),
+        (["a.tflite"], "unknown flag a.tflite"),
+        (["--rounds"], "--rounds requires a value"),
+        (["--models="], "--models requires a value"),
+        (["--backends", "cpu,tpu"], "unknown 'tpu'; allowed: cpu gpu nnapi"),
+        (["--backends=gpu,gpu"], "'gpu' is listed twice"),
         (["--threads", "1,two"], "received 'two'"),
         (["--threads=0"], "at least 1; received '0'"),
         (["--rounds", "-1"], "at least 1; received '-1'"),
         (["--min_secs", "1s"], "received '1s'"),
         (["--memory", "1"], "yes or no; received '1'"),
         (["--cores", "little"], "big or all; received 'little'"),
-        (["--dry_run=yes"], "--dry_run takes no value"),
-        (["--libraries", "nowhere.so"], "there is no file nowhere.so"),
-        (["--resume", "--rounds", "3"], "leave out --rounds"),
-        (["--resume=/nonexistent"], "/nonexistent is no session's folder"),
+        (["--dry_run=yes"], "--dry_run does not take a value"),
+        (["--libraries", "nowhere.so"], "file not found: nowhere.so"),
+        (["--resume", "--rounds", "3"], "remove --rounds"),
+        (["--resume=/nonexistent"], "/nonexistent is not a session folder"),
         (["--out", "/"], "--out / exists and is not empty"),
     ],
 )
-def test_wrong_flags_are_answered_at_once(script, flags, says):
+def test_invalid_flags_are_refused_at_once(script, flags, says):
     done = script(*flags)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -62,12 +62,12 @@ def test_wrong_flags_are_answered_at_once(script, flags, says):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "there is no file"),
-        (b"<!DOCTYPE html><html>", "is no TFLite file"),
-        (b"\x1c\0\0\0TFL2" + bytes(64), "is no TFLite file"),
+        (None, "file not found"),
+        (b"<!DOCTYPE html><html>", "is not a TFLite file"),
+        (b"\x1c\0\0\0TFL2" + bytes(64), "is not a TFLite file"),
     ],
 )
-def test_a_file_that_is_no_model(script, tmp_path, content, says):
+def test_a_file_that_is_not_a_model(script, tmp_path, content, says):
     path = tmp_path / "a.tflite"
     if content is not None:
         path.write_bytes(content)
@@ -77,25 +77,30 @@ def test_a_file_that_is_no_model(script, tmp_path, content, says):
     assert str(path) in done.stderr
 
 
-def test_names_that_would_be_mixed_up(script, tmp_path):
+def test_ambiguous_file_names(script, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.tflite").write_bytes(b"\x1c\0\0\0TFL3")
-    for name in ("a b", "a_b"):  # on the phone both would be a_b.tflite
+    for name in ("a b", "a_b"):  # on the phone, both would be a_b.tflite
         (tmp_path / f"{name}.tflite").write_bytes(b"\x1c\0\0\0TFL3")
-    assert "differ in spaces alone" in script("--models", f"{tmp_path}/a b.tflite,{tmp_path}/a_b.tflite").stderr
+    assert (
+        "differ only in spaces and underscores"
+        in script("--models", f"{tmp_path}/a b.tflite,{tmp_path}/a_b.tflite").stderr
+    )
     (tmp_path / "quo'te.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     assert (
         "two files are named same.tflite"
         in script("--models", f"{tmp_path}/a/same.tflite,{tmp_path}/b/same.tflite").stderr
     )
-    assert "may hold letters" in script("--models", f"{tmp_path}/quo'te.tflite").stderr
+    assert "may contain letters" in script("--models", f"{tmp_path}/quo'te.tflite").stderr
 
 
 def test_no_exported_models(script, tmp_path):
     done = script("--runs_root", tmp_path)
     assert done.returncode == 1
-    assert "python -m pipelines.export_tflite --quantize int8 (without a training add --init=random)" in done.stderr
+    assert (
+        "python -m pipelines.export_tflite --quantize int8 (for an untrained model, add --init=random)" in done.stderr
+    )
 
 
 def test_no_adb(script, tmp_path):
@@ -106,11 +111,13 @@ def test_no_adb(script, tmp_path):
     assert "apt install adb" in done.stderr
 
 
-def test_no_bashisms_and_no_mistakes(repository):
+def test_shellcheck(repository):
     shellcheck = repository / ".environments" / "adb" / "bin" / "shellcheck"
     if not shellcheck.is_file():
-        pytest.skip("there is no shellcheck here; `make environment-adb` fetches it")
-    scripts = [p for folder in ("benchmarks", "environments") for p in sorted((repository / folder).rglob("*.sh"))]
+        pytest.skip("shellcheck is missing; `make environment-adb` fetches it")
+    folders = ("benchmarks", "environments", "tests")
+    scripts = [path for folder in folders for path in sorted((repository / folder).rglob("*.sh"))]
+    scripts.append(repository / "android_assets" / "gradlew")
     assert repository / "benchmarks" / "run_adb.sh" in scripts
     done = subprocess.run([shellcheck, "-s", "sh", *scripts], capture_output=True, text=True, cwd=repository)
     assert done.stdout == ""

@@ -7,13 +7,13 @@ from support.tool_logs import profile
 from mnext_tf.device.session import find_sessions, read_device
 from mnext_tf.errors import DataError
 from mnext_tf.naming import network_of
-from mnext_tf.report.device_rows import device_rows
+from mnext_tf.report.phone_rows import phone_rows
 
 MNEXT = "mnext_1.0_224_float32"
 
 
 def rows(folder, runs, **changes):
-    return device_rows(read_device(write_session(folder / "session", runs, **changes)))
+    return phone_rows(read_device(write_session(folder / "session", runs, **changes)))
 
 
 def latency(*times, backend="cpu", ran_on=None, percentiles=True, **changes):
@@ -28,7 +28,7 @@ def test_a_session(tmp_path):
     assert (device.title, device.soc, device.android) == ("Google Pixel 4", "Qualcomm SM8150", "Android 13 (API 33)")
     assert device.notes == ()
     assert device.models[MNEXT].file == f"/runs/a, b/{MNEXT}.tflite"
-    found = {(row.model, row.backend, row.threads): row for row in device_rows(device)}
+    found = {(row.file, row.backend, row.threads): row for row in phone_rows(device)}
     assert len(found) == 6
     row = found[MNEXT, "cpu", 1]
     assert (row.round_ms, row.statistic, row.median_ms, row.inferences) == ((48.0, 50.5, 49.0), "median", 49.0, 150)
@@ -62,10 +62,10 @@ def test_partly_on_the_gpu(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"thermal_after": 1}, "the thermal status moved during a run"),
+        ({"thermal_after": 1}, "the thermal status changed during a run"),
         ({"thermal_before": 2, "thermal_after": 2}, "thermal status 2, not 0"),
-        ({"thermal_before": "", "thermal_after": ""}, "the phone gives no thermal status"),
-        ({"thermal_after": ""}, "the phone gave no thermal status in some rounds"),
+        ({"thermal_before": "", "thermal_after": ""}, "the phone reports no thermal status"),
+        ({"thermal_after": ""}, "the phone reported no thermal status in some rounds"),
         ({"charging": 1}, "charging"),
         ({"battery_temp_after": 412}, "battery at 41.2 °C"),
         ({"mask": ""}, "threads not pinned"),
@@ -114,18 +114,18 @@ def test_a_later_line_takes_the_place_of_an_earlier_one(tmp_path):
 def test_another_file_on_the_phone_is_not_timed(tmp_path):
     folder = write_session(tmp_path / "a", latency(40), hashes={MNEXT: ("ab" * 32, "cd" * 32)})
     device = read_device(folder)
-    assert device_rows(device) == []
+    assert phone_rows(device) == []
     assert any("hashes differ" in note for note in device.notes)
     known = write_session(tmp_path / "b", latency(40), hashes={MNEXT: ("ab" * 32, "md5:12")})
     assert read_device(known).models[MNEXT].arrived
 
 
-def test_an_unfinished_session_says_how_to_go_on(tmp_path):
+def test_an_unfinished_session_says_how_to_resume(tmp_path):
     session = {"status": "stopped", "reason": "the phone was unplugged", "finished_utc": None}
     device = read_device(write_session(tmp_path / "a", latency(40), session=session))
     assert "stopped (the phone was unplugged)" in device.notes[0]
     assert f"--resume={tmp_path / 'a'}" in device.notes[0]
-    assert len(device_rows(device)) == 1
+    assert len(phone_rows(device)) == 1
 
 
 @pytest.mark.parametrize("lost", ["device.txt", "models.csv", "runs.csv", "logs"])
@@ -138,7 +138,7 @@ def test_what_is_lost_is_named_and_the_rest_is_read(tmp_path, lost):
         (folder / lost).unlink()
     device = read_device(folder)
     assert any("missing" in note for note in device.notes)
-    found = device_rows(device)
+    found = phone_rows(device)
     assert len(found) == (0 if lost == "runs.csv" else 6)
     assert all(bool(row.round_ms) == (lost != "logs") for row in found)
     assert device.title
@@ -151,12 +151,12 @@ def test_damage_of_every_kind_is_survived(tmp_path):
         for damage in (content[: len(content) // 3], content[::-1], bytes(range(256)) * 4, b"", b'"' * 300):
             file.write_bytes(damage)
             if file.name == "session.txt" and b"format=1" not in damage:
-                assert any("names no format" in note for note in read_device(folder).notes)
-            device_rows(read_device(folder))
+                assert any("has no format" in note for note in read_device(folder).notes)
+            phone_rows(read_device(folder))
         file.write_bytes(content)
     with open(folder / "runs.csv", "a", newline="") as f:
         csv.writer(f).writerow(["007", "latency", "1"])
-    assert any("1 damaged line" in note for note in read_device(folder).notes)
+    assert any("1 damaged line ignored" in note for note in read_device(folder).notes)
 
 
 def test_a_log_is_read_from_the_folder_only(tmp_path):
@@ -170,7 +170,7 @@ def test_what_is_no_session_is_refused(tmp_path):
         with pytest.raises(DataError, match=r"session.*benchmarks/run_adb\.sh"):
             read_device(folder)
     later = write_session(tmp_path / "later", latency(40), session={"format": "2"})
-    with pytest.raises(DataError, match="format 2"):
+    with pytest.raises(DataError, match="format '2'"):
         read_device(later)
 
 

@@ -16,18 +16,18 @@ def network(tmp_path_factory):
 
     from mnext_tf.export.frozen import write_frozen
     from mnext_tf.export.saved_model import write_saved_model
-    from mnext_tf.models.blocks import Layers, build_model, classifier, image_input
+    from mnext_tf.models import keras_layers
+    from mnext_tf.models.blocks import Layers
     from mnext_tf.models.conventions import CONVENTIONS
     from mnext_tf.models.mnext_large import sandglass
 
     tf.keras.utils.set_random_seed(0)
-    convention = CONVENTIONS["efficientnet"]
-    net = Layers(convention)
-    image, x = image_input(33, convention, True)
+    net = Layers(keras_layers, CONVENTIONS["efficientnet"])
+    image, x = net.image(33)
     x = net.conv(x, 16, 3, "stem", stride=2, activation="swish")
     x = sandglass(net, x, 24, 2, 6, 5, groups=2, drop=0.1, name="block01")
     x = sandglass(net, x, 24, 1, 6, 5, groups=2, drop=0.1, name="block02")
-    model = build_model(image, classifier(x, 3, 0.2), "two_blocks")
+    model = keras_layers.Model(image, net.classifier(x, 3, 0.2), name="two_blocks")
     folder = tmp_path_factory.mktemp("two_blocks")
     write_saved_model(model, list("abc"), folder / "saved_model")
     write_frozen(folder / "saved_model", folder / "frozen.pb")

@@ -9,6 +9,7 @@ from mnext_tf.errors import ConfigError, ExportError, VerificationError
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
 from mnext_tf.files import read_json
+from mnext_tf.inference.predictor import exports_of
 from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
@@ -111,7 +112,7 @@ def copy_of_exported(few_blocks_exported, few_blocks, tmp_path):
 def test_a_changed_layer_is_refused_and_the_accepted_export_stays(copy_of_exported, monkeypatch):
     """One kernel goes wrong between Keras and the SavedModel."""
     run = copy_of_exported
-    load = stages.load_network
+    load, accepted = stages.load_network, run.manifest("saved_model")
 
     calls = []
 
@@ -128,7 +129,7 @@ def test_a_changed_layer_is_refused_and_the_accepted_export_stays(copy_of_export
         VerificationError, match=r"saved_model is not the network .*1e-04.*error grows most at layer block02_expand"
     ):
         stages.saved_model(run, force=True)
-    assert is_current(run, "saved_model")
+    assert run.manifest("saved_model") == accepted
 
 
 def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
@@ -142,14 +143,15 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     wrong = run.folder / "wrong"
     saved_model.write_saved_model(model, ["a"] * 10, wrong)
     frozen.write_frozen(wrong, wrong / "frozen.pb")
-    convert = tflite.convert
+    convert, accepted = tflite.convert, tflite_path(run, "tflite_float32").read_bytes()
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
-    accepted = tflite_path(run, "tflite_float32").read_bytes()
     with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
         stages.tflite(run, "float32", force=True, author="Ada", keep_failed=True)
     assert tflite_path(run, "tflite_float32").read_bytes() == accepted
+    (refused,) = run.stage("tflite_float32.failed").glob("*.tflite")
+    assert refused.read_bytes() != accepted
+    assert "tflite_float32.failed" not in dict(exports_of(run))
     assert not list(run.folder.glob(".*partial*"))
-    assert len(list(run.folder.glob("tflite_float32.failed/*.tflite"))) == 1
     monkeypatch.setattr(tflite, "convert", convert)
     assert read_metadata(tflite_path(run, "tflite_float32")).author == "not stated"
     stages.tflite(run, "float32")  # what the user chose is not forgotten because a check failed

@@ -1,14 +1,14 @@
-"""The fused batch norm is Keras' own, in output, gradients and moving statistics."""
+"""The fused batch norm is Keras's own, in output, gradients and moving statistics."""
 
 import numpy as np
 import pytest
 
-from mnext_tf.models.blocks import BatchNormalization
+from mnext_tf.models.keras_layers import BatchNormalization
 
 
 @pytest.fixture(params=[(4, 3, 5, 6), (8, 1, 1, 6)], ids=["planes", "single pixels"])
 def pair(request):
-    """(ours, Keras', a batch): the same weights in both."""
+    """(ours, Keras's, a batch): the same weights in both."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)

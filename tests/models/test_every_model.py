@@ -1,11 +1,13 @@
-"""What holds for every network of the registry, shown on narrow ones at odd input sizes."""
+"""Properties of every network in the registry, tested on narrow ones at odd input sizes."""
 
 import numpy as np
 import pytest
 
 from mnext_tf import create_model, list_models
 from mnext_tf.errors import ConfigError
-from mnext_tf.models import create_model_from, normalization_of, registry, save_weights
+from mnext_tf.models import check_model_arguments, create, save_weights
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.registry import REGISTRY
 
 NARROW = {"width": 0.1, "input_size": 97, "num_classes": 7}
 
@@ -66,37 +68,36 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # as PyTorch's models
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def normalised(images, mean, std):
+def normalized(images, mean, std):
     return ((images / 255 - mean) / std).astype(np.float32)
 
 
-def test_preprocessing_inside_is_the_normalisation_by_hand(model):
+def test_preprocessing_inside_is_the_normalization_by_hand(model):
     outside = create_model(model.name, **NARROW, include_preprocessing=False)
     outside.set_weights(model.get_weights())
     constants = HALF if model.name == "mobilenet_v1" else IMAGENET
-    expected = outside(normalised(images(), *constants), training=False).numpy()
+    expected = outside(normalized(images(), *constants), training=False).numpy()
     difference = np.abs(model(images(), training=False) - expected).max()
     assert difference <= 1e-4 * np.abs(expected).max()
     assert not np.allclose(outside(images(), training=False), expected)
-    np.testing.assert_allclose(normalization_of(model.name), 255 * np.array(constants), rtol=1e-6)
+    np.testing.assert_allclose(ModelConfig(model.name).normalization, 255 * np.array(constants), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_other_constants_of_the_normalisation(name):
-    """As JSON gives them; the network's own stand in for what is left out."""
-    layer = create_model_from({"name": name, **NARROW, "mean": [1, 2.5, 3]}).get_layer("normalize")
-    assert (layer.mean, layer.std) == ((1, 2.5, 3), normalization_of(name)[1])
-    layer = create_model_from({"name": name, **NARROW, "mean": None, "std": [4, 5, 6]}).get_layer("normalize")
-    assert (layer.mean, layer.std) == (normalization_of(name)[0], (4, 5, 6))
+def test_other_constants_of_the_normalization(name):
+    """Lists, as in JSON; the network's own constants are the default."""
+    layer = create_model(name, **NARROW, mean=[1, 2.5, 3]).get_layer("normalize")
+    assert (layer.mean, layer.std) == ((1, 2.5, 3), ModelConfig(name).normalization[1])
+    layer = create_model(name, **NARROW, mean=None, std=[4, 5, 6]).get_layer("normalize")
+    assert (layer.mean, layer.std) == (ModelConfig(name).normalization[0], (4, 5, 6))
     probe = np.array([[[10.0, 20.0, 30.0]]], np.float32)[None]
     np.testing.assert_allclose(layer(probe)[0, 0, 0], (probe[0, 0, 0] - layer.mean) / (4, 5, 6), rtol=1e-5)
 
 
-def test_the_convention_decides_the_normalisation():
-    assert normalization_of("mobilenet_v2", {"convention": "tensorflow"}) == ((127.5,) * 3, (127.5,) * 3)
-    assert normalization_of("mobilenet_v2", {}) == normalization_of("mnext")
-    with pytest.raises(ConfigError, match="'mnxt'"):
-        normalization_of("mnxt")
+def test_the_convention_decides_the_normalization():
+    tensorflow = ModelConfig("mobilenet_v2", options={"convention": "tensorflow"})
+    assert tensorflow.normalization == ((127.5,) * 3, (127.5,) * 3)
+    assert ModelConfig("mobilenet_v2").normalization == ModelConfig("mnext").normalization
 
 
 def test_dropout_has_the_given_rate_and_works_in_training_only(model):
@@ -124,7 +125,7 @@ def test_a_full_disk_is_an_error_before_hdf5_starts(model, tmp_path, monkeypatch
 
     saved = tmp_path / "whole.weights.h5"
     save_weights(model, saved)
-    monkeypatch.setattr(registry, "reserve", full)
+    monkeypatch.setattr(create, "reserve_space", full)
     monkeypatch.setattr(type(model), "save_weights", None)
     with pytest.raises(OSError, match="No space"):
         save_weights(model, tmp_path / "model.weights.h5")
@@ -132,10 +133,44 @@ def test_a_full_disk_is_an_error_before_hdf5_starts(model, tmp_path, monkeypatch
 
 
 def test_a_run_s_configuration_builds_the_network():
-    config = {"name": "mobilenet_v2", **NARROW, "dropout": 0.0, "options": {"convention": "tensorflow"}}
-    assert create_model_from(config).get_layer("stem_bn").epsilon == 1e-3
-    assert create_model_from(config, num_classes=3).output_shape == (None, 3)
-    assert config["num_classes"] == 7
+    config = ModelConfig.from_dict(
+        ModelConfig("mobilenet_v2", **NARROW, options={"convention": "tensorflow"}).to_dict()
+    )
+    model = config.create()
+    assert model.get_layer("stem_bn").epsilon == 1e-3
+    assert (model.input_shape, model.output_shape) == ((None, 97, 97, 3), (None, 7))
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [
+        ("mnext", 16),
+        ("mnext_s", 32),
+        ("mnext_l", 32),
+        ("mobilenet_v1", 31),
+        ("mobilenet_v2", 16),
+        ("mobilenet_v2_mnext", 16),
+    ],
+)
+def test_sizes_that_are_too_small_are_refused_by_name(name, smallest):
+    """The smallest size is built; below it, what Keras refuses is refused before."""
+    size = {"width": 0.1, "num_classes": 2}
+    assert create_model(name, input_size=smallest, **size).output_shape == (None, 2)
+    with pytest.raises(ConfigError, match=f"input_size.* at least {smallest}.*received {smallest - 1}") as error:
+        check_model_arguments(name, input_size=smallest - 1, **size)
+    if smallest > 16:
+        assert name in str(error.value)
+        config = ModelConfig(name, input_size=smallest, **size)
+        object.__setattr__(config, "input_size", smallest - 1)
+        with pytest.raises(ValueError, match=r"zero or negative|Negative dimension"):
+            config.create()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_all_sizes_from_the_smallest_on_have_feature_maps(name):
+    for size in range(REGISTRY[name].min_input_size, 200):
+        layers = ModelConfig(name, width=0.1, input_size=size).outline().layers
+        assert min(layer.output.shape[1] for layer in layers if len(layer.output.shape) == 4) >= 1, size
 
 
 @pytest.mark.parametrize(
@@ -146,15 +181,16 @@ def test_a_run_s_configuration_builds_the_network():
         ({"width": -1.0}, "-1.0", "above 0"),
         ({"width": float("nan")}, "nan", "above 0"),
         ({"width": "1"}, "'1'", "above 0"),
-        ({"num_classes": 0}, "received 0", "1 or more"),
+        ({"num_classes": 0}, "received 0", "at least 1 and at most 1000000"),
+        ({"num_classes": 10**9}, "received 1000000000", "at most 1000000 (the classifier alone"),
         ({"num_classes": 10.0}, "10.0", "whole number"),
-        ({"input_size": 8}, "received 8", "16 to 2048"),
-        ({"input_size": 4096}, "4096", "16 to 2048"),
+        ({"input_size": 8}, "received 8", "at least 16 and at most 2048"),
+        ({"input_size": 4096}, "4096", "at least 16 and at most 2048"),
         ({"dropout": 1.0}, "1.0", "below 1"),
         ({"dropout": -0.1}, "-0.1", "at least 0"),
         ({"mean": (1, 2)}, "(1, 2)", "mean must be three finite numbers, "),
         ({"mean": [0, 0, float("inf")]}, "inf", "finite"),
-        ({"mean": 127.5}, "127.5", "for red, green and blue in units of [0, 255]"),
+        ({"mean": 127.5}, "127.5", "for red, green, and blue in units of [0, 255]"),
         ({"std": [1, 1, 0]}, "[1, 1, 0]", "std must be three finite numbers above 0"),
         ({"std": "123"}, "'123'", "three"),
         ({"convention": "tensorflow"}, "convention=tensorflow does not fit model 'mnext'", "only mobilenet_v2, "),

@@ -5,7 +5,8 @@ import pytest
 
 from mnext_tf import create_model
 from mnext_tf.errors import ConfigError
-from mnext_tf.models.registry import check_model_arguments, identity_divisor
+from mnext_tf.models import check_model_arguments
+from mnext_tf.models.registry import identity_divisor
 from mnext_tf.models.summary import count_multiply_adds, count_parameters
 
 NARROW = {"width": 0.25, "input_size": 48, "num_classes": 5}

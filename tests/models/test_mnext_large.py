@@ -88,7 +88,8 @@ def test_padding_of_strided_convolutions(kernel, size):
     """Where the first output looks: `before` pixels of zeros stand before the image."""
     import tensorflow as tf
 
-    from mnext_tf.models.blocks import Layers, layers
+    from mnext_tf.models import keras_layers
+    from mnext_tf.models.blocks import Layers
 
     on_this_size = {8: (kernel - 2) // 2, 9: kernel // 2}[size]
     cases = {  # zeros before the image, pixels of the output
@@ -98,8 +99,9 @@ def test_padding_of_strided_convolutions(kernel, size):
     }
     image = np.random.default_rng(0).standard_normal((1, size, size, 1)).astype(np.float32)
     for name, (before, pixels) in cases.items():
-        x = layers.Input((size, size, 1))
-        model = tf.keras.Model(x, Layers(CONVENTIONS[name]).depthwise(x, "d", kernel=kernel, stride=2, activation=None))
+        net = Layers(keras_layers, CONVENTIONS[name])
+        x = keras_layers.Input((size, size, 1))
+        model = tf.keras.Model(x, net.depthwise(x, "d", kernel=kernel, stride=2, activation=None))
         layer = model.get_layer("d")
         weights, seen = layer.get_weights()[0][before:, before:, 0, 0], kernel - before
         got = tf.keras.Model(x, layer.output)(image)

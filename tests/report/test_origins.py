@@ -3,8 +3,9 @@
 import pytest
 
 from mnext_tf.files import read_json, write_json
-from mnext_tf.report import tables
-from mnext_tf.report.run_facts import read_run
+from mnext_tf.report import reproduce, run_tables
+from mnext_tf.report.run_facts import read_runs
+from mnext_tf.runs.config import DatasetConfig, ImportSource, InitialWeights
 from mnext_tf.runs.run import open_run
 
 
@@ -13,26 +14,24 @@ def changed_run(run_maker, tmp_path):
     """`changed_run(init=..., ...)`: a run with a checked export and these fields in its configuration."""
 
     def changed(**fields):
-        folder = run_maker(tmp_path / "run", "mobilenet_v2", history=False, exports={"int8": 0.97})
-        config = read_json(folder / "config.json")
-        write_json(folder / "config.json", {**config, **fields})
-        return read_run(open_run(folder))
+        folder = run_maker(tmp_path / "run", "mobilenet_v2", history=False, exports={"int8": 0.97}, **fields)
+        return read_runs([open_run(folder)])[0]
 
     return changed
 
 
 def test_an_imported_run_is_made_again_by_importing(changed_run):
-    facts = changed_run(init="imported", recipe=None, source={"file": "model best.pth.tar"})
-    first, second = tables.commands(facts)
+    facts = changed_run(init="imported", source=ImportSource("model best.pth.tar", "0", 1, "torch", "timm"))
+    first, second = reproduce.commands(facts)
     assert first.startswith("python -m pipelines.import_checkpoint ")
     assert "'--checkpoint=model best.pth.tar'" in first
     assert "pipelines.export_tflite" in second
-    assert "imported; checked on digits" in tables.reproduce([facts], [])
+    assert "imported; checked on digits" in reproduce.run(facts)
 
 
 def test_a_transferred_run_names_the_run_it_started_from(changed_run):
-    facts = changed_run(init_from={"run": "/runs/imported", "weights_sha256": "0"})
-    assert "--init=/runs/imported" in tables.commands(facts)[0]
+    facts = changed_run(init_from=InitialWeights("/runs/imported", "0"))
+    assert "--init=/runs/imported" in reproduce.commands(facts)[0]
 
 
 def test_images_without_labels_give_no_accuracy(changed_run, tmp_path):
@@ -42,8 +41,21 @@ def test_images_without_labels_give_no_accuracy(changed_run, tmp_path):
     for numbers in record["networks"].values():
         numbers["accuracy"] = None
     write_json(verify, record)
-    facts = read_run(open_run(tmp_path / "run"))
+    facts = read_runs([open_run(tmp_path / "run")])[0]
     assert not facts.measures_accuracy
-    table = tables.accuracy([facts])
+    table = run_tables.accuracy([facts])
     assert "| int8 | - | - | - | 98.75 |" in table
     assert "No accuracy" in table
+
+
+def test_shards_that_do_not_describe_themselves_need_their_flags(changed_run):
+    data = DatasetConfig("shards", "/data/my shards", "0", 9, 9, "/cache", 0, 0.2)
+    train = reproduce.commands(changed_run(dataset=data))[0]
+    assert "'--data_dir=/data/my shards' --label_offset=0 --num_classes=10 --cache_dir=/cache" in train
+    assert "--validation_share=0.2" in train
+
+
+def test_an_untrained_network_is_made_by_its_flags(changed_run):
+    (export,) = reproduce.commands(changed_run(init="random", recipe=None))
+    assert export.startswith("python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --width=1.0")
+    assert "--num_classes=10" in export

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from mnext_tf.benchmark.results import COLUMNS, Results, write_results
+from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.files import write_csv, write_json
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.runs.config import DatasetConfig, RunConfig
+from mnext_tf.training.recipe import Recipe
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +80,9 @@ def make_row(model="mnext", **changes) -> dict:
         "tensorflow_version": "2.21.0",
         "mnext_tf_version": "0.1.0",
         "date": "2026-01-02T03:04:05+00:00",
+        "name": "",
+        "accuracy_check": "untrained",
+        "identity_tensor_multiplier": 1.0,
         "round_medians_ms": [6.4, 7.1],
         "peak_memory_reason": None,
         "gpu_difference": None,
@@ -100,17 +107,33 @@ def benchmark_folder(tmp_path) -> Path:
     return folder
 
 
-def make_run(folder: Path, model: str = "mnext", *, init: str = "trained", history: bool = True, exports=()) -> Path:
-    """A run folder; `exports` maps a label to the accuracy of its TFLite file (Keras has 0.98)."""
+def make_run(
+    folder: Path,
+    model: str = "mnext",
+    *,
+    init: str = "trained",
+    history: bool = True,
+    exports=(),
+    data: str = "digits",
+    left=(),
+    model_config: ModelConfig | None = None,
+    **fields,
+) -> Path:
+    """A run folder; `exports` maps a stage's ending to the accuracy of its TFLite file (Keras has 0.98).
+
+    `left`: names of the operators that no delegate took. `fields` replace those of the configuration.
+    """
+    recipe = Recipe(epochs=2, warmup_epochs=0, cooldown_epochs=0, flip=False, input_size=32)
     config = {
-        "model": {"name": model, "width": 1.0, "num_classes": 10, "input_size": 32, "options": {}},
+        "model": model_config or ModelConfig(model, num_classes=10, input_size=32),
         "init": init,
-        "dataset": {"name": "digits"},
-        "recipe": {"epochs": 2, "flip": False},
-        "seed": 0,
+        "dataset": DatasetConfig(data, f"/data/{data}", data * 2, 100, 20),
+        "class_names": tuple("0123456789"),
+        "preprocess": Preprocess(32),
+        "recipe": recipe if init == "trained" else None,
         "created": "2026",
     }
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", RunConfig(**{**config, **fields}).to_dict())
     if history:
         columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         write_csv(
@@ -121,12 +144,18 @@ def make_run(folder: Path, model: str = "mnext", *, init: str = "trained", histo
         result = {
             "file": f"{model}_{label}.tflite",
             "file_bytes": 4_200_000,
-            "sha256": label * 8,
+            "sha256": f"{folder.name}{label}" * 8,
             "nodes_total": 70,
-            "nodes_delegated": 70,
-            "not_delegated": [],
+            "nodes_delegated": 70 - len(left),
+            "not_delegated": list(left),
         }
-        manifest = {"created": "2026-01-02T00:00:00", "versions": {"tensorflow": "2.21.0"}, "result": result}
+        tolerance = {"max_accuracy_drop": 1.5, "min_agreement": 0.85, "max_untrained_difference": 0.5}
+        manifest = {
+            "created": "2026-01-02T00:00:00",
+            "versions": {"tensorflow": "2.21.0"},
+            "settings": {"tolerance": tolerance, "calibration_count": 150},
+            "result": result,
+        }
         write_json(folder / f"tflite_{label}" / "manifest.json", manifest)
         same = {"accuracy": 0.98, "top1_agreement": 1.0, "max_abs_difference": 0.0, "max_relative_difference": 0.0}
         other = {**same, "accuracy": accuracy, "top1_agreement": 0.9875, "max_relative_difference": 0.0625}

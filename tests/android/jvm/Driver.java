@@ -9,20 +9,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Base64;
 import javax.imageio.ImageIO;
-import mnext.demo.core.BadFile;
-import mnext.demo.core.Description;
+import mnext.demo.core.InvalidFileException;
+import mnext.demo.core.ModelInfo;
 import mnext.demo.core.Interpolation;
 import mnext.demo.core.Jpeg;
-import mnext.demo.core.ModelFile;
-import mnext.demo.core.NumberType;
+import mnext.demo.core.ModelMetadata;
+import mnext.demo.core.TensorType;
 import mnext.demo.core.Pixels;
 import mnext.demo.core.Preprocess;
 import mnext.demo.core.TensorsKt;
-import mnext.demo.core.Upright;
+import mnext.demo.core.OrientedPixels;
 
 /**
- * Runs the app's plain Kotlin on a desktop JVM for the tests. Each line of standard input is a command with its
- * arguments between tabs; each answer is a line: "ok" or "bad", and what there is to say.
+ * Runs the app's Kotlin code on a desktop JVM. Each line of standard input is a command with tab-separated arguments;
+ * each line of output is "ok" or "error", followed by results or a message.
  */
 public final class Driver {
     public static void main(String[] arguments) throws Exception {
@@ -31,8 +31,8 @@ public final class Driver {
             String answer;
             try {
                 answer = "ok\t" + run(line.split("\t"));
-            } catch (Exception error) { // Kotlin does not declare what it throws
-                answer = "bad\t" + (error instanceof BadFile ? "" : error.getClass() + ": ") + error.getMessage();
+            } catch (Exception error) { // Kotlin has no checked exceptions
+                answer = "error\t" + (error instanceof InvalidFileException ? "" : error.getClass() + ": ") + error.getMessage();
             }
             System.out.println(answer);
         }
@@ -50,20 +50,20 @@ public final class Driver {
                 Files.write(Path.of(words[2]), Jpeg.INSTANCE.withoutProfile(Files.readAllBytes(Path.of(words[1]))));
                 return "";
             case "model":
-                ModelFile model = ModelFile.Companion.read(ByteBuffer.wrap(Files.readAllBytes(Path.of(words[1]))));
+                ModelMetadata model = ModelMetadata.Companion.read(ByteBuffer.wrap(Files.readAllBytes(Path.of(words[1]))));
                 return String.join("|", model.getLabels()) + "\t" + model.getPreprocess();
-            case "description":
-                return description(Files.readString(Path.of(words[1])));
-            case "pack":
-                return pack(NumberType.Kind.valueOf(words[1]), words);
-            case "largest":
-                return TensorsKt.largest(floats(words[2]), Integer.parseInt(words[1])).toString();
+            case "info":
+                return info(Files.readString(Path.of(words[1])));
+            case "tensor":
+                return tensor(TensorType.Dtype.valueOf(words[1]), words);
+            case "top_k":
+                return TensorsKt.topK(floats(words[2]), Integer.parseInt(words[1])).toString();
             case "difference":
-                return "" + TensorsKt.largestDifference(floats(words[1]), floats(words[2]));
-            case "open":
-                return Play.open(words);
+                return "" + TensorsKt.maxAbsDifference(floats(words[1]), floats(words[2]));
+            case "load":
+                return ScenarioRunner.load(words);
             case "classify":
-                return Play.classify(words);
+                return ScenarioRunner.classify(words);
             default:
                 throw new IllegalArgumentException("unknown command " + words[0]);
         }
@@ -92,28 +92,28 @@ public final class Driver {
             }
             image.setRGB(0, y, width, 1, row, 0, width);
         }
-        return new Desktop(image);
+        return new BufferedImagePixels(image);
     }
 
     private static Pixels jpeg(byte[] file) throws Exception {
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(Jpeg.INSTANCE.withoutProfile(file)));
-        return new Upright(new Desktop(image), Jpeg.INSTANCE.orientation(file));
+        return new OrientedPixels(new BufferedImagePixels(image), Jpeg.INSTANCE.orientation(file));
     }
 
-    private static String description(String text) throws Exception {
-        Description d = Description.Companion.parse(text, "test.json");
-        Description.Golden g = d.getGolden();
-        return String.join("\t", d.getName(), d.getTitle(), d.getFile(), "" + d.getBytes(), d.getSha256(), g.getInput(),
-                Base64.getEncoder().encodeToString(bytes(g.getOutput())), "" + g.getTolerance(), "" + g.getGpuTolerance());
+    private static String info(String text) throws Exception {
+        ModelInfo info = ModelInfo.Companion.parse(text, "test.json");
+        ModelInfo.Golden g = info.getGolden();
+        return String.join("\t", info.getName(), info.getTitle(), info.getFile(), "" + info.getBytes(), info.getSha256(),
+                g.getInput(), Base64.getEncoder().encodeToString(bytes(g.getOutput())), "" + g.getTolerance(), "" + g.getGpuTolerance());
     }
 
-    private static String pack(NumberType.Kind kind, String[] words) {
+    private static String tensor(TensorType.Dtype dtype, String[] words) {
         float[] values = floats(words[4]);
-        NumberType type = new NumberType(kind, Float.parseFloat(words[2]), Integer.parseInt(words[3]));
-        ByteBuffer out = ByteBuffer.allocate(values.length * kind.getBytes());
-        TensorsKt.pack(values, type, out);
-        String packed = Base64.getEncoder().encodeToString(out.array());
-        return packed + "\t" + Base64.getEncoder().encodeToString(bytes(TensorsKt.unpack(out, type, values.length)));
+        TensorType type = new TensorType(dtype, Float.parseFloat(words[2]), Integer.parseInt(words[3]));
+        ByteBuffer out = ByteBuffer.allocate(values.length * dtype.getBytes());
+        TensorsKt.writeTensor(values, type, out);
+        String written = Base64.getEncoder().encodeToString(out.array());
+        return written + "\t" + Base64.getEncoder().encodeToString(bytes(TensorsKt.readTensor(out, type, values.length)));
     }
 
     private static float[] floats(String base64) {
@@ -129,11 +129,11 @@ public final class Driver {
         return out.array();
     }
 
-    /** What Android's Bitmap is in the app. */
-    private static final class Desktop implements Pixels {
+    /** The counterpart of the app's BitmapPixels. */
+    private static final class BufferedImagePixels implements Pixels {
         private final BufferedImage image;
 
-        Desktop(BufferedImage image) {
+        BufferedImagePixels(BufferedImage image) {
             this.image = image;
         }
 

@@ -1,4 +1,4 @@
-"""A phone for run_adb.sh: the genuine adbd in namespaces of its own, with stand-ins for what Android has beside it."""
+"""A phone for run_adb.sh: the real adbd in namespaces of its own, and fakes of the other programs of Android."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROPERTIES = {
     "ro.product.cpu.abilist": "x86_64,x86",
 }
 QUICK = ["--rounds=1", "--threads=1", "--memory=no", "--profile=no"]  # four runs: two models, cpu and gpu
-KHZ = [1785600] * 4 + [2419200] * 3 + [2841600]  # Pixel 4: four small cores, three big ones, one bigger still
+KHZ = [1785600] * 4 + [2419200] * 3 + [2841600]  # Pixel 4: four small, three big, and one prime core
 
 
 @dataclass
@@ -41,15 +41,15 @@ class Result:
     output: str
 
 
-def as_from_a_terminal() -> None:
-    """A shell cannot trap what it was started to ignore, as under nohup or in the background of a script."""
+def restore_signals() -> None:
+    """A shell cannot trap signals that were ignored when it started, as under nohup or in a script's background."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass
 class World:
-    """A network and mount namespace with an adb server; /data and the list of cores are the phone's."""
+    """A network and mount namespace with an adb server; its /data and its list of cores are the phone's."""
 
     holder: int
     home: Path
@@ -63,17 +63,17 @@ class World:
         path = f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "HOME": str(self.home), "TMPDIR": str(self.home), "ANDROID_SERIAL": ""}
 
-    def inside(self, *command) -> list[str]:
-        """Where the phone is."""
+    def on_phone(self, *command) -> list[str]:
+        """`command` on the phone: in both namespaces."""
         return ["nsenter", "-t", str(self.holder), "-n", "-m", *map(str, command)]
 
-    def beside(self, *command) -> list[str]:
-        """Where the computer is: on the same network, with this machine's files."""
+    def on_host(self, *command) -> list[str]:
+        """`command` on the host: in the network namespace only, with this machine's files."""
         return ["nsenter", "-t", str(self.holder), "-n", *map(str, command)]
 
     def adb(self, *arguments) -> str:
         done = subprocess.run(
-            self.beside("adb", *arguments), env=self.environment, capture_output=True, text=True, timeout=30
+            self.on_host("adb", *arguments), env=self.environment, capture_output=True, text=True, timeout=30
         )
         return done.stdout + done.stderr
 
@@ -87,7 +87,7 @@ class World:
                 path.write_text(f"{value}\n")
 
     def start(self, folder: Path, port: int = 7001, **properties: str) -> Phone:
-        """An adbd on `port`, connected; its stand-ins' state is in `folder`."""
+        """An adbd on `port`, connected; the state of its fakes is in `folder`."""
         folder.mkdir(exist_ok=True)
         values = {**PROPERTIES, **properties}
         (folder / "props").write_text("".join(f"{k}={v}\n" for k, v in values.items()))
@@ -98,7 +98,7 @@ class World:
 
     def session(self, *flags, shell=("sh",), script=ROOT / "benchmarks" / "run_adb.sh", cwd=None) -> subprocess.Popen:
         return subprocess.Popen(
-            self.beside(*shell, script, *flags),
+            self.on_host(*shell, script, *flags),
             cwd=cwd or self.home,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -106,7 +106,7 @@ class World:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=as_from_a_terminal,
+            preexec_fn=restore_signals,
         )
 
     def run(self, *flags, **options) -> Result:
@@ -128,12 +128,12 @@ class Phone:
 
     def plug_in(self) -> None:
         self.daemon = subprocess.Popen(
-            self.world.inside(ENVIRONMENT / "bin" / "adbd"),
+            self.world.on_phone(ENVIRONMENT / "bin" / "adbd"),
             cwd="/",
             env={
                 "PATH": f"{HERE / 'phone'}:/usr/bin:/bin",
                 "ADBD_PORT": self.serial.split(":")[1],
-                "STANDIN": str(self.folder),
+                "FAKE_PHONE": str(self.folder),
                 "PHONE": str(HERE / "phone"),
             },
             stdin=subprocess.DEVNULL,
@@ -142,7 +142,9 @@ class Phone:
         )
         self.world.daemons.append(self.daemon)
         for _ in range(100):
-            self.world.adb("disconnect", self.serial)  # or adb waits ever longer before it tries a lost device again
+            self.world.adb(
+                "disconnect", self.serial
+            )  # otherwise adb waits longer and longer before it retries a lost device
             self.world.adb("connect", self.serial)
             if self.world.adb("-s", self.serial, "get-state").strip() == "device":
                 return
@@ -165,21 +167,21 @@ class Phone:
 @pytest.fixture(scope="session")
 def adb_environment() -> Path:
     if not (ENVIRONMENT / "bin" / "adbd").is_file():
-        pytest.skip("there is no adbd here; `make environment-adb` fetches it")
+        pytest.skip("adbd is missing; `make environment-adb` fetches it")
     return ENVIRONMENT
 
 
 @pytest.fixture(scope="session")
 def world(adb_environment, tmp_path_factory):
     if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode:
-        pytest.skip("namespaces of their own need root; then `make environment-adb` and this test again")
-    compiler = shutil.which("cc") or pytest.skip("there is no C compiler (cc) for the stand-in of benchmark_model")
+        pytest.skip("namespaces require root")
+    compiler = shutil.which("cc") or pytest.skip("a C compiler (cc) for the fake benchmark_model is missing")
     folder = tmp_path_factory.mktemp("adb")
     tool = folder / "benchmark_model"
     subprocess.run([compiler, "-static", "-Os", "-o", tool, HERE / "phone" / "benchmark_model.c"], check=True)
     for name in ("home", "data/local/tmp", "cpu"):
         (folder / name).mkdir(parents=True)
-    # It stays: removing it would take away the mounts on it in other workers' namespaces.
+    # Never removed: that would remove the mounts on it in the namespaces of other test workers.
     Path("/data").mkdir(exist_ok=True)
     setup = (
         f"ip link set lo up && mount --bind {folder}/data /data && mount --bind {folder}/cpu /sys/devices/system/cpu"
@@ -213,7 +215,7 @@ def wait_for():
     def wait(condition, seconds: float = 20) -> None:
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "it did not happen"
+            assert time.monotonic() < end, f"not within {seconds} s"
             time.sleep(0.02)
 
     return wait
@@ -227,7 +229,7 @@ def set_cores(world):
 
 @pytest.fixture
 def read_session():
-    """Of session.txt or device.txt."""
+    """Parses session.txt or device.txt."""
     return lambda path: dict(line.split("=", 1) for line in path.read_text().splitlines())
 
 
@@ -242,7 +244,7 @@ def read_runs():
 
 @pytest.fixture
 def models(tmp_path) -> list[Path]:
-    """Two files that begin as TFLite files do."""
+    """Two files that start like TFLite files."""
     files = []
     for name, size in (("mnext_1.0_224_float32", 70000), ("mobilenet_v2_1.0_224_float32", 50000)):
         files.append(tmp_path / f"{name}.tflite")
@@ -257,7 +259,7 @@ def quick(flags) -> list[str]:
 
 @pytest.fixture
 def flags(world, models, tmp_path) -> list[str]:
-    """A session that takes little time: two models, two rounds, 1 and 4 threads on the CPU, 1 on the GPU."""
+    """A short session: two models, two rounds, 1 and 4 threads on the CPU, 1 on the GPU."""
     names = ",".join(map(str, models))
     return [
         "--models",

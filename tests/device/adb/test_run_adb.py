@@ -1,4 +1,4 @@
-"""benchmarks/run_adb.sh against the genuine adbd: whole sessions, and what they leave."""
+"""benchmarks/run_adb.sh with the real adbd: complete sessions and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.device
 
 
-def test_a_whole_session(world, phone, models, flags, tmp_path, read_session, read_runs):
+def test_a_complete_session(world, phone, models, flags, tmp_path, read_session, read_runs):
     result = world.run(*flags)
     assert result.code == 0, result.output
     out = tmp_path / "out"
@@ -104,8 +104,8 @@ def test_a_whole_session(world, phone, models, flags, tmp_path, read_session, re
     assert phone.left_behind == []
     assert "About 2 minutes: 20 runs of at least 1.5 s with 0 s between." in result.output
     assert "[20 of 20] profile" in result.output
-    assert result.output.count("12.34 ms") == 20  # and no 99.00 ms, of the table of a profile
-    assert result.output.splitlines()[-1] == f"The report: python -m pipelines.report --device {out}"
+    assert result.output.count("12.34 ms") == 20  # and not the 99.00 ms of the table of a profile
+    assert result.output.splitlines()[-1] == f"To make the report: python -m pipelines.report --device {out}"
 
 
 def test_another_shell(world, phone, quick, tmp_path, read_runs):
@@ -114,13 +114,13 @@ def test_another_shell(world, phone, quick, tmp_path, read_runs):
     result = world.run(*quick, "--time_limit=2", shell=("bash", "--posix"))
     assert result.code == 1
     assert [row["outcome"] for row in read_runs(tmp_path / "out")] == ["done", "done", "timeout", "done"]
-    assert "line " not in result.output  # nor the shell's words for a process that was killed
+    assert "line " not in result.output  # nor the shell's own message about a killed process
     assert phone.lines("mode") == ["true", "false"]
     assert phone.left_behind == []
 
 
 def test_defaults(world, phone, repository, tmp_path, read_runs):
-    """The newest exports of the newest one's size, its own folder for results, the tool from tools/<abi>."""
+    """The newest exports with the input size of the newest, a new results folder, the tool in tools/<abi>."""
     benchmarks = tmp_path / "benchmarks"
     shutil.copytree(repository / "benchmarks", benchmarks, ignore=shutil.ignore_patterns("results", "tools"))
     tool = benchmarks / "tools" / "x86_64" / "benchmark_model"
@@ -152,14 +152,14 @@ def test_defaults(world, phone, repository, tmp_path, read_runs):
         files = [row["file"] for row in csv.DictReader(f)]
     chosen = [newest_last[5], newest_last[6], newest_last[2]]
     assert files == [str(root / name) for name in chosen]
-    left_out = "1 of other input sizes, 1 of other kinds, 1 with probabilities (for apps)"
-    assert f"Left out: {left_out}; --models names files.\n" in result.output
+    left_out = "1 of other input sizes, 1 of other precisions, 1 that output probabilities (for apps)"
+    assert f"Not included: {left_out}. To choose files, use --models.\n" in result.output
     for name in chosen:
         assert f"  runs/{name}\n" in result.output
     assert len(read_runs(out)) == 3 * (2 + 1)
 
 
-def test_litert_has_other_flags(world, phone, flags, tmp_path, read_session, read_runs):
+def test_flags_of_litert(world, phone, flags, tmp_path, read_session, read_runs):
     (phone.folder / "tool").write_text("litert\n")
     library = tmp_path / "libLiteRtClGlAccelerator.so"
     library.write_bytes(b"accelerator")
@@ -175,7 +175,7 @@ def test_litert_has_other_flags(world, phone, flags, tmp_path, read_session, rea
 
     result = world.run(*flags[:-2], "--backends=nnapi", "--out", tmp_path / "other")
     assert result.code == 1
-    assert "no NNAPI" in result.output
+    assert "does not support NNAPI" in result.output
     assert phone.left_behind == []
 
 
@@ -183,7 +183,7 @@ def test_litert_has_other_flags(world, phone, flags, tmp_path, read_session, rea
     ("khz", "mask", "threads"),
     [
         ([1700000] * 4 + [2370000] * 4 + [2910000], "1f0", "1,4"),  # 4+4+1
-        ([2400000] * 2 + [1800000] * 6, "3", "1,2"),  # two big cores, the first ones
+        ([2400000] * 2 + [1800000] * 6, "3", "1,2"),  # two big cores, listed first
         ([1800000] * 4, "f", "1,4"),
         ([None] * 8, "", "1,4"),
         ([None] * 2, "", "1,2"),
@@ -208,7 +208,7 @@ def test_big_cores(world, phone, flags, set_cores, khz, mask, threads):
         assert len([line for line in asked.output.splitlines() if line.startswith("latency\t")]) == 16
 
 
-def test_a_phone_without_taskset_fixed_mode_and_sha256sum(world, phone, quick, tmp_path, read_session, read_runs):
+def test_without_taskset_fixed_mode_and_sha256sum(world, phone, quick, tmp_path, read_session, read_runs):
     (phone.folder / "power").write_text("Failed to set FIXED_PERFORMANCE mode\n")
     (phone.folder / "no_sha256sum").touch()
     (phone.folder / "no_taskset").touch()
@@ -231,15 +231,16 @@ def test_it_waits_for_a_cool_phone(world, phone, quick, tmp_path, read_session, 
     flags = [*quick, "--backends=cpu"]
     result = world.run(*flags, "--thermal_wait=3")
     assert result.code == 0, result.output
-    assert "Waiting for the phone to cool (thermal status 2)" in result.output
+    assert "Waiting for the phone to cool down (thermal status 2)" in result.output
     assert {row["thermal_before"] for row in read_runs(tmp_path / "out")} == {"0"}
 
     (phone.folder / "thermal").write_text("1\n")
     result = world.run(*flags, "--thermal_wait=1", "--out", tmp_path / "warm")
     assert result.code == 1
-    assert "stayed warm: thermal status 1" in result.output
+    assert "did not cool down: thermal status 1" in result.output
     session = read_session(tmp_path / "warm" / "session.txt")
-    assert (session["status"], session["reason"]) == ("stopped", "the phone stayed warm: thermal status 1 after 1 s")
+    assert session["status"] == "stopped"
+    assert session["reason"] == "the phone did not cool down: thermal status 1 after 1 s"
     assert phone.lines("mode") == ["true", "false"] * 2
 
     result = world.run(f"--resume={tmp_path / 'warm'}", "--thermal_wait=0")

@@ -1,10 +1,9 @@
-"""benchmarks/run_adb.sh against the genuine adbd: runs that fail, hang or are broken off, and how they go on."""
+"""benchmarks/run_adb.sh with the real adbd: runs that hang or are interrupted, and how sessions are resumed."""
 
 from __future__ import annotations
 
 import csv
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.device
 
 
 def is_running(name: str) -> bool:
-    """A benchmark_model of the session in the folder `name` is alive."""
+    """Whether a benchmark_model in the phone's folder `name` is alive."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as f:
@@ -29,99 +28,11 @@ def is_running(name: str) -> bool:
     return False
 
 
-def test_failing_and_resumed(world, phone, quick, tmp_path, read_session, read_runs):
-    (phone.folder / "benchmark").write_text("mnext_1.0_224_float32 gpu fail\nmobilenet_v2_1.0_224_float32 cpu crash\n")
-    result = world.run(*quick, "--rounds=3")
-    assert result.code == 1
-    out = tmp_path / "out"
-    failed = next(row for row in read_runs(out) if row["exit"] == "1")
-    assert f"FAILED (exit 1): ERROR: Failed to allocate tensors! (log: {out}/{failed['log']})" in result.output
-    assert "FAILED (exit 139)" in result.output
-    rows = read_runs(out)
-    assert [row["exit"] for row in rows if row["outcome"] == "failed"] == ["139", "1", "1", "139"]
-    assert len(rows) == 10  # the third round leaves out what failed twice
-    session = read_session(out / "session.txt")
-    assert session["status"] == "failed"
-    assert session["reason"].startswith("6 of 12 runs failed or were left out: latency ")
-    assert session["reason"].endswith(" cpu 1; latency mnext_1.0_224_float32 gpu 1")
-    assert phone.lines("mode") == ["true", "false"]
-
-    (phone.folder / "benchmark").unlink()
-    result = world.run("--resume", out)
-    assert result.code == 0, result.output
-    rows = read_runs(out)
-    assert len(rows) == 16
-    assert len({(r["kind"], r["round"], r["model"], r["backend"]) for r in rows if r["outcome"] == "done"}) == 12
-    assert rows[-1]["id"].startswith("016_")
-    assert read_session(out / "session.txt")["status"] == "complete"
-    assert "finished_utc" in read_session(out / "session.txt")
-    before = read_session(out / "session.txt")
-    assert "The report:" in world.run("--resume", out).output
-    assert len(read_runs(out)) == 16
-    assert read_session(out / "session.txt") == before  # nothing was left to do
-    assert phone.left_behind == []
-
-
-def test_many_failures_are_summed_up(world, phone, flags, tmp_path, read_session):
-    """A GPU that fails in every run does not keep the CPU from being measured."""
-    (phone.folder / "benchmark").write_text("* gpu fail\n")
-    result = world.run(*flags)
-    assert result.code == 1
-    reason = (
-        "8 of 20 runs failed or were left out, first: latency mnext_1.0_224_float32 gpu 1; "
-        "latency mobilenet_v2_1.0_224_float32 gpu 1; memory mnext_1.0_224_float32 gpu 1, and 3 more"
-    )
-    assert read_session(tmp_path / "out" / "session.txt")["reason"] == reason
-    assert reason in result.output
-
-    (phone.folder / "benchmark").unlink()
-    result = world.run("--resume", tmp_path / "out")
-    assert result.code == 0, result.output
-    assert "8 runs: " in result.output  # the GPU has one thread, as before
-
-
-@pytest.mark.parametrize(("backends", "how"), [("cpu,gpu", "* * fail"), ("gpu", "* gpu fail")])
-def test_a_tool_that_always_fails(world, phone, flags, tmp_path, read_session, read_runs, backends, how):
-    (phone.folder / "benchmark").write_text(f"{how}\n")
-    out = tmp_path / "out"
-    result = world.run(*flags, f"--backends={backends}", "--rounds=4", "--threads=1,2,4")
-    assert result.code == 1
-    assert "6 runs in a row failed alike (exit 1): ERROR: Failed to allocate tensors!." in result.output
-    assert f"--resume={out}" in result.output
-    rows = read_runs(out)
-    assert {row["outcome"] for row in rows} == {"failed"}
-    assert [row["backend"] for row in rows].count(backends.split(",")[0]) == 6
-    assert read_session(out / "session.txt")["status"] == "stopped"
-    assert phone.left_behind == []
-
-    (phone.folder / "benchmark").unlink()
-    assert world.run("--resume", out, "--time_limit=20").code == 0
-    assert {row["threads"] for row in read_runs(out) if row["backend"] == "gpu"} == {"1", "2", "4"}
-
-
-def test_time_left_counts_the_pauses(world, phone, quick):
-    result = world.run(*quick, "--backends=cpu", "--cooldown=2")
-    assert result.code == 0, result.output
-    left = re.search(r"\[1 of 2\].*about (\d+) min (\d+) s left", result.output)
-    assert int(left[1]) * 60 + int(left[2]) >= 2
-
-
-def test_without_times_and_partly_on_the_gpu(world, phone, quick, tmp_path, read_runs):
-    lines = "mobilenet_v2_1.0_224_float32 gpu partial\nmnext_1.0_224_float32 gpu refused\n* cpu silent\n"
-    (phone.folder / "benchmark").write_text(lines)
-    result = world.run(*quick)
-    assert result.code == 1
-    assert "FAILED (exit 0): the tool printed no times" in result.output
-    assert "12.34 ms, partly on the CPU, thermal 0" in result.output
-    assert "12.34 ms, NOT on the delegate (see the log), thermal 0" in result.output
-    assert [row["outcome"] for row in read_runs(tmp_path / "out")] == ["failed", "failed", "done", "done"]
-
-
 def test_a_hung_run(world, phone, quick, tmp_path, read_session, read_runs):
     (phone.folder / "benchmark").write_text("mnext_1.0_224_float32 gpu hang\n")
     result = world.run(*quick, "--rounds=3", "--time_limit=1")
     assert result.code == 1
-    assert "stopped after 1 s (--time_limit)" in result.output
+    assert "terminated after 1 s (--time_limit)" in result.output
     rows = read_runs(tmp_path / "out")
     outcomes = [row["outcome"] for row in rows if (row["model"], row["backend"]) == ("mnext_1.0_224_float32", "gpu")]
     assert outcomes == ["timeout", "timeout"]
@@ -156,8 +67,8 @@ def test_interrupted(world, phone, quick, tmp_path, read_session, read_runs, num
     assert not (tmp_path / "out" / ".lock").exists()
 
 
-def test_nobody_reads_what_it_prints(world, phone, quick, tmp_path, read_session):
-    command = world.beside("sh", "-c", 'sh "$@" | head -n 5', "sh", ROOT / "benchmarks" / "run_adb.sh", *quick)
+def test_the_output_pipe_is_closed(world, phone, quick, tmp_path, read_session):
+    command = world.on_host("sh", "-c", 'sh "$@" | head -n 5', "sh", ROOT / "benchmarks" / "run_adb.sh", *quick)
     subprocess.run(command, cwd=world.home, env=world.environment, capture_output=True, timeout=60)
     assert phone.lines("mode") == ["true", "false"]
     assert phone.left_behind == []
@@ -168,25 +79,25 @@ def test_nobody_reads_what_it_prints(world, phone, quick, tmp_path, read_session
 @pytest.mark.parametrize(
     ("right", "wrong", "says"),
     [
-        ("rounds=1", "rounds=", "--rounds takes a whole number of at least 1; received ''"),
+        ("rounds=1", "rounds=", "--rounds requires an integer of at least 1; received ''"),
         ("min_secs=1", "min_secs=1;reboot", "received '1;reboot'"),
-        ("mnext_tf_", "mnext_tf_/../../x", "its device_folder is '/data/local/tmp/mnext_tf_/../../x"),
-        ("mnext_tf_", "mnext_tf_ /sdcard ", "session.txt is damaged"),
-        ("/data/local/tmp/", "/sdcard/", "its device_folder is '/sdcard/mnext_tf_"),
+        ("mnext_tf_", "mnext_tf_/../../x", "device_folder is '/data/local/tmp/mnext_tf_/../../x"),
+        ("mnext_tf_", "mnext_tf_ /sdcard ", "session.txt is corrupt"),
+        ("/data/local/tmp/", "/sdcard/", "device_folder is '/sdcard/mnext_tf_"),
     ],
 )
-def test_a_damaged_session_is_not_gone_on_with(world, phone, quick, tmp_path, right, wrong, says):
+def test_a_corrupt_session_is_not_resumed(world, phone, quick, tmp_path, right, wrong, says):
     file = tmp_path / "out" / "session.txt"
     (phone.folder / "benchmark").write_text("* gpu fail\n")
     assert world.run(*quick).code == 1
     calls = phone.lines("calls")
-    damaged = file.read_text().replace(right, wrong)
-    file.write_text(damaged)
+    corrupt = file.read_text().replace(right, wrong)
+    file.write_text(corrupt)
     result = world.run("--resume", tmp_path / "out")
     assert result.code == 1
     assert says in result.output
-    assert "session.txt is damaged" in result.output
-    assert file.read_text() == damaged
+    assert "session.txt is corrupt" in result.output
+    assert file.read_text() == corrupt
     assert phone.lines("calls") == calls
 
 
@@ -216,7 +127,7 @@ def test_unplugged_and_resumed(world, phone, quick, tmp_path, read_session, read
     phone.unplug()
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 1
-    assert "the phone was unplugged, or its connection broke" in output
+    assert "the phone was disconnected" in output
     session = read_session(out / "session.txt")
     folder = session["device_folder"]
     assert session["status"] == "stopped"
@@ -234,7 +145,7 @@ def test_unplugged_and_resumed(world, phone, quick, tmp_path, read_session, read
     (phone.folder / "benchmark").unlink()
     phone.plug_in()
     before = (out / "runs.csv").read_text()
-    (out / "runs.csv").write_text(before + "004_latency_r1_mn")  # as a power cut leaves it
+    (out / "runs.csv").write_text(before + "004_latency_r1_mn")  # as a power failure leaves it
     result = world.run("--resume", out)
     assert result.code == 0, result.output
     assert "2 runs: 2 models" in result.output
@@ -250,14 +161,14 @@ def test_unplugged_and_resumed(world, phone, quick, tmp_path, read_session, read
 
 
 def test_unplugged_while_the_mode_is_set(world, phone, quick, tmp_path, read_session, read_runs, wait_for):
-    """Which is no refusal of the phone's."""
+    """The phone did not refuse it."""
     (phone.folder / "power_hangs").touch()
     process = world.session(*quick)
     wait_for((phone.folder / "asked").exists)
     phone.unplug()
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 1
-    assert "the phone was unplugged, or its connection broke" in output
+    assert "the phone was disconnected" in output
     assert "Fixed performance mode: " not in output
     session = read_session(tmp_path / "out" / "session.txt")
     assert session["left_on_phone"].split() == ["folder", "fixed_performance_mode"]
@@ -268,7 +179,7 @@ def test_unplugged_while_the_mode_is_set(world, phone, quick, tmp_path, read_ses
     assert len(read_runs(tmp_path / "out")) == 4
 
 
-def test_resume_refuses_another(world, phone, quick, models, tmp_path, read_session, read_runs):
+def test_resume_refuses_changes(world, phone, quick, models, tmp_path, read_session, read_runs):
     out = tmp_path / "out"
     (phone.folder / "benchmark").write_text("* gpu fail\n")
     assert world.run(*quick).code == 1
@@ -282,25 +193,22 @@ def test_resume_refuses_another(world, phone, quick, models, tmp_path, read_sess
 
     original = models[0].read_bytes()
     models[0].write_bytes(original + b"x")
-    assert "changed since this session began: mnext_1.0_224_float32." in refused()
+    assert "models changed since this session was started: mnext_1.0_224_float32." in refused()
     models[0].write_bytes(original)
 
     other = tmp_path / "other_tool"
     other.write_bytes(world.tool.read_bytes() + b"x")
-    assert "is not the tool that this session began with" in refused("--benchmark_model", other)
+    assert "is not the tool that this session was started with" in refused("--benchmark_model", other)
 
     second = world.start(tmp_path / "second", 7002)
-    assert "this session is of the device 127.0.0.1:7001, not of 127.0.0.1:7002" in refused("--serial", second.serial)
+    assert "this session was started on the device 127.0.0.1:7001, not on 127.0.0.1:7002" in refused(
+        "--serial", second.serial
+    )
 
     props = phone.folder / "props"
     props.write_text(props.read_text().replace("TP1A", "TQ3A"))
-    assert "the phone was updated since this session began" in refused()
+    assert "the phone was updated after this session was started" in refused()
     props.write_text(props.read_text().replace("TQ3A", "TP1A"))
-
-    (out / ".lock").mkdir()
-    (out / ".lock" / "pid").write_text(str(os.getpid()))
-    assert "another run_adb.sh" in refused()
-    (out / ".lock" / "pid").write_text("999999999")  # of a program that is no more
 
     (phone.folder / "benchmark").unlink()
     result = world.run(f"--resume={out}")
@@ -308,7 +216,7 @@ def test_resume_refuses_another(world, phone, quick, models, tmp_path, read_sess
 
 
 def test_a_full_disk_here(world, phone, flags, tmp_path):
-    """The phone is put back even where nothing can be written any more."""
+    """The phone is restored even if nothing can be written anymore."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=36k,nr_inodes=100", "none", disk], check=True)
@@ -319,23 +227,7 @@ def test_a_full_disk_here(world, phone, flags, tmp_path):
     finally:
         subprocess.run(["umount", disk], check=True)
     assert result.code == 1
-    assert "cannot be written (is the disk full?)" in result.output
+    assert "(is the disk full?)" in result.output
     assert 0 < len(rows) < 20
     assert phone.lines("mode") == ["true", "false"]
     assert phone.left_behind == []
-
-
-def test_unconsumed_flags(world, phone, quick, tmp_path, read_session, read_runs):
-    (phone.folder / "unknown_flag").write_text("gpu_precision_loss_allowed")
-    result = world.run(*quick)
-    assert result.code == 1
-    assert "FAILED (exit 0): the tool does not know all flags: --gpu_precision_loss_allowed=true" in result.output
-    assert [(row["backend"], row["exit"], row["outcome"]) for row in read_runs(tmp_path / "out")] == [
-        ("cpu", "0", "done"),
-        ("cpu", "0", "done"),
-        ("gpu", "0", "failed"),
-        ("gpu", "0", "failed"),
-    ]
-    session = read_session(tmp_path / "out" / "session.txt")
-    assert session["status"] == "failed"
-    assert session["reason"].startswith("2 of 4 runs failed or were left out")

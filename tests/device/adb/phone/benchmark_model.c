@@ -1,4 +1,4 @@
-/* benchmark_model has to be a program of the phone's architecture: this one is, and hands over to the script. */
+/* run_adb.sh requires a binary for the phone's architecture; this one executes the script. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

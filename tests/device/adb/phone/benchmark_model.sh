@@ -1,13 +1,13 @@
 #!/bin/sh
-# What TensorFlow Lite's and LiteRT's benchmark_model print, at once. $STANDIN/benchmark says how a run goes, a line
-# each: MODEL BACKEND HOW, with * for any; HOW is hang, fail, partial, refused, crash or silent.
-kind=$(cat "$STANDIN/tool" 2>/dev/null || echo tflite)
+# Prints what benchmark_model of TensorFlow Lite or LiteRT prints, without delay. Lines MODEL BACKEND OUTCOME (* matches
+# anything) in $FAKE_PHONE/benchmark select other outcomes: hang, fail, partial, refused, crash, or silent.
+kind=$(cat "$FAKE_PHONE/tool" 2>/dev/null || echo tflite)
 known="graph num_threads num_runs warmup_runs min_secs report_peak_memory_footprint use_gpu require_full_delegation"
 case $kind in
 litert) known="$known use_cpu use_npu use_profiler" ;;
 *) known="$known use_xnnpack use_nnapi gpu_precision_loss_allowed enable_op_profiling" ;;
 esac
-[ ! -e "$STANDIN/unknown_flag" ] || known=$(echo "$known" | sed "s/ $(cat "$STANDIN/unknown_flag")//")
+[ ! -e "$FAKE_PHONE/unknown_flag" ] || known=$(echo "$known" | sed "s/ $(cat "$FAKE_PHONE/unknown_flag")//")
 backend=cpu graph='' peak='' profile='' full='' cpu=true unconsumed=''
 for argument in "$@"; do
     name=${argument#--} value=${argument#*=}
@@ -32,13 +32,13 @@ for argument in "$@"; do
 done
 [ -f "$graph" ] || { echo "ERROR: Could not open '$graph'." >&2 && exit 1; }
 model=$(basename "$graph" .tflite)
-how=$(awk -v model="$model" -v backend="$backend" '($1 == "*" || $1 == model) && ($2 == "*" || $2 == backend) { print $3; exit }' \
-    "$STANDIN/benchmark" 2>/dev/null)
-echo "$@" >>"$STANDIN/calls"
+outcome=$(awk -v model="$model" -v backend="$backend" '($1 == "*" || $1 == model) && ($2 == "*" || $2 == backend) { print $3; exit }' \
+    "$FAKE_PHONE/benchmark" 2>/dev/null)
+echo "$@" >>"$FAKE_PHONE/calls"
 echo "INFO: STARTING!"
 [ -z "$unconsumed" ] || echo "WARN: Unconsumed cmdline flags:$unconsumed" >&2
 echo "INFO: Loaded model $graph"
-case $how in
+case $outcome in
 hang) while :; do sleep 1; done ;;
 crash) kill -SEGV $$ ;;
 silent) exit 0 ;;
@@ -50,7 +50,7 @@ fail)
 esac
 [ -z "$full" ] || [ "$kind" != litert ] || [ "$cpu" = false ] ||
     { echo "ERROR: Requesting full delegation and CPU acceleration are incompatible." >&2 && exit 134; }
-case $backend,$how in
+case $backend,$outcome in
 gpu,partial)
     [ -z "$full" ] || { echo "ERROR: Failed to apply GPU delegate." >&2 && echo "ERROR: Benchmarking failed." >&2 && exit 1; }
     echo "Replacing 60 out of 64 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions for the whole graph."

@@ -2,7 +2,7 @@ package org.tensorflow.lite;
 
 import java.nio.ByteBuffer;
 
-/** As in LiteRT 1.4, the part that the app uses. */
+/** The part of LiteRT 1.4 that the app uses. */
 public final class Interpreter extends InterpreterImpl implements InterpreterApi {
     public static class Options extends InterpreterApi.Options {
         @Override

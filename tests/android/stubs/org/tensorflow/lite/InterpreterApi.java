@@ -3,7 +3,7 @@ package org.tensorflow.lite;
 import java.util.ArrayList;
 import java.util.List;
 
-/** As in LiteRT 1.4, the part that the app uses. */
+/** The part of LiteRT 1.4 that the app uses. */
 public interface InterpreterApi extends AutoCloseable {
     class Options {
         int numThreads = -1;

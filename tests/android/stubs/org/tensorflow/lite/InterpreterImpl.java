@@ -4,50 +4,50 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 
-/** As in LiteRT 1.4, the part that the app uses; it plays {@link Scene}. */
+/** The part of LiteRT 1.4 that the app uses; its behavior is set by {@link Scenario}. */
 class InterpreterImpl implements InterpreterApi {
     private final boolean gpu;
 
     InterpreterImpl(Options options) {
         gpu = !options.delegates.isEmpty();
-        if (gpu && Scene.applyingFails != null) {
-            throw Scene.applyingFails;
+        if (gpu && Scenario.applyError != null) {
+            throw Scenario.applyError;
         }
-        Scene.events.add((gpu ? "gpu" : "cpu") + ":" + options.numThreads + (options.useXNNPACK ? ":xnnpack" : ""));
+        Scenario.events.add((gpu ? "gpu" : "cpu") + ":" + options.numThreads + (options.useXNNPACK ? ":xnnpack" : ""));
     }
 
     @Override
     public void run(Object input, Object output) {
         ByteBuffer from = (ByteBuffer) input;
-        Scene.fed = new byte[Math.min(16, from.remaining())];
-        from.get(Scene.fed);
+        Scenario.lastInput = new byte[Math.min(16, from.remaining())];
+        from.get(Scenario.lastInput);
         ByteBuffer to = ((ByteBuffer) output).order(ByteOrder.nativeOrder());
-        for (float value : Scene.output) {
+        for (float value : Scenario.output) {
             to.putFloat(value);
         }
     }
 
     @Override
     public Tensor getInputTensor(int inputIndex) {
-        return tensor(Scene.inputType, Scene.inputShape);
+        return tensor(Scenario.inputType, Scenario.inputShape);
     }
 
     @Override
     public Tensor getOutputTensor(int outputIndex) {
-        return tensor(DataType.FLOAT32, Scene.outputShape);
+        return tensor(DataType.FLOAT32, Scenario.outputShape);
     }
 
     int getExecutionPlanLength() {
-        int steps = gpu ? Scene.stepsWithGpu : Scene.stepsWithout;
-        if (steps < 0) {
-            throw new IllegalStateException("not told");
+        int nodes = gpu ? Scenario.nodesOnGpu : Scenario.nodesOnCpu;
+        if (nodes < 0) {
+            throw new IllegalStateException("unavailable");
         }
-        return steps;
+        return nodes;
     }
 
     @Override
     public void close() {
-        Scene.events.add("closed");
+        Scenario.events.add("closed");
     }
 
     private static Tensor tensor(DataType type, int[] shape) {

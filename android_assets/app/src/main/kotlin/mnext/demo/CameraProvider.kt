@@ -9,7 +9,7 @@ import android.os.ParcelFileDescriptor
 import java.io.File
 import java.io.FileNotFoundException
 
-/** Lets the camera app write its full-size picture into one file of ours. Nobody else has access. */
+/** Gives the camera app, and no other app, access to one file for its full-size photo. */
 class CameraProvider : ContentProvider() {
     override fun onCreate() = true
 
@@ -34,6 +34,6 @@ class CameraProvider : ContentProvider() {
     companion object {
         fun file(context: Context) = File(context.filesDir, "camera.jpg")
 
-        fun target(context: Context): Uri = Uri.parse("content://${context.packageName}.camera/picture.jpg")
+        fun target(context: Context): Uri = Uri.parse("content://${context.packageName}.camera/photo.jpg")
     }
 }

@@ -5,15 +5,15 @@ import android.os.Bundle
 import android.view.View
 import android.widget.TextView
 
-/** Shows what [SelfCheck] finds, as it finds it. */
+/** Shows the results of [SelfCheck] as they arrive. */
 class CheckActivity : Activity() {
     private val update = ::show
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.activity_check)
-        part<View>(R.id.again).setOnClickListener { start() }
-        if (SelfCheck.findings.isEmpty()) start()
+        view<View>(R.id.again).setOnClickListener { start() }
+        if (SelfCheck.results.isEmpty()) start()
     }
 
     override fun onStart() {
@@ -23,7 +23,7 @@ class CheckActivity : Activity() {
     }
 
     override fun onStop() {
-        if (SelfCheck.listener == update) SelfCheck.listener = null // else the next such screen has started already
+        if (SelfCheck.listener == update) SelfCheck.listener = null // unless the next instance has already started
         super.onStop()
     }
 
@@ -34,33 +34,34 @@ class CheckActivity : Activity() {
 
     private fun show() {
         val running = SelfCheck.running
-        part<View>(R.id.busy).visibility = if (running) View.VISIBLE else View.GONE
-        part<View>(R.id.again).isEnabled = !running
-        val findings = SelfCheck.findings
-        part<TextView>(R.id.summary).text = when {
+        view<View>(R.id.busy).visibility = if (running) View.VISIBLE else View.GONE
+        view<View>(R.id.again).isEnabled = !running
+        val results = SelfCheck.results
+        view<TextView>(R.id.summary).text = when {
             running -> getString(R.string.check_running)
-            findings.isEmpty() -> getString(R.string.no_models)
+            results.isEmpty() -> getString(R.string.no_models)
             else -> getString(
                 R.string.check_summary,
-                findings.count { it.verdict == SelfCheck.Verdict.PASS },
-                findings.count { it.verdict == SelfCheck.Verdict.FAIL },
-                findings.count { it.verdict == SelfCheck.Verdict.NOT_RUN },
+                results.count { it.verdict == SelfCheck.Verdict.PASS },
+                results.count { it.verdict == SelfCheck.Verdict.FAIL },
+                results.count { it.verdict == SelfCheck.Verdict.NOT_RUN },
             )
         }
-        part<TextView>(R.id.findings).text = findings.joinToString("\n\n") { it.text() }
+        view<TextView>(R.id.check_results).text = results.joinToString("\n\n") { it.text() }
     }
 
-    private fun SelfCheck.Finding.text(): String {
-        val asked = getString(if (gpu) R.string.gpu else R.string.cpu)
+    private fun SelfCheck.CheckResult.text(): String {
+        val context = this@CheckActivity
+        val processor = getString(if (gpu) R.string.gpu else R.string.cpu)
         val verdict = when (verdict) {
             SelfCheck.Verdict.PASS -> R.string.check_pass
             SelfCheck.Verdict.FAIL -> R.string.check_fail
             SelfCheck.Verdict.NOT_RUN -> R.string.check_not_run
         }
-        val lines = arrayListOf(getString(R.string.check_finding, getString(verdict), title, asked))
+        val lines = arrayListOf(getString(R.string.check_result, getString(verdict), title, processor))
         difference?.let { lines += getString(R.string.check_difference, it, tolerance) }
-        device?.let { lines += it.refusal?.text(this@CheckActivity) ?: getString(R.string.ran_on, it.text(this@CheckActivity)) }
-        note?.let { lines += it }
+        backend?.let { lines += it.fallback?.text(context) ?: getString(R.string.ran_on, it.text(context)) }
+        error?.let { lines += it }
         return lines.joinToString("\n")
     }
 }

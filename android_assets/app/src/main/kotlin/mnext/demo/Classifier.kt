@@ -2,63 +2,65 @@ package mnext.demo
 
 import java.io.Closeable
 import java.nio.ByteBuffer
-import mnext.demo.core.BadFile
-import mnext.demo.core.ModelFile
-import mnext.demo.core.NumberType
+import mnext.demo.core.InvalidFileException
+import mnext.demo.core.ModelMetadata
+import mnext.demo.core.TensorType
 import mnext.demo.core.median
-import mnext.demo.core.pack
-import mnext.demo.core.toBegin
-import mnext.demo.core.unpack
+import mnext.demo.core.readTensor
+import mnext.demo.core.rewindCompat
+import mnext.demo.core.writeTensor
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.Tensor
 import org.tensorflow.lite.gpu.GpuDelegate
 
-/** Milliseconds: of the inference that gave the answer, and the median of [count] that followed it. */
+/** Milliseconds: [single] for the inference that gave the result, [median] over [count] inferences after it. */
 class Timing(val single: Double, val median: Double, val count: Int)
 
-/** A network, open. Open, use and close it on one thread. */
-class Classifier(private val opened: Opened, val about: ModelFile) : Closeable {
-    private val interpreter: Interpreter = opened.interpreter
+/** An image classifier. Create, use, and close it on one thread. */
+class Classifier(private val model: LoadedModel, val metadata: ModelMetadata) : Closeable {
+    private val interpreter: Interpreter = model.interpreter
     private val input: Tensor = interpreter.getInputTensor(0)
     private val output: Tensor = interpreter.getOutputTensor(0)
-    private val inputBytes = ByteBuffer.allocateDirect(input.numBytes())
-    private val outputBytes = ByteBuffer.allocateDirect(output.numBytes())
-    private val classes = about.labels.size
+    private val inputBuffer = ByteBuffer.allocateDirect(input.numBytes())
+    private val outputBuffer = ByteBuffer.allocateDirect(output.numBytes())
+    private val classes = metadata.labels.size
 
-    /** What it really runs on. */
-    val device: Device get() = opened.device
+    /** The backend it actually runs on. */
+    val backend: Backend get() = model.backend
 
     init {
-        val side = about.preprocess.inputSize
-        check("input", input, intArrayOf(1, side, side, 3))
-        check("output", output, intArrayOf(1, classes))
+        val size = metadata.preprocess.inputSize
+        checkShape("input", input, intArrayOf(1, size, size, 3))
+        checkShape("output", output, intArrayOf(1, classes))
     }
 
-    /** Probabilities, one a label, of pixels as [mnext.demo.core.Preprocess.apply] gives them. */
+    /** One probability per label, for pixels from [mnext.demo.core.Preprocess.apply]. */
     fun classify(pixels: FloatArray): FloatArray {
-        pack(pixels, input.numbers(), inputBytes)
+        writeTensor(pixels, input.tensorType(), inputBuffer)
         infer()
-        return unpack(outputBytes, output.numbers(), classes)
+        return readTensor(outputBuffer, output.tensorType(), classes)
     }
 
-    /** The same, with the time it took, and then the time again and again on the same pixels. */
+    /** Like [classify]; also measures latency by repeating the inference with the same pixels. */
     fun classifyTimed(pixels: FloatArray): Pair<FloatArray, Timing> {
-        pack(pixels, input.numbers(), inputBytes)
+        writeTensor(pixels, input.tensorType(), inputBuffer)
         val single = milliseconds { infer() }
-        val probabilities = unpack(outputBytes, output.numbers(), classes)
-        repeat(WARM_UP) { infer() }
+        val probabilities = readTensor(outputBuffer, output.tensorType(), classes)
+        repeat(WARMUP_RUNS) { infer() }
         val times = ArrayList<Double>()
-        while (times.size < FEWEST || (times.size < MOST && times.sum() < ENOUGH)) times += milliseconds { infer() }
+        while (times.size < MIN_RUNS || times.size < MAX_RUNS && times.sum() < TIME_BUDGET) {
+            times += milliseconds { infer() }
+        }
         return probabilities to Timing(single, median(times), times.size)
     }
 
-    override fun close() = opened.close()
+    override fun close() = model.close()
 
     private fun infer() {
-        inputBytes.toBegin()
-        outputBytes.toBegin()
-        interpreter.run(inputBytes, outputBytes)
+        inputBuffer.rewindCompat()
+        outputBuffer.rewindCompat()
+        interpreter.run(inputBuffer, outputBuffer)
     }
 
     private inline fun milliseconds(work: () -> Unit): Double {
@@ -67,36 +69,36 @@ class Classifier(private val opened: Opened, val about: ModelFile) : Closeable {
         return (System.nanoTime() - begin) / 1e6
     }
 
-    private fun Tensor.numbers(): NumberType {
-        val kind = when (dataType()) {
-            DataType.FLOAT32 -> NumberType.Kind.FLOAT32
-            DataType.UINT8 -> NumberType.Kind.UINT8
-            DataType.INT8 -> NumberType.Kind.INT8
-            else -> throw BadFile("the model has a tensor of type ${dataType()}; float32, uint8 and int8 are known")
+    private fun Tensor.tensorType(): TensorType {
+        val dtype = when (dataType()) {
+            DataType.FLOAT32 -> TensorType.Dtype.FLOAT32
+            DataType.UINT8 -> TensorType.Dtype.UINT8
+            DataType.INT8 -> TensorType.Dtype.INT8
+            else -> throw InvalidFileException("tensor type ${dataType()} is not float32, uint8, or int8")
         }
         val quantization = quantizationParams()
-        return NumberType(kind, quantization.scale, quantization.zeroPoint)
+        return TensorType(dtype, quantization.scale, quantization.zeroPoint)
     }
 
-    private fun check(what: String, tensor: Tensor, shape: IntArray) {
-        if (!tensor.shape().contentEquals(shape)) throw BadFile(
-            "the model's $what has the shape ${tensor.shape().contentToString()}; " +
-                "its labels and preprocess.json ask for ${shape.contentToString()}"
+    private fun checkShape(name: String, tensor: Tensor, shape: IntArray) {
+        if (!tensor.shape().contentEquals(shape)) throw InvalidFileException(
+            "the model's $name has the shape ${tensor.shape().contentToString()}; " +
+                "its labels.txt and preprocess.json require ${shape.contentToString()}"
         )
     }
 
     private companion object {
-        const val WARM_UP = 3
-        const val FEWEST = 5
-        const val MOST = 50
-        const val ENOUGH = 1000.0 // milliseconds
+        const val WARMUP_RUNS = 3
+        const val MIN_RUNS = 5
+        const val MAX_RUNS = 50
+        const val TIME_BUDGET = 1000.0 // milliseconds
     }
 }
 
-/** An interpreter with what it holds on to. */
-class Opened(val interpreter: Interpreter, private val gpu: GpuDelegate?, val device: Device) : Closeable {
+/** An interpreter and the resources it holds. */
+class LoadedModel(val interpreter: Interpreter, private val gpu: GpuDelegate?, val backend: Backend) : Closeable {
     override fun close() {
         interpreter.close()
-        gpu?.close() // after the interpreter, which uses it
+        gpu?.close() // only after the interpreter, which uses it
     }
 }

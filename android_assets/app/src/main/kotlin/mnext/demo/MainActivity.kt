@@ -13,10 +13,7 @@ import android.widget.Spinner
 import android.widget.TextView
 import java.util.Locale
 
-/**
- * Picks or takes a picture and shows what a network sees in it. The picture is a file and the choices are settings,
- * so whatever ends this screen, the next one begins where it was.
- */
+/** Picks or takes a photo and classifies it. The photo and the choices are stored, so they survive process death. */
 class MainActivity : Activity() {
     private lateinit var photo: Photo
     private lateinit var settings: Settings
@@ -24,65 +21,65 @@ class MainActivity : Activity() {
     private lateinit var results: TextView
     private lateinit var times: TextView
     private lateinit var busy: View
-    @Volatile private var asked = 0 // older questions are not worked on any more, nor their answers shown
+    @Volatile private var lastRequest = 0 // earlier requests are dropped
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.activity_main)
         photo = Photo(applicationContext)
         settings = Settings(this)
-        status = part(R.id.status)
-        results = part(R.id.results)
-        times = part(R.id.times)
-        busy = part(R.id.busy)
-        part<View>(R.id.pick).setOnClickListener { pick() }
-        part<View>(R.id.camera).setOnClickListener { takePicture() }
-        part<View>(R.id.check).setOnClickListener { startActivity(Intent(this, CheckActivity::class.java)) }
+        status = view(R.id.status)
+        results = view(R.id.results)
+        times = view(R.id.times)
+        busy = view(R.id.busy)
+        view<View>(R.id.pick).setOnClickListener { pickPhoto() }
+        view<View>(R.id.camera).setOnClickListener { takePhoto() }
+        view<View>(R.id.check).setOnClickListener { startActivity(Intent(this, CheckActivity::class.java)) }
         showChoices()
-        look()
+        classify()
     }
 
     private fun showChoices() {
         val assets = ModelAssets(assets)
         val models = assets.names()
         if (settings.model !in models) settings.model = models.firstOrNull().orEmpty()
-        part<Spinner>(R.id.model).offer(models, assets::title, settings.model) {
+        view<Spinner>(R.id.model).setChoices(models, assets::title, settings.model) {
             settings.model = it
-            look()
+            classify()
         }
         val processor = { gpu: Boolean -> getString(if (gpu) R.string.gpu else R.string.cpu) }
-        part<Spinner>(R.id.processor).offer(listOf(false, true), processor, settings.gpu) {
+        view<Spinner>(R.id.processor).setChoices(listOf(false, true), processor, settings.gpu) {
             settings.gpu = it
-            look()
+            classify()
         }
-        part<Spinner>(R.id.threads).offer(Settings.threadChoices, { "$it" }, settings.threads) {
+        view<Spinner>(R.id.threads).setChoices(Settings.threadChoices, { "$it" }, settings.threads) {
             settings.threads = it
-            look()
+            classify()
         }
     }
 
-    /** Runs the chosen network on the picture, both off this thread, and shows the answer. */
-    private fun look() {
-        val question = ++asked
+    /** Loads the preview and runs the model on the worker thread, then shows the result. */
+    private fun classify() {
+        val request = ++lastRequest
         results.text = ""
         times.text = ""
         val (model, gpu, threads) = Triple(settings.model, settings.gpu, settings.threads)
         status.text = when {
             model.isEmpty() -> getString(R.string.no_models)
-            !photo.exists() -> getString(R.string.no_picture)
+            !photo.exists() -> getString(R.string.no_photo)
             else -> getString(R.string.working)
         }
         busy.visibility = if (photo.exists()) View.VISIBLE else View.GONE
         val context = applicationContext
-        // A photo may be on its way still, asked for by the screen before this one: the worker does that first.
-        Worker.run({ if (question == asked && photo.exists()) photo.preview() else null }) {
-            if (question == asked) show(it.getOrNull())
+        // Checked again on the worker, which may first finish saving a photo for an earlier instance of this activity.
+        Worker.run({ if (request == lastRequest && photo.exists()) photo.preview() else null }) {
+            if (request == lastRequest) show(it.getOrNull())
         }
         Worker.run({
-            val wanted = question == asked && model.isNotEmpty() && photo.exists()
-            if (wanted) Session.answer(context, photo, model, gpu, threads) else null
+            val current = request == lastRequest && model.isNotEmpty() && photo.exists()
+            if (current) ModelCache.predict(context, photo, model, gpu, threads) else null
         }) { result ->
-            if (question == asked) {
+            if (request == lastRequest) {
                 busy.visibility = View.GONE
                 result.fold({ if (it != null) show(it) }) { status.text = getString(R.string.failed, it.text(this)) }
             }
@@ -90,42 +87,43 @@ class MainActivity : Activity() {
     }
 
     private fun show(preview: Bitmap?) {
-        val picture: ImageView = part(R.id.picture)
-        picture.setImageBitmap(preview)
-        picture.contentDescription = getString(if (preview == null) R.string.picture_none else R.string.picture)
+        val image: ImageView = view(R.id.photo)
+        image.setImageBitmap(preview)
+        val description = if (preview == null) R.string.no_photo_description else R.string.photo_description
+        image.contentDescription = getString(description)
     }
 
-    private fun show(answer: Answer) {
+    private fun show(prediction: Prediction) {
         val lines = ArrayList<String>()
-        answer.device.refusal?.let { lines += getString(R.string.gpu_refused, it.text(this)) }
-        if (answer.reduced > 1) lines += getString(R.string.reduced, answer.reduced)
-        lines += getString(R.string.ran_on, answer.device.text(this))
+        prediction.backend.fallback?.let { lines += getString(R.string.gpu_fallback, it.text(this)) }
+        if (prediction.sampleSize > 1) lines += getString(R.string.downsampled, prediction.sampleSize)
+        lines += getString(R.string.ran_on, prediction.backend.text(this))
         status.text = lines.joinToString("\n")
-        results.text = answer.best.joinToString("\n") { (label, probability) ->
+        results.text = prediction.classes.joinToString("\n") { (label, probability) ->
             String.format(Locale.getDefault(), "%5.1f %%  %s", probability * 100, label)
         }
-        val timing = answer.timing
+        val timing = prediction.timing
         times.text = getString(
             R.string.times, timing.median.short(), timing.count, timing.single.short(),
-            answer.reading.short(), answer.preparing.short(),
+            prediction.decodeTime.short(), prediction.preprocessTime.short(),
         )
     }
 
-    private fun pick() {
+    private fun pickPhoto() {
         val intent = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*")
-        startOr(intent, PICK, R.string.no_picker)
+        startActivityOr(intent, PICK, R.string.no_picker)
     }
 
-    private fun takePicture() {
+    private fun takePhoto() {
         val target = CameraProvider.target(this)
         CameraProvider.file(this).delete()
         val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE).putExtra(MediaStore.EXTRA_OUTPUT, target)
         intent.clipData = ClipData.newRawUri("", target)
         intent.addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_READ_URI_PERMISSION)
-        startOr(intent, CAMERA, R.string.no_camera)
+        startActivityOr(intent, CAMERA, R.string.no_camera)
     }
 
-    private fun startOr(intent: Intent, request: Int, otherwise: Int) {
+    private fun startActivityOr(intent: Intent, request: Int, otherwise: Int) {
         try {
             startActivityForResult(intent, request)
         } catch (_: ActivityNotFoundException) {
@@ -140,20 +138,20 @@ class MainActivity : Activity() {
         busy.visibility = View.VISIBLE
         Worker.run({
             when {
-                request == CAMERA -> photo.keep(CameraProvider.file(applicationContext))
-                chosen != null -> { photo.keep(chosen); true }
+                request == CAMERA -> photo.save(CameraProvider.file(applicationContext))
+                chosen != null -> { photo.save(chosen); true }
                 else -> false
             }
-        }) { kept ->
+        }) { saved ->
             if (isDestroyed) return@run
             busy.visibility = View.GONE
-            if (kept.getOrDefault(false)) look()
-            else status.text = getString(R.string.no_file, kept.exceptionOrNull()?.text(this) ?: getString(R.string.no_reason))
+            val reason = saved.exceptionOrNull()?.text(this) ?: getString(R.string.no_reason)
+            if (saved.getOrDefault(false)) classify() else status.text = getString(R.string.no_file, reason)
         }
     }
 
     override fun onDestroy() {
-        asked++
+        lastRequest++
         super.onDestroy()
     }
 

@@ -6,46 +6,46 @@ import java.io.FileNotFoundException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 import java.security.MessageDigest
-import mnext.demo.core.BadFile
-import mnext.demo.core.Description
+import mnext.demo.core.InvalidFileException
+import mnext.demo.core.ModelInfo
 
-/** The models in the app's assets, each described by a NAME.json. */
+/** The models in the app's assets; each has a NAME.json. */
 class ModelAssets(private val assets: AssetManager) {
 
-    /** Their names, in alphabetical order; empty where the exporter has not put any there. */
+    /** The names of the models in alphabetical order; empty if none was exported. */
     fun names(): List<String> =
         assets.list("").orEmpty().filter { it.endsWith(JSON) }.map { it.removeSuffix(JSON) }.sorted()
 
-    /** Throws [BadFile]. */
-    fun description(name: String): Description =
-        Description.parse(String(bytes(name + JSON), Charsets.UTF_8), name + JSON)
+    /** Throws [InvalidFileException]. */
+    fun info(name: String): ModelInfo =
+        ModelInfo.parse(String(bytes(name + JSON), Charsets.UTF_8), name + JSON)
 
-    /** What to show for a model; its name where the description cannot be read. */
+    /** The title of a model, or its name if its NAME.json is invalid. */
     fun title(name: String): String = try {
-        description(name).title
-    } catch (_: BadFile) {
+        info(name).title
+    } catch (_: InvalidFileException) {
         name
     }
 
-    /** A file mapped into memory, which works only where the APK holds it uncompressed. Throws [BadFile]. */
+    /** Memory-maps a file, which must be uncompressed in the APK. Throws [InvalidFileException]. */
     fun map(file: String): ByteBuffer = try {
-        assets.openFd(file).use { found ->
-            FileInputStream(found.fileDescriptor).use {
-                it.channel.map(FileChannel.MapMode.READ_ONLY, found.startOffset, found.declaredLength)
+        assets.openFd(file).use { descriptor ->
+            FileInputStream(descriptor.fileDescriptor).use {
+                it.channel.map(FileChannel.MapMode.READ_ONLY, descriptor.startOffset, descriptor.declaredLength)
             }
         }
     } catch (_: FileNotFoundException) {
-        throw BadFile("$file is not in the assets, or compressed there; androidResources.noCompress must name tflite")
+        throw InvalidFileException("$file is missing from the assets or compressed (androidResources.noCompress)")
     }
 
-    /** Throws [BadFile]. */
+    /** Throws [InvalidFileException]. */
     fun bytes(file: String): ByteArray = try {
         assets.open(file).use { it.readBytes() }
     } catch (_: FileNotFoundException) {
-        throw BadFile("$file is not in the assets")
+        throw InvalidFileException("$file is missing from the assets")
     }
 
-    /** In hexadecimal digits. */
+    /** In hexadecimal. */
     fun sha256(file: ByteBuffer): String {
         val digest = MessageDigest.getInstance("SHA-256")
         digest.update(file.duplicate())

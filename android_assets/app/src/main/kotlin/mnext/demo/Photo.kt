@@ -7,67 +7,65 @@ import android.graphics.Matrix
 import android.net.Uri
 import java.io.File
 import java.io.IOException
-import mnext.demo.core.BadFile
+import mnext.demo.core.InvalidFileException
 import mnext.demo.core.Jpeg
+import mnext.demo.core.OrientedPixels
 import mnext.demo.core.Pixels
-import mnext.demo.core.Upright
 
-/**
- * The picture that is being looked at: a copy of our own, so that it is still there, whole, when the phone is turned
- * or the app was ended in between.
- */
+/** The current photo, stored as a private copy that survives screen rotation and process death. */
 class Photo(context: Context) {
-    private val file = File(context.filesDir, "picture")
+    private val file = File(context.filesDir, "photo")
     private val resolver = context.contentResolver
 
     fun exists(): Boolean = file.length() > 0
 
-    /** Copies what [uri] names. Throws IOException or SecurityException; the picture before stays in that case. */
-    fun keep(uri: Uri) {
+    /** Copies the content of [uri]. Throws IOException or SecurityException; then the previous photo remains. */
+    fun save(uri: Uri) {
         val part = File(file.path + ".part")
-        val stream = resolver.openInputStream(uri) ?: throw IOException("$uri cannot be opened")
+        val stream = resolver.openInputStream(uri) ?: throw IOException("cannot open $uri")
         stream.use { from -> part.outputStream().use { from.copyTo(it) } }
-        if (!part.renameTo(file)) throw IOException("$part cannot be renamed")
+        if (!part.renameTo(file)) throw IOException("cannot rename $part")
     }
 
-    /** Takes over what the camera wrote; false where it wrote nothing. */
-    fun keep(taken: File): Boolean = taken.length() > 0 && taken.renameTo(file)
+    /** Moves the camera's output file here; false if the camera wrote nothing. */
+    fun save(taken: File): Boolean = taken.length() > 0 && taken.renameTo(file)
 
-    /** As Python reads it: every pixel, colours as they are stored, upright. [Loaded.reduced] is 1, or else it is not. */
-    fun load(): Loaded {
+    /** Decodes the photo like Python: at full size if memory permits, without color management, upright. */
+    fun decode(): DecodedPhoto {
         val bytes = file.readBytes()
         val encoded = Jpeg.withoutProfile(bytes)
-        var reduced = leastReduction(encoded)
+        var sampleSize = minSampleSize(encoded)
         while (true) {
             try {
-                val bitmap = decode(encoded, reduced) ?: throw BadFile("this is no picture that Android can read")
-                return Loaded(Upright(BitmapPixels(bitmap), Jpeg.orientation(bytes)), reduced)
+                val bitmap = decode(encoded, sampleSize) ?: throw InvalidFileException("Android cannot decode it")
+                return DecodedPhoto(OrientedPixels(BitmapPixels(bitmap), Jpeg.orientation(bytes)), sampleSize)
             } catch (error: OutOfMemoryError) {
-                if (reduced >= 16) throw error
-                reduced *= 2
+                if (sampleSize >= 16) throw error
+                sampleSize *= 2
             }
         }
     }
 
-    /** Small and upright, to be looked at; null where Android cannot read it. */
+    /** A small, upright bitmap for the screen; null if Android cannot decode the photo. */
     fun preview(): Bitmap? {
         val bytes = file.readBytes()
         val size = bounds(bytes)
-        var reduced = 1
-        while (maxOf(size.outWidth, size.outHeight) / reduced > PREVIEW) reduced *= 2
-        val options = BitmapFactory.Options().apply { inSampleSize = reduced }
+        var sampleSize = 1
+        while (maxOf(size.outWidth, size.outHeight) / sampleSize > PREVIEW_SIZE) sampleSize *= 2
+        val options = BitmapFactory.Options().apply { inSampleSize = sampleSize }
         val bitmap = BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options) ?: return null
-        val turn = matrix(Jpeg.orientation(bytes))
-        return Bitmap.createBitmap(bitmap, 0, 0, bitmap.width, bitmap.height, turn, true)
+        val orient = orientationMatrix(Jpeg.orientation(bytes))
+        return Bitmap.createBitmap(bitmap, 0, 0, bitmap.width, bitmap.height, orient, true)
     }
 
-    class Loaded(val pixels: Pixels, val reduced: Int)
+    /** [sampleSize]: the photo was decoded at 1/sampleSize of its width and height. */
+    class DecodedPhoto(val pixels: Pixels, val sampleSize: Int)
 
-    private fun leastReduction(bytes: ByteArray): Int {
+    private fun minSampleSize(bytes: ByteArray): Int {
         val size = bounds(bytes)
-        var reduced = 1
-        while (size.outWidth.toLong() * size.outHeight / (reduced * reduced) > MOST_PIXELS) reduced *= 2
-        return reduced
+        var sampleSize = 1
+        while (size.outWidth.toLong() * size.outHeight / (sampleSize * sampleSize) > MAX_PIXELS) sampleSize *= 2
+        return sampleSize
     }
 
     private fun bounds(bytes: ByteArray) = BitmapFactory.Options().apply {
@@ -75,16 +73,16 @@ class Photo(context: Context) {
         BitmapFactory.decodeByteArray(bytes, 0, bytes.size, this)
     }
 
-    private fun decode(bytes: ByteArray, reduced: Int): Bitmap? = BitmapFactory.decodeByteArray(
+    private fun decode(bytes: ByteArray, sampleSize: Int): Bitmap? = BitmapFactory.decodeByteArray(
         bytes, 0, bytes.size,
         BitmapFactory.Options().apply {
-            inSampleSize = reduced
+            inSampleSize = sampleSize
             inPreferredConfig = Bitmap.Config.ARGB_8888
-            inPremultiplied = false // Python drops alpha and takes the colours as they are
+            inPremultiplied = false // like Python, which drops the alpha channel
         },
     )
 
-    private fun matrix(orientation: Int) = Matrix().apply {
+    private fun orientationMatrix(orientation: Int) = Matrix().apply {
         when (orientation) {
             2 -> setScale(-1f, 1f)
             3 -> setRotate(180f)
@@ -105,7 +103,7 @@ class Photo(context: Context) {
     }
 
     private companion object {
-        const val PREVIEW = 1600
-        const val MOST_PIXELS = 64_000_000L // four bytes each
+        const val PREVIEW_SIZE = 1600
+        const val MAX_PIXELS = 64_000_000L // of four bytes
     }
 }

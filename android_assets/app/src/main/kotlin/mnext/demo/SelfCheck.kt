@@ -1,28 +1,28 @@
 package mnext.demo
 
 import android.content.Context
-import mnext.demo.core.BadFile
-import mnext.demo.core.Description
-import mnext.demo.core.largestDifference
-import mnext.demo.core.pixelValues
+import mnext.demo.core.InvalidFileException
+import mnext.demo.core.ModelInfo
+import mnext.demo.core.maxAbsDifference
+import mnext.demo.core.pixelsToFloats
 
-/** Runs every model's golden input and compares. It goes on, and keeps what it found, while its screen is turned. */
+/** Runs the golden test of every model. Continues, and keeps its results, when the screen rotates. */
 object SelfCheck {
     enum class Verdict { PASS, FAIL, NOT_RUN }
 
-    /** [difference] is null where nothing was compared; [note] says why, or what is wrong. */
-    class Finding(
+    /** [difference] is null if nothing was compared; [error] is what went wrong. */
+    class CheckResult(
         val title: String,
         val gpu: Boolean,
         val verdict: Verdict,
         val difference: Float?,
         val tolerance: Float,
-        val device: Device?,
-        val note: String?,
+        val backend: Backend?,
+        val error: String?,
     )
 
-    // All of these belong to the UI thread.
-    val findings = ArrayList<Finding>()
+    // Access these on the UI thread only.
+    val results = ArrayList<CheckResult>()
     var running = false
         private set
     var listener: (() -> Unit)? = null
@@ -30,60 +30,60 @@ object SelfCheck {
     fun start(context: Context, threads: Int) {
         if (running) return
         running = true
-        findings.clear()
+        results.clear()
         val assets = ModelAssets(context.applicationContext.assets)
         Worker.run({
-            Session.close()
+            ModelCache.close()
             for (name in assets.names()) for (gpu in listOf(false, true)) {
-                val finding = check(assets, name, gpu, threads)
-                Worker.tell {
-                    findings += finding
+                val result = check(assets, name, gpu, threads)
+                Worker.post {
+                    results += result
                     listener?.invoke()
                 }
             }
-        }) { result ->
+        }) { done ->
             running = false
-            result.exceptionOrNull()?.let { findings += failed("", false, it) }
+            done.exceptionOrNull()?.let { results += failed("", false, it) }
             listener?.invoke()
         }
     }
 
-    private fun check(assets: ModelAssets, name: String, gpu: Boolean, threads: Int): Finding = try {
-        val description = assets.description(name)
-        checkFile(assets, description)
-        val golden = description.golden
+    private fun check(assets: ModelAssets, name: String, gpu: Boolean, threads: Int): CheckResult = try {
+        val info = assets.info(name)
+        checkFile(assets, info)
+        val golden = info.golden
         val tolerance = if (gpu) golden.gpuTolerance else golden.tolerance
-        openModel(assets, name, gpu, threads).use { network ->
-            if (network.device.refusal != null) {
-                Finding(description.title, gpu, Verdict.NOT_RUN, null, tolerance, network.device, null)
+        openClassifier(assets, name, gpu, threads).use { classifier ->
+            if (classifier.backend.fallback != null) {
+                CheckResult(info.title, gpu, Verdict.NOT_RUN, null, tolerance, classifier.backend, null)
             } else {
-                val output = network.classify(input(assets, description, network))
-                val difference = largestDifference(output, golden.output)
-                val passed = difference <= tolerance // false where the difference is not a number
+                val output = classifier.classify(goldenInput(assets, info, classifier))
+                val difference = maxAbsDifference(output, golden.output)
+                val passed = difference <= tolerance // false for NaN
                 val verdict = if (passed) Verdict.PASS else Verdict.FAIL
-                Finding(description.title, gpu, verdict, difference, tolerance, network.device, null)
+                CheckResult(info.title, gpu, verdict, difference, tolerance, classifier.backend, null)
             }
         }
-    } catch (error: Exception) { // whatever it is, the other models are still checked
+    } catch (error: Exception) { // any exception, so that the other models are still checked
         failed(name, gpu, error)
     }
 
     private fun failed(title: String, gpu: Boolean, error: Throwable) =
-        Finding(title, gpu, Verdict.FAIL, null, 0f, null, error.message ?: error.toString())
+        CheckResult(title, gpu, Verdict.FAIL, null, 0f, null, error.message ?: error.toString())
 
-    private fun checkFile(assets: ModelAssets, description: Description) {
-        val file = assets.map(description.file)
-        if (file.limit().toLong() != description.bytes)
-            throw BadFile("${description.file} has ${file.limit()} bytes, not the ${description.bytes} that were exported")
-        if (assets.sha256(file) != description.sha256)
-            throw BadFile("${description.file} is not the file that was exported: its SHA-256 differs")
+    private fun checkFile(assets: ModelAssets, info: ModelInfo) {
+        val file = assets.map(info.file)
+        if (file.limit().toLong() != info.bytes)
+            throw InvalidFileException("${info.file} has ${file.limit()} bytes; the exported file has ${info.bytes}")
+        if (assets.sha256(file) != info.sha256)
+            throw InvalidFileException("${info.file} is not the exported file: its SHA-256 differs")
     }
 
-    private fun input(assets: ModelAssets, description: Description, network: Classifier): FloatArray {
-        val pixels = assets.bytes(description.golden.input)
-        val side = network.about.preprocess.inputSize
-        if (pixels.size != side * side * 3)
-            throw BadFile("${description.golden.input} has ${pixels.size} bytes, not $side x $side x 3")
-        return pixelValues(pixels)
+    private fun goldenInput(assets: ModelAssets, info: ModelInfo, classifier: Classifier): FloatArray {
+        val pixels = assets.bytes(info.golden.input)
+        val size = classifier.metadata.preprocess.inputSize
+        if (pixels.size != size * size * 3)
+            throw InvalidFileException("${info.golden.input} has ${pixels.size} bytes instead of $size x $size x 3")
+        return pixelsToFloats(pixels)
     }
 }

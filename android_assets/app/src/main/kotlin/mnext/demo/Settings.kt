@@ -2,7 +2,7 @@ package mnext.demo
 
 import android.content.Context
 
-/** What was chosen last, kept when the app ends. */
+/** The user's choices, stored persistently. */
 class Settings(context: Context) {
     private val stored = context.getSharedPreferences("settings", Context.MODE_PRIVATE)
 
@@ -21,7 +21,7 @@ class Settings(context: Context) {
     companion object {
         private val cores = Runtime.getRuntime().availableProcessors()
 
-        /** 1, 2, 4 and so on, as many as there are cores. */
+        /** Powers of two below the number of cores, and the number of cores. */
         val threadChoices: List<Int> = generateSequence(1) { it * 2 }.takeWhile { it < cores }.toList() + cores
     }
 }

@@ -4,21 +4,21 @@ import android.os.Handler
 import android.os.Looper
 import java.util.concurrent.Executors
 
-/** The one thread that reads pictures and runs networks. A network on the GPU belongs to the thread that opened it. */
+/** A single background thread for decoding and inference; a GPU delegate must be used on the thread that created it. */
 object Worker {
-    private val thread = Executors.newSingleThreadExecutor { Thread(it, "inference") }
-    private val screen = Handler(Looper.getMainLooper())
+    private val executor = Executors.newSingleThreadExecutor { Thread(it, "inference") }
+    private val uiHandler = Handler(Looper.getMainLooper())
 
-    /** Does [work] after whatever was asked for before, then [done] on the UI thread, with its result or failure. */
+    /** Queues [work], then calls [done] on the UI thread with its result or exception. */
     fun <T> run(work: () -> T, done: (Result<T>) -> Unit) {
-        thread.execute {
-            val result = runCatching(work) // also of an OutOfMemoryError: large pictures are what is read here
-            screen.post { done(result) }
+        executor.execute {
+            val result = runCatching(work) // including OutOfMemoryError, which large photos can cause
+            uiHandler.post { done(result) }
         }
     }
 
-    /** Does [work] on the UI thread. */
-    fun tell(work: () -> Unit) {
-        screen.post(work)
+    /** Runs [work] on the UI thread. */
+    fun post(work: () -> Unit) {
+        uiHandler.post(work)
     }
 }

@@ -1,14 +1,14 @@
 package org.tensorflow.lite.gpu;
 
 import java.io.Closeable;
-import org.tensorflow.lite.Scene;
+import org.tensorflow.lite.Scenario;
 
-/** As in LiteRT 1.4 (litert-gpu), the part that the app uses; it plays {@link Scene}. */
+/** The part of LiteRT 1.4 (litert-gpu) that the app uses; its behavior is set by {@link Scenario}. */
 public class CompatibilityList implements Closeable {
     public CompatibilityList() {}
 
     public boolean isDelegateSupportedOnThisDevice() {
-        return Scene.gpuSupported;
+        return Scenario.gpuSupported;
     }
 
     @Override

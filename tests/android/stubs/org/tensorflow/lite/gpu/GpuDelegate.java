@@ -1,13 +1,13 @@
 package org.tensorflow.lite.gpu;
 
 import org.tensorflow.lite.Delegate;
-import org.tensorflow.lite.Scene;
+import org.tensorflow.lite.Scenario;
 
-/** As in LiteRT 1.4 (litert-gpu), the part that the app uses; it plays {@link Scene}. */
+/** The part of LiteRT 1.4 (litert-gpu) that the app uses; its behavior is set by {@link Scenario}. */
 public class GpuDelegate implements Delegate {
     public GpuDelegate(GpuDelegateFactory.Options options) {
-        Scene.failMaking();
-        Scene.events.add("delegate");
+        Scenario.failCreation();
+        Scenario.events.add("delegate");
     }
 
     public GpuDelegate() {
@@ -21,6 +21,6 @@ public class GpuDelegate implements Delegate {
 
     @Override
     public void close() {
-        Scene.events.add("delegate closed");
+        Scenario.events.add("delegate closed");
     }
 }

@@ -1,6 +1,6 @@
 package org.tensorflow.lite.gpu;
 
-/** As in LiteRT 1.4 (litert-gpu-api), the part that the app uses. */
+/** The part of LiteRT 1.4 (litert-gpu-api) that the app uses. */
 public class GpuDelegateFactory {
     public static class Options {}
 }

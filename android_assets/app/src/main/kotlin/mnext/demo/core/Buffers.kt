@@ -2,14 +2,13 @@ package mnext.demo.core
 
 import java.nio.Buffer
 
-// ByteBuffer declares these anew in later versions, with another type of result, and what is compiled against those
-// does not find them on an older Android. Called on a Buffer, they are the old ones.
+// Newer versions override these methods in ByteBuffer with another return type. Code compiled against those does not
+// find them on older Android versions, so call the methods of Buffer.
 
-internal fun Buffer.toPlace(place: Int) {
-    position(place)
+internal fun Buffer.seek(position: Int) {
+    position(position)
 }
 
-/** Back to the beginning. */
-fun Buffer.toBegin() {
+fun Buffer.rewindCompat() {
     rewind()
 }

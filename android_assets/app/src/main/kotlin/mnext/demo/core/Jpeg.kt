@@ -1,6 +1,6 @@
 package mnext.demo.core
 
-/** What a JPEG file says of itself before its pixels; anything else, or a damaged one, says nothing. */
+/** Metadata of JPEG files. Files of other formats and corrupt files have none. */
 object Jpeg {
     private const val EXIF = "Exif\u0000\u0000"
     private const val XMP = "http://ns.adobe.com/xap/1.0/\u0000"
@@ -8,7 +8,7 @@ object Jpeg {
     private const val ORIENTATION = 0x0112
     private val XMP_ORIENTATION = Regex("tiff:Orientation(?:=\"|>)([0-9])")
 
-    /** 1 to 8, from EXIF or else from XMP; 1 is upright, and stands for whatever is missing or out of range. */
+    /** The orientation, 1 to 8, from EXIF or otherwise from XMP; 1 (upright) if it is missing or out of range. */
     fun orientation(file: ByteArray): Int {
         var exif: Int? = null
         var xmp: Int? = null
@@ -23,8 +23,8 @@ object Jpeg {
     }
 
     /**
-     * The file without its ICC profile. Android would convert the colours to sRGB by it; in training and evaluation
-     * they are taken as they are.
+     * The file without its ICC profile. Android would use the profile to convert colors to sRGB; training and
+     * evaluation ignore it.
      */
     fun withoutProfile(file: ByteArray): ByteArray {
         val kept = java.io.ByteArrayOutputStream(file.size)
@@ -60,7 +60,7 @@ object Jpeg {
         return null
     }
 
-    /** Calls [visit] with marker, begin and end of the payload of each segment before the pixels. */
+    /** Calls [visit] with the marker, payload begin, and payload end of each segment before the image data. */
     private inline fun segments(file: ByteArray, visit: (Int, Int, Int) -> Unit) {
         val bytes = Bytes(file, 0, file.size)
         if (bytes.u16(0) != 0xFFD8) return
@@ -69,8 +69,8 @@ object Jpeg {
             val marker = bytes.u8(at + 1L) ?: return
             when (marker) {
                 0xFF -> at += 1 // a fill byte
-                0x01, in 0xD0..0xD7 -> at += 2 // these have no payload
-                0xD9, 0xDA -> return // the end, or the pixels
+                0x01, in 0xD0..0xD7 -> at += 2 // markers without a payload
+                0xD9, 0xDA -> return // end of image, start of scan
                 else -> {
                     val end = at + 2 + (bytes.u16(at + 2L) ?: return)
                     if (end < at + 4 || end > file.size) return
@@ -84,7 +84,7 @@ object Jpeg {
     private fun ByteArray.startsWith(text: String, begin: Int, end: Int) =
         end - begin >= text.length && text.indices.all { this[begin + it] == text[it].code.toByte() }
 
-    /** Numbers out of [file] from [begin] to [end]; null beyond. */
+    /** Reads integers from [file] between [begin] and [end]; null out of bounds. */
     private class Bytes(private val file: ByteArray, private val begin: Int, private val end: Int) {
         var bigEndian = true
 

@@ -1,29 +1,29 @@
 package mnext.demo.core
 
-/** A file that is damaged or not what it should be; the text says what is wrong. */
-class BadFile(message: String) : Exception(message)
+/** A file that is corrupt or not in the expected format; the message says why. */
+class InvalidFileException(message: String) : Exception(message)
 
-/** JSON as plain Kotlin: Map, List, String, Double, Boolean or null. Small, because a desktop JVM has no org.json. */
+/** A JSON parser; values are Map, List, String, Double, Boolean, or null. org.json is missing on a desktop JVM. */
 object Json {
-    fun parse(text: String): Any? = Parser(text).whole()
+    fun parse(text: String): Any? = Parser(text).document()
 
     private class Parser(private val text: String) {
         private var at = 0
 
-        fun whole(): Any? {
+        fun document(): Any? {
             val value = value(0)
-            blanks()
-            if (at < text.length) fail("something follows the end")
+            skipWhitespace()
+            if (at < text.length) fail("unexpected text after the end")
             return value
         }
 
         private fun value(depth: Int): Any? {
-            if (depth > 50) fail("nested too deep")
-            blanks()
+            if (depth > 50) fail("nested too deeply")
+            skipWhitespace()
             return when (peek()) {
                 '{' -> members('}') {
-                    val name = (value(depth + 1) as? String) ?: fail("a name in quotes is missing")
-                    blanks()
+                    val name = (value(depth + 1) as? String) ?: fail("expected a key in quotes")
+                    skipWhitespace()
                     expect(':')
                     name to value(depth + 1)
                 }.toMap()
@@ -39,14 +39,14 @@ object Json {
         private fun <T> members(end: Char, member: () -> T): List<T> {
             at++
             val found = ArrayList<T>()
-            blanks()
+            skipWhitespace()
             if (peek() == end) {
                 at++
                 return found
             }
             while (true) {
                 found += member()
-                blanks()
+                skipWhitespace()
                 if (peek() == end) {
                     at++
                     return found
@@ -75,45 +75,45 @@ object Json {
             'f' -> '\u000C'
             '"', '\\', '/' -> c
             'u' -> {
-                if (at + 4 > text.length) fail("it ends too early")
+                if (at + 4 > text.length) fail("unexpected end")
                 at += 4
-                text.substring(at - 4, at).toIntOrNull(16)?.toChar() ?: fail("a wrong \\u")
+                text.substring(at - 4, at).toIntOrNull(16)?.toChar() ?: fail("invalid \\u escape")
             }
-            else -> fail("a wrong escape \\$c")
+            else -> fail("invalid escape \\$c")
         }
 
         private fun number(): Double {
             val begin = at
             while (at < text.length && text[at] in "+-.0123456789eE") at++
-            return text.substring(begin, at).toDoubleOrNull() ?: fail("a value is missing")
+            return text.substring(begin, at).toDoubleOrNull() ?: fail("expected a value")
         }
 
         private fun <T> word(word: String, value: T): T {
-            if (!text.startsWith(word, at)) fail("a value is missing")
+            if (!text.startsWith(word, at)) fail("expected a value")
             at += word.length
             return value
         }
 
-        private fun blanks() {
+        private fun skipWhitespace() {
             while (at < text.length && text[at] in " \t\r\n") at++
         }
 
-        private fun peek(): Char = if (at < text.length) text[at] else fail("it ends too early")
+        private fun peek(): Char = if (at < text.length) text[at] else fail("unexpected end")
 
         private fun next(): Char = peek().also { at++ }
 
         private fun expect(c: Char) {
-            if (next() != c) fail("'$c' is missing")
+            if (next() != c) fail("expected '$c'")
         }
 
-        private fun fail(what: String): Nothing = throw BadFile("not JSON: $what, at character $at")
+        private fun fail(what: String): Nothing = throw InvalidFileException("invalid JSON: $what at character $at")
     }
 }
 
-/** An object of a JSON file whose name is [file]; what is missing from it is told as [BadFile]. */
+/** An object in the JSON file named [file]. Missing or mistyped fields throw [InvalidFileException]. */
 class JsonObject(private val file: String, private val fields: Map<*, *>) {
     fun number(name: String): Double = get(name, "a number")
-    fun string(name: String): String = get(name, "a text")
+    fun string(name: String): String = get(name, "a string")
     fun child(name: String): JsonObject = JsonObject(file, get<Map<*, *>>(name, "an object"))
     fun numbers(name: String): FloatArray {
         val list = get<List<*>>(name, "a list")
@@ -122,8 +122,8 @@ class JsonObject(private val file: String, private val fields: Map<*, *>) {
 
     private inline fun <reified T> get(name: String, what: String): T = fields[name] as? T ?: wrong(name, what)
 
-    private fun wrong(name: String, what: String): Nothing = throw BadFile("$file: $name must be $what")
+    private fun wrong(name: String, what: String): Nothing = throw InvalidFileException("$file: $name must be $what")
 }
 
 fun Any?.asObject(file: String): JsonObject =
-    JsonObject(file, this as? Map<*, *> ?: throw BadFile("$file: not a JSON object"))
+    JsonObject(file, this as? Map<*, *> ?: throw InvalidFileException("$file: expected a JSON object"))

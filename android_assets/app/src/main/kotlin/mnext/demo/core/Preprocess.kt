@@ -4,58 +4,58 @@ import kotlin.math.max
 import kotlin.math.min
 
 /**
- * From a picture to what a network takes, exactly as mnext_tf/data/preprocess.py has it for evaluation: the short
- * side is resized to [resizeSize], then the centre crop of [inputSize] is taken.
+ * The evaluation preprocessing of mnext_tf/data/preprocess.py, with identical results: resizes the short side to
+ * [resizeSize], then takes a center crop of [inputSize].
  */
 data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpolation: Interpolation) {
 
-    /** The short side in pixels before the crop; a half is rounded to the even number, as Python rounds. */
+    /** The short side in pixels before the crop, rounded half to even, like Python's round. */
     val resizeSize = Math.rint(inputSize / cropFraction).toInt()
 
     /**
-     * RGB in [0, 255], row by row, inputSize * inputSize * 3 values.
+     * RGB values in [0, 255], inputSize x inputSize x 3, in row-major order.
      *
-     * Only the part of the picture that the crop shows is read, a few rows at a time. Beside the result this takes
-     * inputSize rows as wide as that part: 7 MB for 12 megapixels at 224, and 2 MB for the rows being read.
+     * Reads only the part of the image inside the crop, a few rows at a time. Besides the result, this takes inputSize
+     * rows as wide as that part (7 MB for 12 megapixels at 224) and 2 MB for the rows being read.
      */
-    fun apply(picture: Pixels): FloatArray {
-        // of a strip only the middle is resized, LONGEST times as long as it is wide
-        val most = LONGEST * min(picture.width, picture.height).toLong()
-        val width = min(picture.width.toLong(), most).toInt()
-        val height = min(picture.height.toLong(), most).toInt()
-        val x = max(0, picture.width - width) / 2
-        val y = max(0, picture.height - height) / 2
+    fun apply(image: Pixels): FloatArray {
+        // Of longer images, only the middle is resized.
+        val most = MAX_ASPECT_RATIO * min(image.width, image.height).toLong()
+        val width = min(image.width.toLong(), most).toInt()
+        val height = min(image.height.toLong(), most).toInt()
+        val x = max(0, image.width - width) / 2
+        val y = max(0, image.height - height) / 2
 
         val columns = spans(width, min(width, height))
         val rows = spans(height, min(width, height))
-        val middle = resizeRows(picture, x + columns.begin, columns.end - columns.begin, y, rows)
+        val middle = resizeRows(image, x + columns.begin, columns.end - columns.begin, y, rows)
         return resizeColumns(middle, columns)
     }
 
-    private fun spans(side: Int, short: Int): Spans {
+    private fun spans(side: Int, short: Int): ResizeWeights {
         val resized = (resizeSize.toLong() * side / short).toInt()
         val offset = Math.rint((resized - inputSize) / 2.0).toInt()
-        return Spans(interpolation, side, resized, offset, inputSize)
+        return ResizeWeights(interpolation, side, resized, offset, inputSize)
     }
 
-    /** inputSize rows of [width] pixels; TensorFlow goes this way first, too. */
-    private fun resizeRows(picture: Pixels, x: Int, width: Int, y: Int, rows: Spans): FloatArray {
+    /** Resizes vertically to inputSize rows of [width] pixels. TensorFlow also resizes in this order. */
+    private fun resizeRows(image: Pixels, x: Int, width: Int, y: Int, rows: ResizeWeights): FloatArray {
         val length = width * 3
         val result = FloatArray(inputSize * length)
         val block = IntArray(ROWS * width)
         val line = FloatArray(length)
-        var oldest = 0 // the first output row that is not finished
+        var oldest = 0 // the first unfinished output row
         for (top in rows.begin until rows.end step ROWS) {
             val count = min(ROWS, rows.end - top)
-            picture.block(x, y + top, width, count, block)
+            image.block(x, y + top, width, count, block)
             for (k in 0 until count) {
                 unpack(block, k * width, line)
                 while (oldest < inputSize && rows.starts[oldest] + rows.weights[oldest].size <= top + k) oldest++
                 var row = oldest
                 while (row < inputSize && rows.starts[row] <= top + k) {
                     val weights = rows.weights[row]
-                    val place = top + k - rows.starts[row]
-                    if (place < weights.size) addScaled(result, row * length, line, weights[place])
+                    val tap = top + k - rows.starts[row]
+                    if (tap < weights.size) addScaled(result, row * length, line, weights[tap])
                     row++
                 }
             }
@@ -63,7 +63,7 @@ data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpol
         return result
     }
 
-    private fun resizeColumns(middle: FloatArray, columns: Spans): FloatArray {
+    private fun resizeColumns(middle: FloatArray, columns: ResizeWeights): FloatArray {
         val length = (columns.end - columns.begin) * 3
         val result = FloatArray(inputSize * inputSize * 3)
         var out = 0
@@ -101,21 +101,21 @@ data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpol
     }
 
     companion object {
-        private const val LONGEST = 8
-        private const val ROWS = 64 // read at once; turned pictures are read by columns, which few at a time is slow
+        private const val MAX_ASPECT_RATIO = 8
+        private const val ROWS = 64 // per read; in rotated images these are columns, which are slow to read one by one
 
-        /** The record `preprocess.json` of a model. Throws [BadFile] where it is not one. */
+        /** Parses `preprocess.json`. Throws [InvalidFileException]. */
         fun parse(text: String): Preprocess {
             val record = Json.parse(text).asObject("preprocess.json")
             val size = record.number("input_size")
             val fraction = record.number("crop_fraction")
             val name = record.string("interpolation")
             val interpolation = Interpolation.entries.find { it.name.equals(name, ignoreCase = true) }
-                ?: throw BadFile("preprocess.json: interpolation is $name; known are bicubic, bilinear and nearest")
+                ?: throw InvalidFileException("preprocess.json: unknown interpolation $name (bicubic, bilinear, nearest)")
             if (size != Math.rint(size) || size < 1 || size > 4096)
-                throw BadFile("preprocess.json: input_size is $size; it must be a whole number from 1 to 4096")
+                throw InvalidFileException("preprocess.json: input_size is $size; it must be an integer from 1 to 4096")
             if (!(fraction > 0 && fraction <= 1))
-                throw BadFile("preprocess.json: crop_fraction is $fraction; it must be above 0 and at most 1")
+                throw InvalidFileException("preprocess.json: crop_fraction is $fraction; it must be in (0, 1]")
             return Preprocess(size.toInt(), fraction, interpolation)
         }
     }

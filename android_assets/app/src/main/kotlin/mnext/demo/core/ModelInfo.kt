@@ -1,7 +1,7 @@
 package mnext.demo.core
 
-/** NAME.json beside a model in the assets: what it is called, what its file must be, and a case it must solve. */
-class Description(
+/** NAME.json of a model in the assets: its title, the size and hash of its file, and a golden test. */
+class ModelInfo(
     val name: String,
     val title: String,
     val file: String,
@@ -9,19 +9,20 @@ class Description(
     val sha256: String,
     val golden: Golden,
 ) {
-    /** [input] names a file of 8-bit RGB pixels at the network's size; [output] is what Python's kernels gave. */
+    /** [input]: a file of 8-bit RGB pixels at the network's input size; [output]: Python's probabilities. */
     class Golden(val input: String, val output: FloatArray, val tolerance: Float, val gpuTolerance: Float)
 
     companion object {
         private const val FORMAT = 1.0
 
-        /** Throws [BadFile] where [text] is not such a description; [source] is its file name, for the message. */
-        fun parse(text: String, source: String): Description {
+        /** [source] is the file name, for error messages. Throws [InvalidFileException]. */
+        fun parse(text: String, source: String): ModelInfo {
             val record = Json.parse(text).asObject(source)
             val format = record.number("format")
-            if (format != FORMAT) throw BadFile("$source: format is $format, and this app knows $FORMAT; update the app")
+            if (format != FORMAT)
+                throw InvalidFileException("$source: format is $format; this app supports $FORMAT. Update the app")
             val golden = record.child("golden")
-            return Description(
+            return ModelInfo(
                 record.string("name"),
                 record.string("title"),
                 record.string("file"),

@@ -1,119 +1,38 @@
-"""From the runs on a phone to rows: rounds of one model on one processor, and what speaks against them."""
+"""Rows from a session on a phone: rounds of one model on one processor, and what makes them doubtful."""
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mnext_tf.device.log_profile import Operator
 from mnext_tf.device.session import Device, Run
-from mnext_tf.naming import Network, network_of
+from mnext_tf.naming import network_of
+from mnext_tf.report.rows import CHARGING, Measurement, Source, processor
 
 WARM_CELSIUS = 40.0
 
 TOP_OPERATORS = 5
 
-CHARGING = "charging"
 
-_NOT_THE_DELEGATE = re.compile(
-    r"model graph will not be|Failed to apply|failed to prepare|original execution plan|computes on the CPU", re.I
-)
-
-
-@dataclass(frozen=True)
-class DeviceRow:
-    """Rounds of one model, asked for one backend with one number of threads, that one processor ran.
-
-    Where rounds were run by different processors there is a row for each. A row without rounds says why.
-    """
-
-    device: Device
-    model: str
-    network: Network | None
-    backend: str  # asked for
-    threads: int
-    ran_on: str  # as `Log.ran_on`; "" without rounds
-    rounds: tuple[int, ...]
-    round_ms: tuple[float, ...]  # of the inferences of each round, in ms
-    statistic: str  # of each round: median, or average where a build prints no median
-    first_ms: float | None  # medians over the rounds, as is init_ms
-    init_ms: float | None
-    inferences: int | None  # in all rounds
-    delegate: str | None
-    delegated: str  # "62 of 66"; several where rounds differ
-    memory_overall_mb: float | None  # of runs for memory alone
-    memory_peak_mb: float | None
-    operators: tuple[Operator, ...]  # the slowest, of a run for the profile alone
-    masks: tuple[str, ...]
-    commands: tuple[str, ...]
-    battery_celsius: tuple[float, float] | None  # lowest and highest
-    flags: tuple[str, ...]  # what makes its numbers doubtful
-    remarks: tuple[str, ...]  # what the tool warned of
-    failures: tuple[str, ...]  # "2 runs: why"
-
-    @property
-    def median_ms(self) -> float | None:
-        return statistics.median(self.round_ms) if self.round_ms else None
-
-    @property
-    def spread(self) -> float | None:
-        """Slowest round less fastest, over the median."""
-        return (max(self.round_ms) - min(self.round_ms)) / self.median_ms if self.round_ms else None
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        return (*self.flags, *self.remarks[:3])
-
-    @property
-    def is_doubtful(self) -> bool:
-        """For more than charging, which a phone on a cable always does."""
-        return any(doubt != CHARGING for doubt in self.doubts)
-
-    @property
-    def as_asked(self) -> bool:
-        """Whether what was asked for ran all of it."""
-        return bool(self.round_ms) and self.ran_on == self.backend
-
-    @property
-    def is_unsaid(self) -> bool:
-        """Whether `ran_on` is the CPU only because the log shows no other; else the log itself says what ran it."""
-        said = self.delegate or self.delegated != "not said" or any(_NOT_THE_DELEGATE.search(r) for r in self.remarks)
-        return self.ran_on == "cpu" != self.backend and not said
-
-    @property
-    def verdict(self) -> str:
-        """What ran it, in words, for every table and picture."""
-        if not self.round_ms:
-            return "failed" if self.failures else "nothing ran"
-        if self.is_unsaid:
-            return f"nothing shows that it ran on {processor(self.backend)}"
-        return f"ran on {processor(self.ran_on)}"
-
-    @property
-    def title(self) -> str:
-        return self.network.title if self.network else self.model
-
-    @property
-    def kind(self) -> str:
-        return self.network.kind if self.network else "-"
-
-
-def device_rows(device: Device) -> list[DeviceRow]:
-    """In the order of models.csv, then backend and threads."""
+def phone_rows(device: Device, name: str = "") -> list[Measurement]:
+    """In the order of models.csv, then backend and threads; `name` is the session's, by default that of its folder."""
+    details = f"{device.title}, {device.soc}, {device.android}"
+    source = Source(device.folder, name or device.folder.name, device.title, details, device.tool, on_phone=True)
     order = {name: index for index, name in enumerate(device.models)}
     groups: dict[tuple, list[Run]] = {}
     for run in device.runs:
         groups.setdefault((run.model, run.backend, run.threads), []).append(run)
     rows = []
     for model, backend, threads in sorted(groups, key=lambda g: (order.get(g[0], len(order)), g[0], g[1], g[2])):
-        rows += _rows_of(device, model, backend, threads, groups[model, backend, threads])
+        rows += _rows_of(source, device, model, backend, threads, groups[model, backend, threads])
     return rows
 
 
-def _rows_of(device: Device, model: str, backend: str, threads: int, runs: Sequence[Run]) -> list[DeviceRow]:
+def _rows_of(
+    source: Source, device: Device, model: str, backend: str, threads: int, runs: Sequence[Run]
+) -> list[Measurement]:
     known = device.models.get(model)
     if known and known.arrived is False:
         return []  # `Device.notes` say so
@@ -123,32 +42,38 @@ def _rows_of(device: Device, model: str, backend: str, threads: int, runs: Seque
     by_processor: dict[str, list[Run]] = {}
     for run in good:
         by_processor.setdefault(run.log.ran_on, []).append(run)
+    asked = {
+        "source": source,
+        "network": network_of(model),
+        "file": model,
+        "sha256": known.sha256 if known else None,
+        "sha256_device": known.sha256_device if known else None,
+        "file_mb": known.bytes / 1e6 if known and known.bytes else None,
+        "backend": backend,
+        "threads": threads,
+    }
     if not by_processor:
-        return [_row(device, model, backend, threads, "", [], runs, failures, ())] if latency else []
+        return [_row(asked, "", [], runs, failures, ())] if latency else []
     rows = []
     for ran_on, mine in by_processor.items():
         split = ()
         if len(by_processor) > 1:
             others = ", ".join(f"{len(o)} on {processor(k)}" for k, o in by_processor.items() if k != ran_on)
             split = (f"the rounds disagree: {len(mine)} on {processor(ran_on)}, {others}",)
-        rows.append(_row(device, model, backend, threads, ran_on, mine, runs, failures, split))
+        rows.append(_row(asked, ran_on, mine, runs, failures, split))
         failures = ()
     return rows
 
 
-def _row(device, model, backend, threads, ran_on, mine, runs, failures, split) -> DeviceRow:
+def _row(asked: dict, ran_on: str, mine: Sequence[Run], runs, failures, split) -> Measurement:
     logs = [run.log for run in mine]
     statistic = "median" if logs and all(log.median_ms is not None for log in logs) else "average"
     extra = [run for run in runs if run.failure is None and run.log.ran_on == ran_on]
     memory = [run.log for run in extra if run.kind == "memory"]
     profiles = [run.log.operators for run in extra if run.kind == "profile" and run.log.operators]
     temperatures = [t for run in mine for t in run.battery_celsius if t is not None]
-    return DeviceRow(
-        device=device,
-        model=model,
-        network=network_of(model),
-        backend=backend,
-        threads=threads,
+    return Measurement(
+        **asked,
         ran_on=ran_on,
         rounds=tuple(run.round for run in mine),
         round_ms=tuple(log.median_ms if statistic == "median" else log.avg_ms for log in logs),
@@ -164,30 +89,23 @@ def _row(device, model, backend, threads, ran_on, mine, runs, failures, split) -
         masks=tuple(dict.fromkeys(run.mask for run in mine)),
         commands=tuple(dict.fromkeys(run.command for run in mine)),
         battery_celsius=(min(temperatures), max(temperatures)) if temperatures else None,
-        flags=tuple(dict.fromkeys([*split, *_flags(mine, threads)])),
+        flags=tuple(dict.fromkeys([*split, *_flags(mine, asked["threads"])])),
         remarks=tuple(dict.fromkeys(warning for log in logs for warning in log.warnings)),
         failures=failures,
     )
-
-
-def processor(ran_on: str) -> str:
-    """In words."""
-    name, _, part = ran_on.partition("_")
-    words = {"cpu": "the CPU", "gpu": "the GPU", "nnapi": "NNAPI", "other": "another delegate"}.get(name, name)
-    return f"partly {words}" if part else words
 
 
 def _flags(runs: Sequence[Run], threads: int) -> list[str]:
     flags = []
     thermal = [value for run in runs for value in run.thermal]
     if any(run.thermal[0] != run.thermal[1] for run in runs if None not in run.thermal):
-        flags.append("the thermal status moved during a run")
+        flags.append("the thermal status changed during a run")
     if any(value for value in thermal):
         flags.append(f"thermal status {max(value for value in thermal if value is not None)}, not 0")
     if thermal and all(value is None for value in thermal):
-        flags.append("the phone gives no thermal status")
+        flags.append("the phone reports no thermal status")
     elif None in thermal:
-        flags.append("the phone gave no thermal status in some rounds")
+        flags.append("the phone reported no thermal status in some rounds")
     if any(run.charging for run in runs):
         flags.append(CHARGING)
     warmest = max((t for run in runs for t in run.battery_celsius if t is not None), default=0)

@@ -5,11 +5,11 @@ import kotlin.math.ceil
 import kotlin.math.floor
 import kotlin.math.max
 
-/** How tf.image.resize(..., antialias=True) weighs input pixels; [radius] in pixels at scale 1. */
+/** The kernels of tf.image.resize(..., antialias=True); [radius] in pixels at scale 1. */
 enum class Interpolation(internal val radius: Float) {
-    NEAREST(0f), // not a filter: one pixel is taken
+    NEAREST(0f), // takes one pixel, without a kernel
     BILINEAR(1f),
-    BICUBIC(2f); // Keys' cubic with a = -1/2
+    BICUBIC(2f); // Keys' cubic kernel with a = -1/2
 
     internal fun weight(distance: Float): Float {
         val x = abs(distance)
@@ -23,28 +23,28 @@ enum class Interpolation(internal val radius: Float) {
 }
 
 /**
- * Along one side: output pixel i is the sum of weights[i] times the input pixels from starts[i] on.
+ * Resampling weights along one axis: output pixel i is the dot product of weights[i] and the input from starts[i] on.
  *
- * Of an input of [inputSize] resized to [outputSize], only [count] output pixels from [first] on. Float arithmetic
- * in TensorFlow's order, so that the weights are TensorFlow's.
+ * Covers [count] output pixels, starting at [first], of an axis resized from [inputSize] to [outputSize]. The order of
+ * operations is TensorFlow's, so the weights are identical.
  */
-internal class Spans(interpolation: Interpolation, inputSize: Int, outputSize: Int, first: Int, count: Int) {
+internal class ResizeWeights(interpolation: Interpolation, inputSize: Int, outputSize: Int, first: Int, count: Int) {
     val starts = IntArray(count)
     val weights: Array<FloatArray>
 
     init {
-        val nearest = interpolation == Interpolation.NEAREST
+        val isNearest = interpolation == Interpolation.NEAREST
         weights = Array(count) { i ->
-            if (nearest) one(i, first + i, inputSize, outputSize)
+            if (isNearest) nearest(i, first + i, inputSize, outputSize)
             else filtered(i, first + i, inputSize, outputSize, interpolation)
         }
     }
 
-    /** The input pixels that are used at all. */
+    /** The range of input pixels with a weight. */
     val begin = starts.minOrNull() ?: 0
     val end = starts.indices.maxOfOrNull { starts[it] + weights[it].size } ?: 0
 
-    private fun one(i: Int, position: Int, inputSize: Int, outputSize: Int): FloatArray {
+    private fun nearest(i: Int, position: Int, inputSize: Int, outputSize: Int): FloatArray {
         val scale = inputSize / outputSize.toFloat()
         starts[i] = floor((position + 0.5f) * scale).toInt().coerceAtMost(inputSize - 1)
         return floatArrayOf(1f)
@@ -53,12 +53,12 @@ internal class Spans(interpolation: Interpolation, inputSize: Int, outputSize: I
     private fun filtered(i: Int, position: Int, inputSize: Int, outputSize: Int, filter: Interpolation): FloatArray {
         val scale = outputSize.toFloat() / inputSize.toFloat()
         val inverse = (1.0 / scale).toFloat()
-        val stretch = max(inverse, 1f) // antialias: wider when shrinking
-        val centre = (position + 0.5f) * inverse
+        val stretch = max(inverse, 1f) // antialiasing: a wider kernel for downscaling
+        val center = (position + 0.5f) * inverse
         val reach = filter.radius * stretch
-        val begin = ceil(centre - reach - 0.5f).toInt().coerceIn(0, inputSize - 1)
-        val end = floor(centre + reach - 0.5f).toInt().coerceIn(0, inputSize - 1) + 1
-        val found = FloatArray(end - begin) { filter.weight((begin + it + 0.5f - centre) * (1f / stretch)) }
+        val begin = ceil(center - reach - 0.5f).toInt().coerceIn(0, inputSize - 1)
+        val end = floor(center + reach - 0.5f).toInt().coerceIn(0, inputSize - 1) + 1
+        val found = FloatArray(end - begin) { filter.weight((begin + it + 0.5f - center) * (1f / stretch)) }
         var sum = 0f
         for (weight in found) sum += weight
         val normal = 1f / sum

@@ -1,33 +1,50 @@
-"""Whose names a checkpoint has, and which of our variables each name means.
+"""Maps the tensor names of each publisher to the variables of our networks.
 
-Our side of every rule is the network itself: convolutions in order of computation, `X_bn` where one is
-normalised, `X_relu6` or `X_swish` where one is activated.
+The rules follow our layers in order: convolution `X`, `X_bn` if it is normalized, `X_relu6` or `X_swish` if it has an
+activation.
 """
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from mnext_tf.checkpoints.assign import Target
+from mnext_tf.checkpoints.assign import Target, assign
 
-BATCH_NORM = {  # their name -> ours
-    "pytorch": (
-        ("weight", "gamma"),
-        ("bias", "beta"),
-        ("running_mean", "moving_mean"),
-        ("running_var", "moving_variance"),
-    ),
-    "paddle": (("weight", "gamma"), ("bias", "beta"), ("_mean", "moving_mean"), ("_variance", "moving_variance")),
+_BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+_THEIR_BATCH_NORM = {
+    "pytorch": ("weight", "bias", "running_mean", "running_var"),
+    "paddle": ("weight", "bias", "_mean", "_variance"),
 }
 
 
+def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
+    """Copy every tensor of `state_dict` into `model` (from `mnext_tf.create_model`), by name. Does not need PyTorch.
+
+    Supports the tensor names of the MobileNeXt authors (including S and L), of torchvision's and timm's MobileNetV2,
+    of flat MobileNetV2 implementations (`features.2.conv.3.weight`, last convolution `conv.0`), and of Paddle.
+
+    Returns:
+      The model, for convenience.
+
+    Raises:
+      CheckpointError: a tensor is missing, unexpected, misshapen, or not finite; the text names it. The model is
+        unchanged then.
+    """
+    targets, hint = pytorch_targets(model, state_dict), ""
+    if model.name == "mobilenet_v2" and "features.2.conv.8.weight" in state_dict.keys() - targets.keys():
+        hint = "This is the MobileNetV2 of the MobileNeXt authors: use create_model('mobilenet_v2_mnext')."
+    assign(model, state_dict, targets, unused=unused_names(state_dict), hint=hint)
+    return model
+
+
 def pytorch_targets(model, names: Iterable[str]) -> dict[str, Target]:
-    """For PyTorch and Paddle files; the rule and the framework follow from `names`."""
+    """Tensor name -> Target, for PyTorch and Paddle files; `names` determine publisher and framework."""
     names = set(names)
-    # The naming must show even where a tensor is missing, so that the error names that tensor alone.
+    # Detection must not depend on any single tensor, so that the error for a missing one names only that one.
     if any(n.startswith("_blocks.") for n in names):
         return _targets(model, _efficient_names(model), "_fc", "pytorch")
     if any(n.startswith("blocks.") for n in names):
@@ -38,12 +55,12 @@ def pytorch_targets(model, names: Iterable[str]) -> dict[str, Target]:
 
 
 def unused_names(names: Iterable[str]) -> set[str]:
-    """Tensors that published files hold and their networks never use."""
+    """Tensors in published files that the networks never use."""
     return {n for n in names if re.fullmatch(r"_bn1\.\w+", n)}  # of mnext_s and mnext_l
 
 
 def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str, framework: str) -> dict[str, Target]:
-    """`rule`: our convolution -> (theirs, their batch norm or None)."""
+    """`rule`: our convolution -> (their convolution, their batch norm or None)."""
     by_name = {layer.name: layer for layer in model.layers}
     targets = {}
     for ours, (conv, bn) in rule.items():
@@ -53,7 +70,7 @@ def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str, framewo
         if bn is None:
             targets[f"{conv}.bias"] = Target(layer.weights[1], "keras")
             continue
-        for theirs, attribute in BATCH_NORM[framework]:
+        for theirs, attribute in zip(_THEIR_BATCH_NORM[framework], _BATCH_NORM, strict=True):
             targets[f"{bn}.{theirs}"] = Target(getattr(by_name[f"{ours}_bn"], attribute), "keras")
     kernel, bias = by_name["logits"].weights
     targets[f"{dense}.weight"] = Target(kernel, "dense" if framework == "pytorch" else "keras")
@@ -62,65 +79,51 @@ def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str, framewo
 
 
 def _convolutions(model) -> list[tuple[str, bool]]:
-    """(name, whether an activation follows) of the normalised convolutions, in order."""
+    """(name, whether an activation follows) of the convolutions with batch norm, in order."""
     names = {layer.name for layer in model.layers}
     found = [layer.name for layer in model.layers if f"{layer.name}_bn" in names]
     return [(n, bool({f"{n}_relu6", f"{n}_swish"} & names)) for n in found]
 
 
 def _sequential_names(model, names: set[str]) -> dict[str, tuple[str, str]]:
-    """`features.K.conv.I`: the MobileNeXt authors, PaddleClas's MobileNeXt, torchvision, and the flat MobileNetV2s."""
-    convolutions = _convolutions(model)
-    last = max((int(n[5:7]) for n, _ in convolutions if n.startswith("block")), default=0)
-    nested = any(re.fullmatch(r"features\.\d+\.conv\.\d+\.\d+\.\w+", n) for n in names)  # as torchvision has it
-    rule, position = {}, {}
-    for name, activated in convolutions:
-        if name == "stem":
-            rule[name] = "features.0.0", "features.0.1"
-        elif name == "head":
-            in_features = any(n.startswith(f"features.{last + 1}.") for n in names)
-            prefix = f"features.{last + 1}" if in_features else "conv"
-            rule[name] = f"{prefix}.0", f"{prefix}.1"
-        else:
-            block = int(name[5:7])
-            i = position.get(block, 0)
-            prefix = f"features.{block}.conv"
-            if nested and activated:
-                rule[name], step = (f"{prefix}.{i}.0", f"{prefix}.{i}.1"), 1
-            else:
-                rule[name], step = (f"{prefix}.{i}", f"{prefix}.{i + 1}"), 3 if activated else 2
-            position[block] = i + step
-    return rule
+    """`features.K.conv.I`: the MobileNeXt authors, PaddleClas's MobileNeXt, torchvision, and flat MobileNetV2s."""
+    nested = any(re.fullmatch(r"features\.\d+\.conv\.\d+\.\d+\.\w+", n) for n in names)  # as in torchvision
+    rule = {"stem": ("features.0.0", "features.0.1"), **_block_names(model, "features.{}.conv", 0, nested)}
+    last = max((int(n[5:7]) for n in rule if n.startswith("block")), default=0) + 1
+    head = f"features.{last}" if any(n.startswith(f"features.{last}.") for n in names) else "conv"
+    return {**rule, "head": (f"{head}.0", f"{head}.1")} if "head" in dict(_convolutions(model)) else rule
 
 
 def _efficient_names(model) -> dict[str, tuple[str, str | None]]:
-    """`_blocks.K.features.I` and `_blocks.K._se_reduce`: MobileNeXt S and L of the authors."""
-    rule, position = {"stem": ("_conv_stem", "_bn0")}, {}
-    for name, activated in _convolutions(model):
-        if name == "stem":
-            continue
-        block = int(name[5:7]) - 1
-        i = position.get(block, 0)
-        rule[name] = f"_blocks.{block}.features.{i}", f"_blocks.{block}.features.{i + 1}"
-        position[block] = i + (3 if activated else 2)
+    """`_blocks.K.features.I` and `_blocks.K._se_reduce`: the authors' MobileNeXt S and L."""
+    rule = {"stem": ("_conv_stem", "_bn0"), **_block_names(model, "_blocks.{}.features", -1)}
     for layer in model.layers:
         if match := re.fullmatch(r"block(\d\d)_(se_reduce|se_expand)", layer.name):
             rule[layer.name] = f"_blocks.{int(match[1]) - 1}._{match[2]}", None
     return rule
 
 
+def _block_names(model, prefix: str, offset: int, nested: bool = False) -> dict[str, tuple[str, str]]:
+    """Names of the convolutions in blocks, numbered through each block: convolution, batch norm, and activation."""
+    rule, position = {}, collections.Counter()
+    for name, activated in _convolutions(model):
+        if match := re.match(r"block(\d\d)_", name):
+            start = prefix.format(int(match[1]) + offset)
+            i = position[start]
+            grouped = nested and activated
+            rule[name] = (f"{start}.{i}.0", f"{start}.{i}.1") if grouped else (f"{start}.{i}", f"{start}.{i + 1}")
+            position[start] += 1 if grouped else 2 + activated
+    return rule
+
+
 def _timm_names(model) -> dict[str, tuple[str, str]]:
-    """`blocks.STAGE.I.conv_pw`: timm's MobileNetV2. In a block the batch norms are numbered from 1."""
+    """`blocks.STAGE.I.conv_pw`: timm's MobileNetV2. It numbers the batch norms of a block from 1."""
     from mnext_tf.models.mobilenet_v2 import STAGES
 
     places = [(stage, i) for stage, (_, _, n, _) in enumerate(STAGES) for i in range(n)]
-    parts = {
-        "expand": ("conv_pw", "bn1"),
-        "depthwise": ("conv_dw", "bn2"),
-        "project": ("conv_pwl", "bn3"),
-    }
+    parts = {"expand": ("conv_pw", "bn1"), "depthwise": ("conv_dw", "bn2"), "project": ("conv_pwl", "bn3")}
     rule = {"stem": ("conv_stem", "bn1"), "head": ("conv_head", "bn2")}
-    first = {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}  # the block that does not expand
+    first = {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}  # the block without expansion
     for name, _ in _convolutions(model):
         if match := re.fullmatch(r"block(\d\d)_(\w+)", name):
             stage, i = places[int(match[1]) - 1]
@@ -130,9 +133,9 @@ def _timm_names(model) -> dict[str, tuple[str, str]]:
 
 
 def keras_targets(model, tensors: Mapping[str, np.ndarray]) -> dict[str, Target]:
-    """For Keras files: by our layers' names where the file has them, else by kind of layer and order.
+    """Tensor name -> Target, for Keras files: by our layer names if the file has them, else by layer kind and order.
 
-    The names of other programs' layers are free; their order is the network's.
+    Other programs choose layer names freely, but keep the order of the network.
     """
     ours: dict[str, list] = {kind: [] for kind in KINDS.values()}
     for layer in model.layers:
@@ -146,7 +149,7 @@ def keras_targets(model, tensors: Mapping[str, np.ndarray]) -> dict[str, Target]
     theirs = keras_layers(tensors)
     targets = {}
     if not theirs["dense"] and len(theirs["conv"]) == len(ours["conv"]) + 1:
-        kernel, bias = theirs["conv"].pop()  # keras.applications.MobileNet classifies by a 1x1 convolution
+        kernel, bias = theirs["conv"].pop()  # the classifier of keras.applications.MobileNet is a 1x1 convolution
         targets[kernel] = Target(ours["dense"][0].weights[0], "dense_1x1")
         targets[bias] = Target(ours["dense"][0].weights[1], "keras")
         ours["dense"] = []
@@ -160,16 +163,16 @@ def keras_targets(model, tensors: Mapping[str, np.ndarray]) -> dict[str, Target]
 
 
 def has_our_names(tensors: Mapping[str, np.ndarray]) -> bool:
-    """Whether a Keras file was written of a network of this project."""
+    """Whether a Keras file contains a network of this project."""
     return {"stem/0", "stem_bn/0", "logits/0"} <= tensors.keys()
 
 
-# A DepthwiseConv2D of legacy Keras is a Conv2D too: it comes first.
+# DepthwiseConv2D comes first: in legacy Keras it is a subclass of Conv2D.
 KINDS = {"DepthwiseConv2D": "depthwise", "Conv2D": "conv", "BatchNormalization": "norm", "Dense": "dense"}
 
 
 def keras_layers(tensors: Mapping[str, np.ndarray]) -> dict[str, list[list[str]]]:
-    """Kind -> layers in order -> names of their tensors; told by shapes, for names say nothing."""
+    """Layer kind -> layers in order -> names of their tensors; kinds are inferred from shapes, not names."""
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.rpartition("/")[0], []).append(name)

@@ -1,0 +1,67 @@
+"""Creating networks, and saving their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnext_tf.files import reserve_space
+from mnext_tf.models.config import ModelConfig
+
+_HDF5_BYTES = 4096  # overhead per tensor; up to 1.6 kB was observed
+
+
+def create_model(
+    name: str,
+    *,
+    width: float = 1.0,
+    num_classes: int = 1000,
+    input_size: int = 224,
+    identity_tensor_multiplier: float = 1.0,
+    include_preprocessing: bool = True,
+    dropout: float = 0.2,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    **options,
+):
+    """Build a network as a functional `tf.keras.Model`.
+
+    Args:
+      name: one of `list_models()`.
+      width: multiplier of the channel counts (`mnext_s` and `mnext_l` were published at 1 only).
+      num_classes: size of the last dense layer.
+      input_size: side of the square input, in pixels.
+      identity_tensor_multiplier: 1/k; the share of channels that a shortcut carries (`mnext` only).
+      include_preprocessing: True normalizes pixels inside the network, which then takes RGB in [0, 255]; False uses
+        the input as it is.
+      dropout: rate before the last dense layer.
+      mean, std: replace the network's pixel normalization; three numbers each, for red, green, and blue in units of
+        [0, 255] (see `ModelConfig.normalization`).
+      **options: `convention="pytorch" | "tensorflow"` for the MobileNetV2s: padding of strided convolutions,
+        batch-norm constants, and pixel normalization. The other networks have a fixed convention: `mnext` PyTorch's,
+        `mobilenet_v1` that of keras.applications, `mnext_s` and `mnext_l` EfficientNet's.
+
+    Returns:
+      A model from float images (batch, input_size, input_size, 3) to logits (batch, num_classes).
+
+    Raises:
+      ConfigError (a ValueError): an argument is out of range; the text says what is allowed.
+    """
+    config = ModelConfig(
+        name,
+        num_classes=num_classes,
+        width=width,
+        input_size=input_size,
+        identity_tensor_multiplier=identity_tensor_multiplier,
+        dropout=dropout,
+        options=options,
+        mean=mean,
+        std=std,
+    )
+    return config.create(include_preprocessing)
+
+
+def save_weights(model, path: Path) -> None:
+    """Write `path` (.weights.h5). OSError if the disk is full: HDF5 would end the process instead."""
+    reserve_space(path, sum(w.numpy().nbytes for w in model.weights) + _HDF5_BYTES * len(model.weights))
+    model.save_weights(path)
