@@ -94,15 +94,15 @@ def first_difference(rows: list[dict]) -> str:
     return f"in no operator's output (of {len(rows)}) on the images that were looked at"
 
 
-def default_images(kinds: list[str], multiply_adds: int) -> list[int]:
+def default_images(precisions: list[str], multiply_adds: int) -> list[int]:
     """How many images each file gets so that all together take a minute or so on this machine's cores."""
-    seconds = (os.cpu_count() or 1) * 60 / max(1, len(kinds))
-    return [int(np.clip(seconds / (SECONDS[kind] * multiply_adds / 1e9), 4, 100)) for kind in kinds]
+    seconds = (os.cpu_count() or 1) * 60 / max(1, len(precisions))
+    return [int(np.clip(seconds / (SECONDS[p] * multiply_adds / 1e9), 4, 100)) for p in precisions]
 
 
 def compare_arm64(
     path: Path,
-    kind: str,
+    precision: str,
     root: Path,
     images: np.ndarray,
     reference: np.ndarray,
@@ -114,7 +114,7 @@ def compare_arm64(
     """A file's outputs by ARM64 kernels against those by this machine's.
 
     Args:
-      path: the file. kind: one of `QUANTIZE`. images: float32 (n, size, size, 3). reference: Keras' logits for them.
+      path: the file. precision: one of `PRECISIONS`. images: float32 (n, size, size, 3). reference: Keras logits.
       trained: False asks for no top-1: an untrained network's logits are all alike.
       layers: names of the network's layers. root, options: see `run_arm64`.
 
@@ -130,7 +130,7 @@ def compare_arm64(
     result = {"images": len(images), **{k: v for k, v in measured.items() if k not in ("accuracy", "lost", "gained")}}
     result |= {"allowed": FLOAT_TOLERANCE, "steps": None, "allowed_steps": None}
     relative, allowed = result["max_relative_difference"], FLOAT_TOLERANCE
-    if kind == "dynamic":
+    if precision == "dynamic":
         # Where an activation is halfway between two integers, a last digit decides, and the layers behind amplify that.
         # It is the rounding that the file already suffers on this machine, so its size there is the bound.
         own = Classification().compare(host, reference, None, output=network.output)["max_relative_difference"]
@@ -138,7 +138,7 @@ def compare_arm64(
     found = []
     if not np.isfinite(relative):
         found.append("its outputs are not numbers")
-    elif kind == "int8":
+    elif precision == "int8":
         steps = round(result["max_abs_difference"] / _last_scale(path), 2)
         result |= {"allowed": None, "steps": steps, "allowed_steps": MAX_STEPS}
         if steps > MAX_STEPS:

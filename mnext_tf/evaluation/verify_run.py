@@ -18,7 +18,6 @@ from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import Tolerance, get_task
-from mnext_tf.tasks.classification import Comparison
 
 _log = logging.getLogger(__name__)
 _LOOK = 8  # images whose layers are compared
@@ -31,7 +30,7 @@ class _Form:
     precision: str
     path: Path
     network: object = None
-    comparison: Comparison | None = None
+    comparison: object = None
     failure: str = ""
 
 
@@ -70,8 +69,9 @@ def verify_run(
         raise ConfigError(
             f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."
         )
-    keras, kept = _compare(run, forms, max_images, keep=arm64 is not None)
-    model, task = load_network(run), get_task(run.config.task)
+    task = get_task(run.config.task)
+    keras, first = _compare(run, task, forms, max_images)
+    model = load_network(run)
     networks = {"keras": keras}
     for name, form in forms.items():
         if form.failure:
@@ -80,7 +80,7 @@ def verify_run(
         if found := task.failures(form.precision, networks[name], keras, tolerance, trained=run.trained):
             form.failure = "; ".join(found)
             if name.startswith("tflite"):
-                form.failure += f". By layers, {worst_layer(layer_differences(model, form.path, kept[0][:_LOOK]))}"
+                form.failure += f". By layers, {worst_layer(layer_differences(model, form.path, first))}"
             if name != "saved_model":
                 form.failure += _set_aside(form.path)
     failed = {name: form.failure for name, form in forms.items() if form.failure}
@@ -88,40 +88,38 @@ def verify_run(
     verified |= {"networks": networks, "failures": failed}
     if arm64:
         sound = {n: f for n, f in forms.items() if n.startswith("tflite") and n not in failed}
-        verified["arm64"], wrong = _on_arm64(run, model, sound, arm64, *kept, arm64_images)
+        verified["arm64"], wrong = _on_arm64(run, model, sound, arm64, arm64_images, keras["images"])
         failed |= wrong
     verified["passed"] = not failed
     write_json(run.folder / "verify.json", verified)
     return verified
 
 
-def _compare(run: Run, forms: dict[str, _Form], max_images: int | None, *, keep: bool):
-    """(numbers of the Keras network, (images, its logits) of the first batch or, with `keep`, of all)."""
+def _compare(run: Run, task, forms: dict[str, _Form], max_images: int | None) -> tuple[dict, np.ndarray]:
+    """(numbers of the Keras network, the first images); the forms have their comparison or failure afterward."""
     from tqdm import tqdm
 
-    keras, images_kept, logits_kept = Comparison(), [], []
+    keras, first = task.comparison(), None
     with contextlib.ExitStack() as stack:
         reference = stack.enter_context(open_predictor(run))
         for name, form in forms.items():
             try:
                 form.network = stack.enter_context(open_predictor(form.path, format=format_of(name)))
-                form.comparison = Comparison(form.network.output)
+                form.comparison = task.comparison(form.network.output)
             except (OSError, ValueError, RuntimeError, MnextError) as e:
                 form.failure = f"it cannot be read ({str(e)[:300]}). Exporting again makes it again"
-        for images, labels in tqdm(validation_batches(run, max_images=max_images), "verifying", disable=None):
+        bar = stack.enter_context(tqdm(desc=f"verifying {len(forms)} forms", unit="img", disable=None, leave=False))
+        for images, labels in validation_batches(run, max_images=max_images):
             expected = reference.logits(images)
             keras.update(expected, expected, labels)
-            if keep or not images_kept:
-                images_kept.append(images)
-                logits_kept.append(expected)
-            for form in forms.values():
-                if form.failure:
-                    continue
+            first = images[:_LOOK] if first is None else first
+            for form in (f for f in forms.values() if not f.failure):
                 try:
                     form.comparison.update(form.network.outputs(images), expected, labels)
                 except (ValueError, RuntimeError) as e:
                     form.failure = f"it cannot be run ({str(e)[:300]}). Exporting again makes it again"
-    return keras.result(), (np.concatenate(images_kept), np.concatenate(logits_kept))
+            bar.update(len(images))
+    return keras.result(), first
 
 
 def _set_aside(path: Path) -> str:
@@ -129,15 +127,21 @@ def _set_aside(path: Path) -> str:
     return f". Renamed to {path.name}.failed"
 
 
-def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, images, expected, count: int | None):
-    """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels."""
+def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, count: int | None, available: int):
+    """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels, on few of `available` images."""
     from mnext_tf.evaluation.arm64_equivalence import compare_arm64, default_images
     from mnext_tf.models.summary import count_multiply_adds
 
+    if not forms:
+        return {}, {}
     counts = default_images([form.precision for form in forms.values()], count_multiply_adds(model))
+    counts = [min(count or default, available) for default in counts]
+    batches = list(validation_batches(run, max_images=max(counts)))
+    images = np.concatenate([images for images, _ in batches])
+    expected = np.concatenate([model(images, training=False) for images, _ in batches])
     measured, wrong = {}, {}
-    for (name, form), default in zip(forms.items(), counts, strict=True):
-        few = np.unique(np.linspace(0, len(images) - 1, count or default).round().astype(int))
+    for (name, form), n in zip(forms.items(), counts, strict=True):
+        few = np.unique(np.linspace(0, len(images) - 1, n).round().astype(int))
         _log.info(f"{name}: {len(few)} images by ARM64 kernels ...")
         try:
             measured[name], found = compare_arm64(

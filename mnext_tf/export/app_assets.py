@@ -14,6 +14,7 @@ from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import stage_name
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult
+from mnext_tf.tasks import get_task
 
 ASSETS = Path("android_assets/app/src/main/assets")
 
@@ -38,8 +39,8 @@ def probabilities(run: Run, precision: str = "float32", *, force: bool = False, 
         from mnext_tf.tflite.softmax import add_softmax
 
         path = folder / stages.tflite_name(run, name)
-        about = read_metadata(before)
-        path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, output="probabilities"))
+        about, outputs = read_metadata(before), get_task(run.config.task).output_info("probabilities")
+        path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, outputs))
         return stages.verified_tflite(run, path, precision, tolerance)
 
     settings = {"precision": precision, "output": "probabilities", "tolerance": dataclasses.asdict(tolerance)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import numpy as np
 from mnext_tf.data.opening import open_dataset
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
+from mnext_tf.inference.predictor import check_images
 from mnext_tf.models import save_weights
 from mnext_tf.runs.config import DatasetConfig, ImportSource, RunConfig
 from mnext_tf.runs.run import Run, create_run
 from mnext_tf.runs.stages import run_stage
+from mnext_tf.tflite.metadata import labels_text
 
 
 def run_of_model(
@@ -29,12 +30,16 @@ def run_of_model(
 
     Args:
       labels: class names in order of the logits; None calls them class 0, class 1, ...
-      calibration: images that exports are verified and int8 files calibrated on: an array (n, size, size, 3) of RGB
+      calibration: images to calibrate int8 files on and to verify all exports on: an array (n, size, size, 3) of RGB
         pixels in [0, 255], or a data folder; None takes crops of two embedded images.
       preprocess: how an app should prepare images; None takes the usual center crop.
 
-    Raises ConfigError for a model of another origin and for images of another shape or range.
+    Raises ConfigError for a model of another origin, for images of another shape or range, and where `folder` holds a
+    run already.
     """
+    folder = Path(folder)
+    if (folder / "config.json").exists():
+        raise ConfigError(f"{folder} holds a run already. Choose another folder or delete it.")
     config = getattr(model, "mnext_config", None)
     if config is None:
         raise ConfigError(
@@ -44,10 +49,13 @@ def run_of_model(
     names = tuple(labels or (f"class {i}" for i in range(config.num_classes)))
     if len(names) != config.num_classes:
         raise ConfigError(f"{len(names)} labels were given; the model has {config.num_classes} classes.")
-    if isinstance(calibration, np.ndarray):
-        calibration = _write_images(calibration, config.input_size, folder.parent / "calibration")
+    labels_text(names)  # refuses names that a labels.txt cannot hold
+    crop, share = Preprocess.crop_fraction, {}
+    if isinstance(calibration, np.ndarray):  # used whole; half of them calibrate, half verify
+        crop, share = 1.0, {"validation_share": 0.5}
+        calibration = _write_images(calibration, config.input_size, folder / "images")
     source = "photographs" if calibration is None else calibration
-    dataset = open_dataset(source, folder.parent / "data", class_names=names)
+    dataset = open_dataset(source, folder / "data", class_names=names, **share)
     run = create_run(
         folder,
         RunConfig(
@@ -55,7 +63,7 @@ def run_of_model(
             init="imported",
             dataset=DatasetConfig.of(dataset),
             class_names=names,
-            preprocess=preprocess or Preprocess(input_size=config.input_size, crop_fraction=_crop(calibration)),
+            preprocess=preprocess or Preprocess(input_size=config.input_size, crop_fraction=crop),
             recipe=None,
             source=ImportSource("model", "", 0, "Keras", "mnext_tf"),
         ),
@@ -69,25 +77,14 @@ def run_of_model(
     return run
 
 
-def _crop(calibration) -> float:
-    """Images that were given at the network's size are used whole."""
-    return Preprocess.crop_fraction if calibration is None else 1.0
-
-
 def _write_images(images: np.ndarray, size: int, folder: Path) -> Path:
     """The array as a folder of PNG files."""
     from PIL import Image
 
-    if images.ndim != 4 or images.shape[1:] != (size, size, 3) or images.dtype.kind not in "uif" or len(images) < 2:
-        raise ConfigError(
-            f"calibration must hold at least 2 images, shape (n, {size}, {size}, 3); received {images.shape} of "
-            f"{images.dtype}."
-        )
-    if images.min() < 0 or images.max() > 255:
-        raise ConfigError(f"calibration images must be in [0, 255]; received {images.min():g} to {images.max():g}.")
+    images = check_images(images, size)
+    if len(images) < 2:
+        raise ConfigError("calibration must hold at least 2 images: one to calibrate on, one to verify.")
     folder.mkdir(parents=True)
-    for i, image in enumerate(np.rint(images).astype(np.uint8)):
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG")
-        (folder / f"{i:06d}.png").write_bytes(buffer.getvalue())
+    for i, image in enumerate(np.rint(np.clip(images, 0, 255)).astype(np.uint8)):
+        Image.fromarray(image).save(folder / f"{i:06d}.png")
     return folder

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mnext_tf.export.serving import inference_function
 from mnext_tf.files import write_text
+from mnext_tf.tflite.metadata import LABELS, labels_text
 
 
 def write_saved_model(model, class_names: list[str], folder: Path) -> None:
@@ -22,8 +23,8 @@ def write_saved_model(model, class_names: list[str], folder: Path) -> None:
     servable = tf.Module()
     servable.network = model  # tracked, so that its variables are saved
     servable.serve = tf.function(lambda image: {"logits": logits(image)}, input_signature=[image], autograph=False)
-    labels = Path(folder).parent / f"{Path(folder).name}-labels" / "labels.txt"
-    write_text(labels, "".join(f"{name}\n" for name in class_names))
+    labels = Path(folder).parent / f"{Path(folder).name}-labels" / LABELS
+    write_text(labels, labels_text(class_names))
     try:
         servable.labels = tf.saved_model.Asset(str(labels))
         tf.saved_model.save(servable, str(folder), signatures={"serving_default": servable.serve})

@@ -18,6 +18,7 @@ from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
 from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.export.settings import ExportSettings, remembered
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import IO_TYPES, PRECISIONS, network_name, network_title, stage_name
@@ -27,9 +28,9 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tasks import Tolerance, get_task
-from mnext_tf.tasks.classification import FLOAT_TOLERANCE, Comparison
+from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
-from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata
+from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
 from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def reference(run: Run) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 
     def build(folder: Path) -> dict:
-        comparison, logits = Comparison(), []
+        comparison, logits = get_task(run.config.task).comparison(), []
         with open_predictor(run) as network:
             for images, labels in validation_batches(run):
                 logits.append(network.logits(images))
@@ -97,8 +98,9 @@ def tflite(
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
     `calibration_count` images set the ranges of an int8 file. `author` and `license` are written into the file. None
-    for any of these or for `tolerance` takes what the file that is there was made with, else 200 images (untrained
-    32), "not stated", and `Tolerance()`. `options` are those of `export_stage`.
+    for any of these takes what an earlier call was given, even one whose check failed; else 200 images (untrained 32)
+    and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
+    `export_stage`.
 
     Raises ExportError where batch norms were left over or int8 is not full integer, VerificationError where the file
     is not the network it came from; a file of an earlier call stays then.
@@ -108,14 +110,11 @@ def tflite(
     if io_type != "int8" and precision != "int8":
         raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
     name = stage_name(precision, io_type)
-    before = (run.manifest(name) or {}).get("settings", {})
-    if calibration_count is None:
-        calibration_count = before.get("calibration_count", CALIBRATION_IMAGES[run.config.init])
-    if calibration_count < 1:
-        raise ConfigError(f"calibration_count must be at least 1; received {calibration_count}.")
-    tolerance = tolerance or tolerance_of(before)
-    about = {"author": _NOT_STATED, "license": _NOT_STATED, **before.get("about", {})}
-    about |= {key: value for key, value in (("author", author), ("license", license)) if value is not None}
+    chosen = remembered(run, name, ExportSettings(author, license, calibration_count))
+    calibration_count = chosen.calibration_count or CALIBRATION_IMAGES[run.config.init]
+    accepted = run.manifest(name)
+    tolerance = tolerance or tolerance_of(accepted.settings if accepted else {})
+    about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
     source = freeze(run)
     settings = {"precision": precision, "tolerance": dataclasses.asdict(tolerance), "about": about}
     if precision == "int8":
@@ -132,7 +131,8 @@ def tflite(
             calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
         _log.info(f"{path.name}: converting")
         content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
-        path.write_bytes(add_metadata(content, describe(run.config, name, **about), output="logits"))
+        outputs = get_task(run.config.task).output_info("logits")
+        path.write_bytes(add_metadata(content, describe(run.config, name, **about), outputs))
         return {**verified_tflite(run, path, precision, tolerance), "calibration_images": len(calibration)}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
@@ -203,7 +203,7 @@ def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Met
     origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
     return Metadata(
         name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
-        description=f"Classifies an image as one of {len(labels)} classes ({origin}). Made with mnext_tf.",
+        description=f"{get_task(config.task).description(labels)} ({origin}). Made with mnext_tf.",
         version=__version__,
         author=author,
         license=license,
@@ -214,7 +214,7 @@ def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Met
 
 def _write_sidecars(run: Run, folder: Path) -> None:
     """labels.txt, one class name per line in order of the outputs, and preprocess.json."""
-    write_text(folder / LABELS, "".join(f"{name}\n" for name in run.config.class_names))
+    write_text(folder / LABELS, labels_text(run.config.class_names))
     write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
 
 
@@ -229,7 +229,7 @@ def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance:
     format = form if form in ("saved_model", "frozen") else "tflite"
     bar = tqdm(total=len(logits), desc=f"verifying {form}", unit="img", disable=None, leave=False)
     with open_predictor(path, format=format) as network, bar:
-        comparison = Comparison(network.output)
+        comparison = task.comparison(network.output)
         for images, labels in validation_batches(run):
             comparison.update(network.outputs(images), logits[at : at + len(images)], labels)
             at += len(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ FORMATS = {
     "frozen": "a frozen graph is one file, such as frozen/frozen.pb.",
     "tflite": "a TFLite file ends in .tflite.",
 }
+_log = logging.getLogger(__name__)
 _BATCH = 64
 _FLOOR = 1e-30  # a probability of 0 as a logit
 
@@ -52,7 +54,7 @@ class Predictor:
 
         Raises ConfigError for images of another shape or range.
         """
-        images = _checked(images, self.preprocess.input_size)
+        images = check_images(images, self.preprocess.input_size)
         batches = [self.function(images[i : i + _BATCH].astype(np.float32)) for i in range(0, len(images), _BATCH)]
         return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
 
@@ -72,7 +74,11 @@ class Predictor:
         skipped with a warning; DataError where none is sound.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
-        return self.predict_images(images_of_paths([Path(p) for p in paths]), top=top)
+        images = images_of_paths([Path(p) for p in paths])
+        rows = self.predict_images(images, top=top)
+        for name, reason in images.skipped:
+            _log.warning(f"{name}: skipped, {reason}")
+        return rows
 
     def predict_images(self, images: Images, *, top: int = 5, progress: bool = False) -> list[dict]:
         """As `predict_files`; `images.skipped` lists what was skipped."""
@@ -230,7 +236,8 @@ def _open(format: str, path: Path):
     return (lambda images: graph(tf.convert_to_tensor(images, tf.float32)).numpy()), shape[1], classes
 
 
-def _checked(images, size: int) -> np.ndarray:
+def check_images(images, size: int) -> np.ndarray:
+    """Raise ConfigError unless `images` are numbers (n, size, size, 3) in [0, 255]; returns them as an array."""
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != (size, size, 3) or images.dtype.kind not in "uif":
         raise ConfigError(

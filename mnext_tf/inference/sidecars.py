@@ -11,7 +11,7 @@ from mnext_tf.data import imagenet
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json
-from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata
+from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, parse_labels
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +54,9 @@ def labels_of(path: Path, classes: int, about: Metadata | None, given: Sequence[
 def read_labels(path: Path) -> tuple[str, ...]:
     """One class name per line, in order of the outputs. Raises ConfigError where the file cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return parse_labels(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path} is not a list of class names, one per line ({e}).") from e
-    return tuple(text.removesuffix("\n").split("\n")) if text else ()
 
 
 def _folder(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import numpy as np
 
 from mnext_tf.errors import ExportError
 from mnext_tf.tflite.metadata import Metadata, read_metadata
+
+_log = logging.getLogger(__name__)
 
 
 def describe_ends(path: Path) -> dict:
@@ -40,7 +43,7 @@ class TFLiteNetwork:
     """
 
     def __init__(self, path: Path, workers: int = os.cpu_count() or 1):
-        from mnext_tf.tflite.operators import open_interpreter, operators, output_kind
+        from mnext_tf.tflite.operators import last_operator, open_interpreter, operators, output_kind
 
         self._interpreters = queue.SimpleQueue()
         for _ in range(workers):
@@ -51,7 +54,13 @@ class TFLiteNetwork:
         about = self.metadata or Metadata()
         self._normalize = None if about.feeds_pixels else about.normalize
         self._input, self._output = _ends(path, interpreter, about)
-        self.output = output_kind(operators(interpreter))
+        ops = operators(interpreter)
+        self.output = output_kind(ops)
+        if last_operator(ops) == "LOGISTIC":
+            _log.warning(
+                f"{path} ends in a sigmoid, as networks do that give an image several labels: its scores are shown as "
+                "they are and do not add up to 1; accuracy counts the largest alone."
+            )
         self.input_size, self.num_classes = int(self._input["shape"][1]), int(self._output["shape"][-1])
 
     def __call__(self, images) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""TFLite metadata: what a .tflite file says about itself, so that others can feed it and name its classes.
+"""TFLite metadata: how to feed a .tflite file, and what its classes are called.
 
 The format is that of TensorFlow Lite's metadata_schema.fbs (identifier M001): a FlatBuffer in a buffer of the model,
 and a ZIP archive of files behind the model's own bytes. MediaPipe and Android Studio read it.
@@ -11,12 +11,13 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.errors import ExportError
+from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.tflite import flatbuffer
 
 _MOST_ARCHIVED = 64 << 20  # bytes, unpacked
@@ -93,15 +94,38 @@ class Metadata:
         return (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
 
 
-def add_metadata(model: bytes, about: Metadata, *, output: str) -> bytes:
-    """The .tflite file `model` with `about` in it, in place of what it said before.
+@dataclass(frozen=True)
+class TensorInfo:
+    """An output: its name, what it holds, its bounds if it has any, and whether its last axis has the labels."""
 
-    output: what comes out, logits or probabilities. Labels and preprocessing are entries of the archive.
+    name: str
+    description: str
+    bounds: tuple[float, float] | None = None
+    labeled: bool = False
+
+
+def labels_text(labels: Sequence[str]) -> str:
+    """The content of labels.txt. Raises ConfigError for a name with a line break in it."""
+    if broken := [name for name in labels if "\n" in name or "\r" in name]:
+        raise ConfigError(f"The class name {broken[0]!r} has a line break in it; labels.txt has one name a line.")
+    return "".join(f"{name}\n" for name in labels)
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """The class names in the content of a labels.txt; only "\\n" and "\\r\\n" end a line."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return tuple(lines[:-1] if lines[-1] == "" else lines)
+
+
+def add_metadata(model: bytes, about: Metadata, outputs: Sequence[TensorInfo]) -> bytes:
+    """The .tflite file `model` with `about` in it, in place of what it had before; `outputs` are in its order.
+
+    Labels and preprocessing are entries of the archive.
     """
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
     tree = flatbuffer.read_model(model)
-    packed = flatbuffer.encode(_SCHEMA, "ModelMetadata", _document(about, output), _IDENTIFIER)
+    packed = flatbuffer.encode(_SCHEMA, "ModelMetadata", _document(about, outputs), _IDENTIFIER)
     buffer = BufferT()
     buffer.data = np.frombuffer(packed, np.uint8)
     entry = MetadataT()
@@ -110,7 +134,7 @@ def add_metadata(model: bytes, about: Metadata, *, output: str) -> bytes:
     tree.metadata = [m for m in tree.metadata or [] if m.name != _BUFFER] + [entry]
     files = {}
     if about.labels:
-        files[LABELS] = "".join(f"{label}\n" for label in about.labels)
+        files[LABELS] = labels_text(about.labels)
     if about.preprocess:
         files[PREPROCESS] = json.dumps(about.preprocess, indent=2) + "\n"
     return _with_archive(flatbuffer.write_model(tree), files)
@@ -141,20 +165,14 @@ def _read(data: bytes) -> Metadata | None:
     mean, std = _normalization(graph)
     archive = _archive(data)
     names = [f["name"] for t in graph.get("outputs", []) for f in t.get("files", []) if f.get("type") == _AXIS_LABELS]
-    labels = next((_lines(archive[name]) for name in names if name in archive), [])
+    labels = next((parse_labels(archive[name].decode("utf-8")) for name in names if name in archive), ())
     return Metadata(
         **{key: document.get(key, "") for key in ("name", "description", "version", "author", "license")},
         mean=mean,
         std=std,
-        labels=tuple(labels),
+        labels=labels,
         preprocess=json.loads(archive[PREPROCESS]) if PREPROCESS in archive else None,
     )
-
-
-def _lines(text: bytes) -> list[str]:
-    """Lines as a text file has them: a name may hold characters at which str.splitlines would cut."""
-    lines = text.decode("utf-8").replace("\r\n", "\n").removesuffix("\n")
-    return lines.split("\n") if lines else []
 
 
 def _normalization(graph: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -164,11 +182,11 @@ def _normalization(graph: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return (0.0,), (1.0,)
     mean, std = (tuple(options[0].get(key, ())) for key in ("mean", "std"))
     if len(mean) not in (1, 3) or len(std) != len(mean) or not all(std):
-        raise ValueError(f"its normalisation has the means {mean} and deviations {std}")
+        raise ValueError(f"its normalization has the means {mean} and deviations {std}")
     return mean, std
 
 
-def _document(about: Metadata, output: str) -> dict:
+def _document(about: Metadata, outputs: Sequence[TensorInfo]) -> dict:
     size = about.preprocess["input_size"] if about.preprocess else None
     image = {
         "name": "image",
@@ -178,21 +196,24 @@ def _document(about: Metadata, output: str) -> dict:
         "stats": {"max": [255.0], "min": [0.0]},
     }
     labels = {"name": LABELS, "description": "Class names, one a line.", "type": _AXIS_LABELS}
-    scores = {
-        "name": output,
-        "description": f"{output.capitalize()} of the classes",
-        "content": {"properties": (_FEATURE, {})},
-        "files": [labels] if about.labels else None,
-    }
-    if output == "probabilities":
-        scores["stats"] = {"max": [1.0], "min": [0.0]}
-    how = {"name": PREPROCESS, "description": "How a photograph is resized and cropped.", "type": _DESCRIPTIONS}
+    how = {"name": PREPROCESS, "description": "How an image is resized and cropped.", "type": _DESCRIPTIONS}
     return {
         **{key: getattr(about, key) or None for key in ("name", "description", "version", "author", "license")},
-        "subgraphs": [{"inputs": [image], "outputs": [scores]}],
+        "subgraphs": [
+            {"inputs": [image], "outputs": [_output(info, labels if about.labels else None) for info in outputs]}
+        ],
         "files": [how] if about.preprocess else None,
         "min_parser_version": "1.0.0",
     }
+
+
+def _output(info: TensorInfo, labels: dict | None) -> dict:
+    tensor = {"name": info.name, "description": info.description, "content": {"properties": (_FEATURE, {})}}
+    if info.labeled and labels:
+        tensor["files"] = [labels]
+    if info.bounds:
+        tensor["stats"] = {"max": [info.bounds[1]], "min": [info.bounds[0]]}
+    return tensor
 
 
 def _with_archive(model: bytes, files: dict[str, str]) -> bytes:

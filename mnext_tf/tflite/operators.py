@@ -75,9 +75,14 @@ def operators(interpreter) -> list[Operator]:
 
 
 def output_kind(ops: list[Operator]) -> str:
-    """ "probabilities" where the last operator that computes is a softmax, else "logits"."""
+    """ "probabilities" where the last operator that computes is a softmax or a sigmoid, else "logits"."""
+    return "probabilities" if last_operator(ops) in ("SOFTMAX", "LOGISTIC") else "logits"
+
+
+def last_operator(ops: list[Operator]) -> str:
+    """The kind of the last operator that computes: conversions and reshapes may follow it."""
     computing = [op.kind for op in ops if op.kind not in ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "CAST", "SQUEEZE")]
-    return "probabilities" if computing[-1:] == ["SOFTMAX"] else "logits"
+    return computing[-1] if computing else ""
 
 
 def read_operators(path: Path) -> list[Operator]:

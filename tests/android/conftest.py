@@ -33,7 +33,7 @@ def app_model() -> bytes:
     """A small network with the interface that the app expects: pixels, three probabilities, metadata."""
     import tensorflow as tf
 
-    from mnext_tf.tflite.metadata import Metadata, add_metadata
+    from mnext_tf.tflite.metadata import Metadata, TensorInfo, add_metadata
 
     weights = tf.constant(np.random.default_rng(0).standard_normal((3, 3)), tf.float32)
 
@@ -44,7 +44,7 @@ def app_model() -> bytes:
     plain = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()]).convert()
     record = {"input_size": 32, "crop_fraction": 0.875, "interpolation": "bilinear"}
     about = Metadata(name="Small", labels=("tench", "große Katze", "fire engine, fire truck"), preprocess=record)
-    return add_metadata(plain, about, output="probabilities")
+    return add_metadata(plain, about, [TensorInfo("probabilities", "", (0.0, 1.0), labeled=True)])
 
 
 @pytest.fixture(scope="session")

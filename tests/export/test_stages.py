@@ -14,6 +14,7 @@ from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
 from mnext_tf.tasks.tolerance import Tolerance
+from mnext_tf.tflite.metadata import read_metadata
 from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
 
 
@@ -145,12 +146,17 @@ def test_a_wrong_tflite_file_names_the_layer(copy_of_exported, monkeypatch):
     convert, accepted = tflite.convert, tflite_path(run, "tflite_float32").read_bytes()
     monkeypatch.setattr(tflite, "convert", lambda path, *args, **kwargs: convert(wrong / "frozen.pb", *args, **kwargs))
     with pytest.raises(VerificationError, match=r"allowed 1e-04.*error grows most at layer block02_expand"):
-        stages.tflite(run, "float32", force=True, keep_failed=True)
+        stages.tflite(run, "float32", force=True, author="Ada", keep_failed=True)
     assert tflite_path(run, "tflite_float32").read_bytes() == accepted
     (refused,) = run.stage("tflite_float32.failed").glob("*.tflite")
     assert refused.read_bytes() != accepted
     assert "tflite_float32.failed" not in dict(exports_of(run))
     assert not list(run.folder.glob(".*partial*"))
+    monkeypatch.setattr(tflite, "convert", convert)
+    assert read_metadata(tflite_path(run, "tflite_float32")).author == "not stated"
+    stages.tflite(run, "float32")  # what the user chose is not forgotten because a check failed
+    assert read_metadata(tflite_path(run, "tflite_float32")).author == "Ada"
+    assert not list(run.folder.glob("tflite_float32.failed"))
 
 
 def test_verify_run_reads_the_files_as_they_are(copy_of_exported):

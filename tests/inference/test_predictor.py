@@ -82,6 +82,31 @@ def test_the_last_operator_says_what_comes_out():
     assert output_kind(operators_of("SOFTMAX", "FULLY_CONNECTED", "DEQUANTIZE")) == "logits"
 
 
+def test_a_sigmoid_is_shown_as_it_is_with_a_warning(tmp_path, log_lines):
+    """A softmax of scores such as 0.9 and 0.8 would call both unlikely."""
+    import tensorflow as tf
+
+    image = tf.keras.Input((8, 8, 3), 1)
+    pooled = tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Rescaling(1 / 255)(image))
+    scores = tf.keras.layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer="ones")(pooled)
+    path = tmp_path / "several_labels.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(image, scores)).convert())
+    with open_predictor(path) as network:
+        np.testing.assert_allclose(network.predict(np.zeros((1, 8, 8, 3))), [[0.731, 0.731]], atol=1e-3)
+    assert any("ends in a sigmoid" in line and line.startswith("warning") for line in log_lines)
+
+
+def test_damaged_files_are_skipped_with_a_warning(forms, tmp_path, log_lines):
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image")
+    with open_predictor(forms["tflite"]) as network:
+        (row,) = network.predict_files(str(tmp_path), top=2)
+    assert len(row["predictions"]) == 2
+    assert [line for line in log_lines if "b.jpg: skipped" in line and line.startswith("warning")]
+
+
 def test_a_uint8_softmax_of_1001_classes_keeps_its_confidence(tmp_path):
     """Steps of 1/256 do not add up to 1 over 1,001 classes, so that sums cannot tell what these outputs are."""
     import tensorflow as tf

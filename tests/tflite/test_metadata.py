@@ -13,8 +13,9 @@ from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.export.stages import describe
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.tflite import flatbuffer
-from mnext_tf.tflite.metadata import Metadata, add_metadata, read_metadata
+from mnext_tf.tflite.metadata import Metadata, TensorInfo, add_metadata, labels_text, parse_labels, read_metadata
 
+LOGITS = [TensorInfo("logits", "Logits of the classes", labeled=True)]
 ABOUT = Metadata(
     name="Network é",
     description="d",
@@ -45,10 +46,10 @@ def test_every_export_says_what_it_is(exported):
 
 def test_metadata_is_read_as_written_and_replaced(file, tmp_path):
     path, images = tmp_path / "x.tflite", np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    path.write_bytes(add_metadata(file.read_bytes(), ABOUT, output="logits"))
+    path.write_bytes(add_metadata(file.read_bytes(), ABOUT, LOGITS))
     assert read_metadata(path) == ABOUT
     once = len(path.read_bytes())
-    path.write_bytes(add_metadata(path.read_bytes(), replace(ABOUT, name="other"), output="logits"))
+    path.write_bytes(add_metadata(path.read_bytes(), replace(ABOUT, name="other"), LOGITS))
     assert read_metadata(path) == replace(ABOUT, name="other")
     assert len(path.read_bytes()) <= once + 1024  # not a second archive
     fed = TFLiteNetwork(path)  # normalises as its metadata asks
@@ -90,7 +91,7 @@ def test_the_archive_is_a_plain_zip_that_is_not_compressed(file):
 
 def test_the_same_content_gives_the_same_bytes(file):
     data = file.read_bytes()
-    assert add_metadata(data, ABOUT, output="logits") == add_metadata(data, ABOUT, output="logits")
+    assert add_metadata(data, ABOUT, LOGITS) == add_metadata(data, ABOUT, LOGITS)
 
 
 def test_a_file_without_metadata_says_nothing(file, tmp_path):
@@ -137,7 +138,7 @@ def test_other_files_are_no_models(tmp_path):
     path.write_bytes(b"PK\x03\x04 no model")
     assert read_metadata(path) is None
     with pytest.raises(ExportError, match="TFL3"):
-        add_metadata(path.read_bytes(), ABOUT, output="logits")
+        add_metadata(path.read_bytes(), ABOUT, LOGITS)
 
 
 def test_network_of_others_by_its_metadata(file, tmp_path, log_lines):
@@ -153,7 +154,7 @@ def test_network_of_others_by_its_metadata(file, tmp_path, log_lines):
     assert said == []
 
     about = replace(ABOUT, labels=(), preprocess=None)
-    path.write_bytes(add_metadata(file.read_bytes(), about, output="logits"))
+    path.write_bytes(add_metadata(file.read_bytes(), about, LOGITS))
     network = open_predictor(path, format="tflite")
     assert network.labels[0] == "class 0"
     assert "(RGB - 1, 2, 3) / 0.5, 4, 8" in said[0]
@@ -163,7 +164,7 @@ def test_wrong_preprocessing_inside_is_named_as_such(file, tmp_path):
     from mnext_tf.inference.predictor import open_predictor
 
     path = tmp_path / "x.tflite"
-    path.write_bytes(add_metadata(file.read_bytes(), replace(ABOUT, preprocess={"input_size": 32}), output="logits"))
+    path.write_bytes(add_metadata(file.read_bytes(), replace(ABOUT, preprocess={"input_size": 32}), LOGITS))
     with pytest.raises(ConfigError, match=r"preprocess.json inside .*x.tflite is damaged.*Export again\.$"):
         open_predictor(path, format="tflite")
 
@@ -175,3 +176,14 @@ def test_archive_of_others_may_be_compressed(file, tmp_path):
     path = tmp_path / "deflated.tflite"
     path.write_bytes(whole.getvalue())
     assert read_metadata(path).labels == ("x",) * 10
+
+
+def test_only_line_breaks_separate_labels(file, tmp_path):
+    """str.splitlines would cut at characters that names may hold."""
+    labels, path = ("a\u2028b", "c\x0bd", "e\x85f"), tmp_path / "x.tflite"
+    assert parse_labels(labels_text(labels)) == labels
+    assert parse_labels("a\r\nb\n") == parse_labels("a\nb") == ("a", "b")
+    path.write_bytes(add_metadata(file.read_bytes(), replace(ABOUT, labels=labels), LOGITS))
+    assert read_metadata(path).labels == labels
+    with pytest.raises(ConfigError, match="'a\\\\nb' has a line break"):
+        labels_text(["a\nb"])
