@@ -12,11 +12,8 @@ from mnext_tf.errors import DataError
 from mnext_tf.text import printable
 
 WORDNET_ID = re.compile(r"n\d{8}")
-
 _BACKGROUND = {"background", "dummy", "__background__"}
-
 _SHOWN = 5
-
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")  # all line breaks; a tab is none
 
 

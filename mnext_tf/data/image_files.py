@@ -17,16 +17,12 @@ from mnext_tf.errors import DataError
 from mnext_tf.text import path_text
 
 MEGAPIXEL = 1 << 20
-
 MAX_PIXELS = 64 * MEGAPIXEL  # 192 MiB once decoded; more than any telephone's 64-megapixel camera takes
 
 # MPO opens as JPEG. Pillow knows more formats, and starts Ghostscript for one of them.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
 _PNG_BIT_DEPTH = 24  # offset in the file; Pillow does not tell 16-bit RGB from 8-bit
-
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-
 _SUFFIXES = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
 
 

@@ -15,11 +15,8 @@ from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
 from mnext_tf.errors import ConfigError, DataError, one_of
 
 _SHUFFLE_MAX, _SHUFFLE_MIN = 20_000, 64  # records; fewer would hardly mix, whatever memory they take
-
 _SHUFFLE_BYTES = 1 << 30
-
 _OPEN_SHARDS = 16  # training reads this many shards in turn
-
 _SHUFFLE_KEY, _AUGMENT_KEY, _SHARD_KEY, CALIBRATION_KEY = range(4)
 
 

@@ -13,50 +13,28 @@ from mnext_tf.data import tfrecord
 from mnext_tf.errors import DataError
 
 STATE = ".prepare"
-
 _SETTINGS = "settings.json"
-
 _LOCK = "lock"
-
 _RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # keys of a shard's record
-
 _PARTIAL = re.compile(rf"\.partial-.*-({tfrecord.SHARD.pattern}|{re.escape(tfrecord.SIDECAR)})")
 
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[PrepareState]:
-    """Only one process writes shards to `out`. Raises DataError where another one does, naming its id.
-
-    The system drops the lock when its process ends, however it ends.
-    """
-    import fcntl
-
-    state = out / STATE
-    while True:
-        state.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = open(state / _LOCK, "a+")  # noqa: SIM115 (closed below; it is held meanwhile)
-        except FileNotFoundError:
-            continue  # another process finished just now and took the folder away
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            process = lock.read().strip() or "unknown"
-            lock.close()
-            raise DataError(f"Another process (id {process}) is writing to {out}. Wait until it is done.") from None
-        if os.path.exists(state / _LOCK) and os.path.samestat(os.fstat(lock.fileno()), os.stat(state / _LOCK)):
-            break
-        lock.close()
-    with lock:
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        unfinished = PrepareState(out)
-        try:
-            yield unfinished
-        finally:
-            unfinished.remove_if_empty(lock)
+    """Only one process writes shards to `out`. Raises DataError where another one does, naming its id."""
+    state = PrepareState(out)
+    with contextlib.ExitStack() as stack:
+        stack.callback(state.remove_if_empty)
+        while True:
+            state.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(files.exclusive_lock(state.folder / _LOCK, str(os.getpid())))
+                break
+            except FileNotFoundError:
+                continue  # another process finished just now and removed the folder
+            except BlockingIOError as error:
+                raise DataError(f"Another process (id {error}) is writing to {out}. Wait until it is done.") from None
+        yield state
 
 
 class PrepareState:
@@ -113,15 +91,10 @@ class PrepareState:
             if path.name != _LOCK:
                 path.unlink()
 
-    def remove_if_empty(self, lock) -> None:
-        """Remove the folder with the open file `lock`, if nothing else is in it and the lock there is this one."""
-        path = self.folder / _LOCK
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(lock.fileno()), path.stat()) and len(list(self.folder.iterdir())) == 1:
-                path.unlink()  # from here on another process may lock: only empty folders are removed
-                self.folder.rmdir()
-        with contextlib.suppress(OSError):
-            self.out.rmdir()
+    def remove_if_empty(self) -> None:
+        for folder in (self.folder, self.out):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def read_record(path: Path) -> dict:

@@ -9,9 +9,7 @@ from mnext_tf.data.augment import Augment, flip_color_shift, random_window
 from mnext_tf.records import Record, field
 
 _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
-
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
-
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
 

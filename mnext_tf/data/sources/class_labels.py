@@ -13,7 +13,6 @@ from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import decoded
 
 _NAME_FILES = ("labels.txt", "label_list.txt", "classes.txt")
-
 _MOST_CLASSES = 1_000_000  # beyond it a "label" is an id of something else
 
 

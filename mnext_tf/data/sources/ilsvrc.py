@@ -16,9 +16,7 @@ from mnext_tf.errors import DataError
 from mnext_tf.text import path_text, printable
 
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
-
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d+)\.", re.ASCII)
-
 _LEADING_ID = re.compile(r"(n\d{8})[_.]", re.ASCII)
 
 

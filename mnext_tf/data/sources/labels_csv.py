@@ -12,9 +12,7 @@ from mnext_tf.errors import DataError
 from mnext_tf.text import path_text
 
 _FILE = "labels.csv"
-
 _IMAGE_COLUMNS = ("file", "filename", "path", "image")
-
 _LABEL_COLUMNS = ("class_index", "label", "class")
 
 

@@ -17,7 +17,6 @@ _LIST_FILES = {
 }
 
 _NUMBERED = re.compile(r"\s*(\S.*?)\s+(\d+)\s*", re.ASCII)
-
 _NUMBER_LIKE = re.compile(r"[-+.\d]+", re.ASCII)
 
 

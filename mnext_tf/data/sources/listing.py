@@ -14,9 +14,7 @@ from mnext_tf.data.class_matching import check_class_names
 from mnext_tf.text import path_text
 
 SPLITS = ("train", "validation")
-
 UNLABELLED = ("unlabelled",)  # spelled so in data sets that are prepared already
-
 TREE = "train/<class>/<image> and val/<class>/<image> (or validation, valid, test)"
 LAYOUTS = (
     f"{TREE}; <class>/<image>, from which a validation split is taken; train_list.txt and val_list.txt with lines "

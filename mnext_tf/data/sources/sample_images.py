@@ -17,9 +17,7 @@ from mnext_tf.data.sources.listing import UNLABELLED
 from mnext_tf.files import atomic_folder
 
 COUNTS = {"train": 160, "validation": 80}
-
 _SHORT_SIDE = 288
-
 _SEED = 20200705
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from mnext_tf.text import path_text
 
 EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-
 _PERMANENT = {
     errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG
 }  # fmt: skip

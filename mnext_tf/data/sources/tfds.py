@@ -17,7 +17,6 @@ from mnext_tf.text import printable
 _log = logging.getLogger(__name__)
 
 PREFIX = "tfds:"
-
 _INFO, _FEATURES = "dataset_info.json", "features.json"
 
 
