@@ -26,7 +26,7 @@ from mnext_tf.files import atomic_write
 from pipelines import _cli
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", "", "A folder of JPEGs to read. Empty: two sets made from scikit-learn's photographs.")
+flags.DEFINE_string("data_dir", "", "A folder of JPEGs to read. Empty: two sets made from scikit-learn's images.")
 flags.DEFINE_integer("processes", 0, "Cores for each loader, and Pillow's processes. 0: all.", lower_bound=0)
 flags.DEFINE_integer("rounds", 5, "The loaders take turns this many times.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 4, "Images in a batch.", lower_bound=1)
@@ -35,7 +35,7 @@ flags.DEFINE_integer("input_size", 224, "Side of the images handed over, in pixe
 flags.DEFINE_list("interpolation", ["bicubic"], "Resizing, the same for all loaders; each value is measured.")
 flags.DEFINE_list("color_jitter", ["0.4", "0"], "Colour jitter; each value is measured.")
 flags.DEFINE_float(
-    "noise", 6.0, "Standard deviation, of 255, of the noise put on the photographs that are made here.", lower_bound=0
+    "noise", 6.0, "Standard deviation, of 255, of the noise put on the images that are made here.", lower_bound=0
 )
 flags.DEFINE_string("out", "", "Folder to write input_pipeline.json and input_pipeline.csv to. Empty: none.")
 
@@ -71,28 +71,28 @@ def _image_sets() -> dict[str, list[bytes]]:
         return {name: _make_jpegs(*how) for name, how in MADE.items()}
     paths = sorted(p for p in Path(FLAGS.data_dir).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:512]
     if not paths:
-        raise DataError(f"There are no .jpg or .jpeg files in {FLAGS.data_dir}. Give a folder of photographs.")
+        raise DataError(f"There are no .jpg or .jpeg files in {FLAGS.data_dir}. Give a folder of images.")
     return {FLAGS.data_dir: [path.read_bytes() for path in paths]}
 
 
 def _make_jpegs(width: int, height: int, quality: int, count: int) -> list[bytes]:
-    """Crops of two photographs, resized, with a sensor's noise: without it they are smoother than photographs are.
+    """Crops of two sample images, resized, with a sensor's noise: without it they are smoother than a camera's.
 
-    The bytes decide how long the Huffman codes take, which no loader can leave out. With the default noise
-    they are as many as ImageNet's, about 110 kB at 500 x 375, and as a telephone's, 2 to 4 MB.
+    The number of bytes sets the time for Huffman decoding, which every loader needs. With the default noise
+    there are as many as ImageNet has, about 110 kB at 500 x 375, and as a phone's camera writes, 2 to 4 MB.
     """
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
     rng = np.random.default_rng(0)
-    photographs = [Image.fromarray(photograph) for photograph in load_sample_images().images]
+    samples = [Image.fromarray(sample) for sample in load_sample_images().images]
     jpegs = []
     for i in range(count):
-        photograph = photographs[i % len(photographs)]
-        w = rng.uniform(0.8, 1) * min(photograph.width, photograph.height * width / height)
+        image = samples[i % len(samples)]
+        w = rng.uniform(0.8, 1) * min(image.width, image.height * width / height)
         h = w * height / width
-        x, y = rng.uniform(0, photograph.width - w), rng.uniform(0, photograph.height - h)
-        image = photograph.resize((width, height), Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
+        x, y = rng.uniform(0, image.width - w), rng.uniform(0, image.height - h)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
         noisy = np.asarray(image, np.float32) + rng.normal(0, FLAGS.noise, (height, width, 3)).astype(np.float32)
         jpeg = io.BytesIO()
         Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save(jpeg, "JPEG", quality=quality)
@@ -103,7 +103,7 @@ def _make_jpegs(width: int, height: int, quality: int, count: int) -> list[bytes
 def _size(encoded: bytes) -> tuple[int, int]:
     from PIL import Image
 
-    return Image.open(io.BytesIO(encoded)).size
+    return Image.open(io.BytesIO(encoded), formats=["JPEG"]).size
 
 
 def _measure(encoded, preprocess: Preprocess, augment: Augment, processes: int) -> dict[str, list[tuple]]:
@@ -132,7 +132,7 @@ def _rate(loader) -> tuple[float, float]:
     """Images a second of time, and of processor time, over FLAGS.seconds.
 
     Before, what was made ahead is used up; after, the loader falls idle.
-    tf.data holds more ahead than it was told to: a count of batches to leave out would not do.
+    tf.data prefetches more than it was asked to, so a fixed number of batches to discard would not be enough.
     """
     _batches_taken(loader, FLAGS.seconds / 2)
     start, start_cpu = time.perf_counter(), _cpu_seconds(loader)
@@ -219,7 +219,7 @@ def _pillow_image(encoded, window, preprocess: Preprocess, augment: Augment, dra
     """uint8 (S, S, 3); assigning it to float32 memory is the only copy after Pillow."""
     from PIL import Image, ImageEnhance
 
-    image = Image.open(io.BytesIO(encoded))
+    image = Image.open(io.BytesIO(encoded), formats=["JPEG"])
     y, x, height, width = window.tolist()
     side, full = preprocess.input_size, image.width
     if draft:  # JPEG's own 1/2, 1/4, 1/8, as long as the crop stays as large as the target
@@ -281,7 +281,7 @@ def _plain_image(encoded, preprocess: Preprocess, augment: Augment, seed):
 
 
 def _report(name: str, interpolation: str, jitter: float, rates: dict[str, list[tuple]]) -> list[dict]:
-    print(f"  {interpolation}, colour jitter {jitter:g}")
+    print(f"  {interpolation}, color jitter {jitter:g}")
     rows = []
     for loader, values in rates.items():
         speed, per_cpu = (

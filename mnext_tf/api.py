@@ -8,15 +8,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.tasks.tolerance import Tolerance
-
-if TYPE_CHECKING:
-    pass
 
 RunLike = Run | str | Path
 
@@ -69,7 +66,8 @@ def train(
     from mnext_tf.training.start import plan_training, start_run
 
     source = None if init is None else _run(init)
-    plan = plan_training(model, recipe, fields, has_data=data_dir is not None, source=source)
+    options = {k: fields.pop(k) for k in ("convention",) if k in fields}
+    plan = plan_training(model, recipe, fields, options=options, has_data=data_dir is not None, source=source)
     dataset = open_dataset(_data(data_dir))
     run = start_run(
         None if out is None else Path(out), plan.model, plan.recipe, dataset, options=plan.options, source=source
@@ -108,7 +106,7 @@ def export(
     from mnext_tf.export.stages import tflite
 
     options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
-    if isinstance(model_or_run, RunLike):
+    if isinstance(model_or_run, Run | str | Path):
         stage = tflite(_run(model_or_run), precision, **options)
         made = stage.folder / stage.result["file"]
         return Path(shutil.copy2(made, path)) if path else made
@@ -148,7 +146,7 @@ def evaluate(
     from mnext_tf.evaluation.accuracy import evaluate
     from mnext_tf.inference.images import open_images
 
-    given = [networks] if isinstance(networks, RunLike | Predictor) else list(networks)
+    given: list[Any] = [networks] if isinstance(networks, Run | str | Path | Predictor) else list(networks)
     opened = [n if isinstance(n, Predictor) else load(n) for n in given]
     run = next((_run(n) for n in given if isinstance(n, Run) or _is_run(n)), None)
     if run is None and data_dir is None:

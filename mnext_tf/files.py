@@ -142,7 +142,9 @@ def exclusive_lock(path: Path, holder: str) -> Iterator[str]:
         try:
             yield left
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):  # else it is another process's by now
+                    path.unlink()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,9 @@ import dataclasses
 
 from absl import flags
 
+from mnext_tf.data.image_files import MAX_PIXELS, MEGAPIXEL
 from mnext_tf.records import Record, base_type, field_types
+from mnext_tf.tasks.tolerance import Tolerance
 
 flags.disclaim_key_flags()  # a flag belongs to the module that calls `define`: --help lists it there
 _DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
@@ -29,3 +31,27 @@ def define_all(record: type[Record]) -> dict[str, flags.FlagHolder]:
 def given(holders: dict[str, flags.FlagHolder]) -> dict:
     """Name -> value of the flags that were given."""
     return {name: flag.value for name, flag in holders.items() if flag.value is not None}
+
+
+def runs_root() -> flags.FlagHolder:
+    return flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+
+
+def cache_dir() -> flags.FlagHolder:
+    return flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+
+
+def max_megapixels() -> flags.FlagHolder:
+    help = "Images with more pixels are skipped before they are decoded."
+    return flags.DEFINE_float("max_megapixels", MAX_PIXELS / MEGAPIXEL, help)
+
+
+def pixels(megapixels: flags.FlagHolder) -> int:
+    """Pixels that `max_megapixels` allows."""
+    return int(megapixels.value * MEGAPIXEL)
+
+
+def tolerance() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """The flags --max_accuracy_drop and --min_agreement, with their defaults; `Tolerance` takes their values."""
+    names = ("max_accuracy_drop", "min_agreement")
+    return tuple(define(Tolerance, name, default=getattr(Tolerance, name)) for name in names)

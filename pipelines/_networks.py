@@ -6,6 +6,7 @@ from absl import flags
 
 from mnext_tf.data.preprocess import INTERPOLATIONS, Preprocess
 from mnext_tf.errors import ConfigError
+from pipelines import _flags
 
 RUN = flags.DEFINE_list("run", [], "Run folders: their Keras networks. Without any network: the newest run's.")
 EXPORTS = flags.DEFINE_bool("exports", False, "With --run, everything that the runs have exported, too.")
@@ -16,8 +17,9 @@ LABELS = flags.DEFINE_string("labels", None, "Class names, one a line, for files
 INPUT_SIZE = flags.DEFINE_integer("input_size", None, "Pixels that a file takes, where it has no preprocess.json.")
 CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side that is cropped; else preprocess.json's.")
 INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing; else preprocess.json's.")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+RUNS_ROOT = _flags.runs_root()
+CACHE_DIR = _flags.cache_dir()
+MAX_MEGAPIXELS = _flags.max_megapixels()
 
 
 def named_runs() -> list:

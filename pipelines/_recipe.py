@@ -19,7 +19,8 @@ DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME, a data set of TensorF
 VALIDATION_SHARE = flags.DEFINE_float(
     "validation_share", 0.1, "Share of the images held out for validation, for data without a validation split."
 )
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+CACHE_DIR = _flags.cache_dir()
+MAX_MEGAPIXELS = _flags.max_megapixels()
 LABEL_OFFSET = flags.DEFINE_integer(
     "label_offset",
     None,
@@ -55,6 +56,7 @@ def open_data():
         label_offset=LABEL_OFFSET.value,
         num_classes=NUM_CLASSES.value,
         validation_share=VALIDATION_SHARE.value,
+        max_pixels=_flags.pixels(MAX_MEGAPIXELS),
     )
 
 

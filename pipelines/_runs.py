@@ -11,7 +11,7 @@ from mnext_tf.naming import network_name
 from pipelines import _flags
 
 RUN = flags.DEFINE_string("run", None, "Run folder. Without it: the newest trained run under --runs_root.")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+RUNS_ROOT = _flags.runs_root()
 INIT = flags.DEFINE_enum(
     "init", "trained", ["trained", "random"], "random: an untrained network, to measure latency; takes the flags below."
 )
@@ -22,7 +22,7 @@ WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
         ModelConfig.__dataclass_fields__.get, ("width", "input_size", "num_classes", "identity_tensor_multiplier")
     )
 )
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Where prepared data is kept.")
+CACHE_DIR = _flags.cache_dir()
 FORCE = flags.DEFINE_bool("force", False, "Run the stage again even if nothing has changed.")
 KEEP_FAILED = flags.DEFINE_bool("keep_failed", False, "Keep a refused export, in a folder that ends in .failed.")
 

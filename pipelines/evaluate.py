@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from pipelines import _cli, _networks
+from pipelines import _cli, _flags, _networks
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Labelled photographs or TFRecord shards, in any layout. Without it: the run's validation images."
@@ -47,6 +47,7 @@ def main() -> None:
         split=SPLIT.value,
         label_offset=LABEL_OFFSET.value,
         cache_dir=_networks.CACHE_DIR.value,
+        max_pixels=_flags.pixels(_networks.MAX_MEGAPIXELS),
     )
     result = evaluate(networks, images, out)
     present = f"{result['classes_with_images']} of {result['classes']} classes"

@@ -34,8 +34,7 @@ LICENSE = flags.DEFINE_string("license", None, "License of the weights in the fi
 CALIBRATION = flags.DEFINE_integer(
     "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: 200."
 )
-MAX_DROP = _flags.define(Tolerance, "max_accuracy_drop", default=Tolerance.max_accuracy_drop)
-MIN_AGREEMENT = _flags.define(Tolerance, "min_agreement", default=Tolerance.min_agreement)
+MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
 
 def main() -> None:

@@ -14,16 +14,17 @@ from absl import flags
 from mnext_tf.data.preprocess import INTERPOLATIONS
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
-from pipelines import _cli
+from pipelines import _cli, _flags
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Checkpoint file; docs/weights.md lists published ones.")
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Expected network (default: recognized).")
 OUT = flags.DEFINE_string("out", None, "Run folder to create (default: named after the file, under --runs_root).")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder of the run folders.")
+RUNS_ROOT = _flags.runs_root()
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Images to verify and calibrate on, labeled or not (default: the embedded samples)."
 )
-CACHE_DIR = flags.DEFINE_string("cache_dir", "data", "Folder for prepared data.")
+CACHE_DIR = _flags.cache_dir()
+MAX_MEGAPIXELS = _flags.max_megapixels()
 LABEL_OFFSET = flags.DEFINE_integer(
     "label_offset",
     None,
@@ -118,6 +119,7 @@ def _open_data(class_names: tuple[str, ...]):
         CACHE_DIR.value,
         label_offset=LABEL_OFFSET.value,
         class_names=class_names,
+        max_pixels=_flags.pixels(MAX_MEGAPIXELS),
     )
 
 

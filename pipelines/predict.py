@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from pipelines import _cli, _networks
+from pipelines import _cli, _flags, _networks
 
 IMAGES = flags.DEFINE_list("images", [], "Images and folders of images, separated by commas.")
 TOP = flags.DEFINE_integer("top", 5, "How many classes to show.", lower_bound=1)
@@ -30,7 +30,7 @@ def main() -> int | None:
     from mnext_tf.inference.images import images_of_paths
 
     paths = [Path(path) for path in IMAGES.value]
-    rows, images = [], images_of_paths(paths)
+    rows, images = [], images_of_paths(paths, max_pixels=_flags.pixels(_networks.MAX_MEGAPIXELS))
     networks = _networks.open_networks(runs)
     for network in networks:
         _cli.log(f"{network.name} ({network.path})" if network.run else network.name)

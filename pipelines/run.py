@@ -11,15 +11,14 @@ from mnext_tf.errors import one_of
 from mnext_tf.models import list_models
 from mnext_tf.naming import QUANTIZE
 from mnext_tf.tasks.tolerance import Tolerance
-from pipelines import _cli, _recipe
+from pipelines import _cli, _flags, _recipe
 
 MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")
 OUT = flags.DEFINE_string("out", "runs/demo", "Output folder; the report is in its folder report.")
 PRECISIONS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
 BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks in the benchmark.")
 THREADS = flags.DEFINE_list("threads", "1,2", "Thread counts of the benchmark.")
-MAX_DROP = flags.DEFINE_float("max_accuracy_drop", 1.0, "Percentage points of accuracy that quantizing may cost.")
-MIN_AGREEMENT = flags.DEFINE_float("min_agreement", 0.9, "Least share of images with the same top-1 after quantizing.")
+MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 FORCE = flags.DEFINE_bool("force", False, "Export and benchmark again even if nothing has changed.")
 flags.adopt_module_key_flags(_recipe)
 

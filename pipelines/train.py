@@ -7,15 +7,17 @@ python -m pipelines.train --resume
 
 from __future__ import annotations
 
+import shlex
+
 from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
-from pipelines import _cli, _recipe
+from pipelines import _cli, _flags, _recipe
 
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
 OUT = flags.DEFINE_string("out", None, "Run folder to create. Without it: a new one under --runs_root.")
-RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Where run folders are.")
+RUNS_ROOT = _flags.runs_root()
 RESUME = flags.DEFINE_bool("resume", False, "Resume the newest unfinished run, or --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
 CONVENTION = flags.DEFINE_enum(
@@ -47,17 +49,19 @@ def main() -> None:
         if not _recipe.source():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
-    elif INIT.value:
-        from mnext_tf.runs.run import open_run
-        from mnext_tf.training.transfer import inherited
-
-        source = open_run(INIT.value)
-        model, fields, _ = inherited(source, {**_recipe.given(), **options, "model": MODEL.value})
-        recipe, options = _recipe.recipe(fields), source.config.model.options
-        recipe.model(model, options=options)
     else:
-        model, recipe, source = MODEL.value or "mnext", _recipe.recipe(), None
-        recipe.model(model, options=options)
+        from mnext_tf.runs.run import open_run
+        from mnext_tf.training.start import plan_training, start_run
+
+        source = open_run(INIT.value) if INIT.value else None
+        plan = plan_training(
+            MODEL.value,
+            _recipe.RECIPE.value,
+            _recipe.given(),
+            options=options,
+            has_data=_recipe.source() is not None,
+            source=source,
+        )
 
     if RESUME.value and not _recipe.source():
         from mnext_tf.data import reopen_dataset
@@ -66,10 +70,10 @@ def main() -> None:
     else:
         dataset = _recipe.open_data()
     if not RESUME.value:
-        from mnext_tf.training.start import start_run
-
-        run = start_run(OUT.value, model, recipe, dataset, options=options, source=source, root=RUNS_ROOT.value)
-    _cli.resume_with(f"python -m pipelines.train --resume --run={run.folder}")
+        run = start_run(
+            OUT.value, plan.model, plan.recipe, dataset, options=plan.options, source=source, root=RUNS_ROOT.value
+        )
+    _cli.resume_with(f"python -m pipelines.train --resume --run={shlex.quote(str(run.folder))}")
     _cli.log(
         f"{run.config.model.name} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
@@ -78,7 +82,7 @@ def main() -> None:
 
     trained = train(run, dataset)
     print(f"validation accuracy {trained.val_accuracy:.2%} after {len(trained.history)} epochs: {run.weights}")
-    print(f"next: python -m pipelines.export_tflite --quantize int8 --run={run.folder}")
+    print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 
 flags.adopt_module_key_flags(_runs)
-MAX_DROP = _flags.define(Tolerance, "max_accuracy_drop", default=Tolerance.max_accuracy_drop)
-MIN_AGREEMENT = _flags.define(Tolerance, "min_agreement", default=Tolerance.min_agreement)
+MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Validation images, at most. Without it: as at the export.")
 ARM64 = flags.DEFINE_string(
     "arm64",

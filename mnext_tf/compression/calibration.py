@@ -16,7 +16,7 @@ from mnext_tf.errors import ConfigError
 def calibration_images(dataset: Dataset, preprocess: Preprocess, count: int, *, seed: int = 0) -> list[np.ndarray]:
     """`count` training images, float32 (S, S, 3) as in evaluation, as even over the classes as the data allows.
 
-    No image comes twice; where the split has fewer, all of them come. The choice depends on `seed`.
+    No image comes twice; a split with fewer images gives all of them. The choice depends on `seed`.
     Raises ConfigError for a count below 1 and DataError for a damaged image.
     """
     if count < 1:
@@ -51,8 +51,8 @@ def _even_quotas(available: np.ndarray, count: int, rng: np.random.Generator) ->
 def spanning(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The images; two corner pixels of the first are made black and white if no image has such.
 
-    The input's range then is [0, 255] whatever the photographs: scale 1, so that an app feeds an
-    int8 file `pixel - 128` and a uint8 file the pixel itself.
+    The input's range is then [0, 255] for any images: scale 1, so that an app feeds an int8 file
+    `pixel - 128` and a uint8 file the pixel itself.
     """
     images = list(images)
     if min(i.min() for i in images) > 0 or max(i.max() for i in images) < 255:

@@ -1,4 +1,4 @@
-"""Random changes to training images. Every draw is a function of the seed that is passed in."""
+"""Random augmentation of training images. Every draw is a function of the seed that is passed in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from mnext_tf.records import Record, field
 
-_TRIES = 10  # windows drawn before the centre is taken
+_TRIES = 10  # windows drawn before the center is taken
 
 
 @dataclass(frozen=True)
 class Augment(Record):
-    """What a training image goes through, in this order: random resized crop, flip, colour, shift.
+    """What a training image goes through, in this order: random resized crop, flip, color, shift.
 
     crop_scale_min: smallest share of the image's area that a random crop takes; 1.0 turns the
         random crop off, and images are resized and cropped as in evaluation.
@@ -37,7 +37,7 @@ def random_window(shape, augment: Augment, seed):
     """A crop window (y, x, height, width), int32 (4,), in an image of `shape` (h, w, 3).
 
     As the published recipes draw it: the share of the area uniform, the aspect ratio uniform in its
-    logarithm, ten tries to fit it in, then the largest centre crop of an allowed ratio. TensorFlow's
+    logarithm, ten tries to fit it in, then the largest center crop of an allowed ratio. TensorFlow's
     own operator draws the height uniformly, whose crops have 36 % of the area instead of 44 %.
     """
     import tensorflow as tf
@@ -77,16 +77,16 @@ def flip_color_shift(image, augment: Augment, seed):
 
 
 def change_color(image, brightness, contrast, saturation):
-    """Scale all pixels, then the distance from the mean grey, then that from each pixel's own grey; not clipped.
+    """Scale all pixels, then the distance from the mean gray, then that from each pixel's own gray; not clipped.
 
     Each step is linear, so that one 3 x 3 matrix and one offset do all three.
     """
     import tensorflow as tf
 
     height, width = image.shape[:2]
-    grey = tf.constant([[0.2989], [0.587], [0.1140]])  # as in tf.image and Pillow
+    gray = tf.constant([[0.2989], [0.587], [0.1140]])  # as in tf.image and Pillow
     column_means = tf.reduce_mean(tf.reshape(image, (height, width * 3)), 0)
-    mean = tf.reduce_mean(tf.reshape(column_means, (width, 3)) @ grey)
-    mixed = brightness * contrast * (saturation * tf.eye(3) + (1 - saturation) * grey)
+    mean = tf.reduce_mean(tf.reshape(column_means, (width, 3)) @ gray)
+    mixed = brightness * contrast * (saturation * tf.eye(3) + (1 - saturation) * gray)
     changed = tf.reshape(image, (-1, 3)) @ mixed + (1 - contrast) * brightness * mean
     return tf.reshape(changed, (height, width, 3))

@@ -9,12 +9,21 @@ from collections.abc import Sequence
 
 from mnext_tf.data import imagenet
 from mnext_tf.errors import DataError
+from mnext_tf.text import printable
 
 WORDNET_ID = re.compile(r"n\d{8}")
-
 _BACKGROUND = {"background", "dummy", "__background__"}
-
 _SHOWN = 5
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")  # all line breaks; a tab is none
+
+
+def check_class_names(names: Sequence[str], where) -> None:
+    """Raises DataError for a class name that a file of one name a line, such as labels.txt, cannot hold."""
+    if unfit := next((name for name in names if _CONTROL.search(name)), None):
+        raise DataError(
+            f"{printable(where)} has the class name {unfit!r}, which contains a line break or another control "
+            "character. Rename the folder or class: files of class names have one name a line."
+        )
 
 
 def match_classes(found: Sequence[str], class_names: Sequence[str]) -> list[int]:
@@ -28,8 +37,7 @@ def match_classes(found: Sequence[str], class_names: Sequence[str]) -> list[int]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DataError(
             f"{len(unknown)} of the {len(found)} classes found are none of the network's {len(class_names)}: "
-            f"{', '.join(unknown[:_SHOWN])}{', …' if len(unknown) > _SHOWN else ''}. The network's begin with "
-            f"{', '.join(class_names[:_SHOWN])}.{hint}"
+            f"{shown_names(unknown)}. The network's begin with {shown_names(class_names)}.{hint}"
         )
     return labels
 
@@ -52,6 +60,11 @@ def match_some(found: Sequence[str], class_names: Sequence[str]) -> list[int | N
         return None
 
     return [index(name) for name in found]
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """The first names, for a message."""
+    return ", ".join(map(printable, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
 
 
 def has_background(class_names: Sequence[str] | None) -> bool:

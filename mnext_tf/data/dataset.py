@@ -1,4 +1,4 @@
-"""A data set as its shards, and the dataset.json that describes them."""
+"""The record of a data set: its shards, and the dataset.json that describes them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from pathlib import Path
 
 from mnext_tf import files
 from mnext_tf.data import tfrecord
+from mnext_tf.data.class_matching import check_class_names
 from mnext_tf.errors import DataError
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """TFRecord shards in `folder`, and what is in them.
+    """TFRecord shards in `folder`, and what they hold.
 
     splits: images in "train" and "validation". label_offset: the stored label of class 0.
-    fingerprint: sha256 of labels and encoded bytes. skipped: damaged files left out when the shards
-    were written. class_counts: images per class, for each split. cache_dir: where the description of
-    shards that came without dataset.json is kept. labelled: False for images that only calibrate and
-    compare. shards: file names in `folder` by split; empty: train-*, validation-*. keys: the features
-    that hold image and label. validation_share: both splits come from the same shards, divided by a
-    hash of the images.
+    fingerprint: sha256 of labels and encoded bytes. skipped: number of files that could not be used
+    when the shards were written. class_counts: images per class, for each split. cache_dir: where the
+    description of shards that came without dataset.json is kept. labelled: False for images that only
+    calibrate and compare. shards: file names in `folder` by split; empty: train-*, validation-*.
+    keys: the features that hold image and label. validation_share: both splits come from the same
+    shards, divided by a hash of the images.
+
+    Raises DataError for a class name that has a line break or another control character.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Dataset:
     keys: tuple[str, str] = tfrecord.KEYS
     validation_share: float | None = None
 
+    def __post_init__(self):
+        check_class_names(self.class_names, self.folder)
+
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
@@ -49,8 +55,12 @@ class Dataset:
         return tfrecord.find_shards(self.folder)[split]
 
 
-def read_dataset(folder: Path) -> Dataset:
-    """Read dataset.json and check that the shards it names are there, with their sizes."""
+def read_dataset(folder: Path, *, verify: bool = False) -> Dataset:
+    """Read dataset.json and compare the sizes and samples of the shards it names.
+
+    verify: read all shards and compare their content with the fingerprint. Raises DataError that says
+    which file has changed, and how.
+    """
     sidecar = folder / tfrecord.SIDECAR
     try:
         record = files.read_json(sidecar)
@@ -65,23 +75,49 @@ def read_dataset(folder: Path) -> Dataset:
             class_counts={split: tuple(record["class_counts"][split]) for split in tfrecord.SPLITS},
             labelled=record.get("labelled", True),
         )
-        sizes = dict(record["shards"])
+        sizes, samples = dict(record["shards"]), dict(record.get("samples", {}))
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{sidecar} is damaged or was written by another program ({type(error).__name__}: {error}). "
             f"If this program made {folder}, delete the folder, and it will be made again."
         ) from error
     for name, size in sizes.items():
-        shard = folder / name
-        held = shard.stat().st_size if shard.exists() else None
-        if held != size:
-            state = "is missing" if held is None else f"has {held} bytes and should have {size}"
-            records = f"; {_good_records(shard)}" if held is not None else ""
+        if change := _change(folder / name, size, samples.get(name)):
             raise DataError(
-                f"{shard} {state}{records}. Restore it; or, if this program made {folder}, delete the folder, "
-                "and it will be made again."
+                f"{folder / name} {change}. Restore it; or, if this program made {folder}, delete the folder, and it "
+                "will be made again."
             )
+    if verify and _content(dataset) != dataset.fingerprint:
+        raise DataError(f"The records in {folder} are not those that {sidecar.name} was written for. Restore them.")
     return dataset
+
+
+def _change(shard: Path, size: int, sample: str | None) -> str | None:
+    """How a shard differs from its description; no sample in those that were written by version 0.1."""
+    if not shard.exists():
+        return "is missing"
+    if (held := shard.stat().st_size) != size:
+        return f"has {held} bytes and should have {size}; {_good_records(shard)}"
+    if sample and tfrecord.sample(shard) != sample:
+        return "has changed: it is as long as before, but holds other bytes"
+    return None
+
+
+def _content(dataset: Dataset) -> str:
+    """The fingerprint, from the records themselves."""
+    import tensorflow as tf
+
+    digests = {}
+    for split in tfrecord.SPLITS:
+        shards = dataset.shard_paths(split)
+        summary = tfrecord.SummaryBuilder(shards)
+        for s, shard in enumerate(shards):
+            for record in tfrecord.read_records(shard):
+                feature = tf.train.Example.FromString(record).features.feature
+                encoded, label = (feature[key] for key in dataset.keys)
+                summary.add(s, label.int64_list.value[0], "", encoded.bytes_list.value[0])
+        digests[split] = summary.result().digest
+    return files.sha256_of(digests)
 
 
 def _good_records(shard: Path) -> str:

@@ -1,8 +1,9 @@
-"""A photograph as TensorFlow can decode it: read, checked and, where needed, converted."""
+"""An image file as TensorFlow can decode it: read, checked and, where needed, converted."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import re
@@ -11,29 +12,40 @@ from pathlib import Path
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.sources.listing import ImageListing, ListedImage
-from mnext_tf.data.sources.walk import is_of_the_file, path_text
+from mnext_tf.data.sources.search import is_file_error
 from mnext_tf.errors import DataError
+from mnext_tf.text import path_text
 
+MEGAPIXEL = 1 << 20
+MAX_PIXELS = 64 * MEGAPIXEL  # 192 MiB once decoded; more than any telephone's 64-megapixel camera takes
+
+# MPO opens as JPEG. Pillow knows more formats, and starts Ghostscript for one of them.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _PNG_BIT_DEPTH = 24  # offset in the file; Pillow does not tell 16-bit RGB from 8-bit
-
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+_SUFFIXES = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
 
-_NAMED = {"JPEG": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}}
 
-
-def read_image(path: Path, class_name: str, label: int, filename: str, *, lossless: bool = False) -> tfrecord.Example:
-    """Read one file, converting it where needed. Raises DataError with the reason when it is damaged.
+def read_image(
+    path: Path, class_name: str, label: int, filename: str, *, lossless: bool = False, max_pixels: int = MAX_PIXELS
+) -> tfrecord.Example:
+    """Read one file, converting it where needed. Raises DataError with the reason when it cannot be used.
 
     A failure of the disk, the network or the memory is no damage: it stays an OSError or MemoryError.
     Sound JPEG and PNG files are kept byte for byte, whatever their extension says. What TensorFlow
-    cannot decode or would show turned is converted: EXIF-rotated JPEGs to JPEG of quality 95, CMYK,
-    16-bit PNG and other formats to PNG; `remark` of the Example says so. `lossless` makes it PNG always, for what is
-    looked at once and not kept.
+    cannot decode, or would show rotated, is converted: EXIF-rotated JPEGs to JPEG of quality 95, CMYK,
+    16-bit PNG and other formats to PNG; `remark` of the Example says so.
+
+    Args:
+      lossless: convert to PNG always, for images that are not kept.
+      max_pixels: width times height, checked before any pixel is decoded.
     """
-    return _photograph(_read_file(path), class_name, label, filename, lossless)
+    return _example(_read_file(path), class_name, label, filename, lossless, max_pixels)
 
 
-def read_listed(listing: ImageListing, image: ListedImage, *, lossless: bool = False) -> tfrecord.Example:
+def read_listed(
+    listing: ImageListing, image: ListedImage, *, lossless: bool = False, max_pixels: int = MAX_PIXELS
+) -> tfrecord.Example:
     """`read_image` of a listed image, also of one inside an archive; the label is 0 where there is none.
 
     Raises OSError for whatever is wrong with an archive: it was sound when it was listed.
@@ -46,7 +58,17 @@ def read_listed(listing: ImageListing, image: ListedImage, *, lossless: bool = F
             raise OSError(errno.ESTALE, "it is shorter than when it was listed", image.member.archive)
     else:
         data = _read_file(listing.root / image.name)
-    return _photograph(data, listing.class_name(image), image.label or 0, path_text(image.name), lossless)
+    named = listing.class_name(image), image.label or 0, path_text(image.name)
+    return _example(data, *named, lossless, max_pixels)
+
+
+def check_pixels(width: int, height: int, max_pixels: int, what: str = "") -> None:
+    """Raises DataError, with `what` before the reason, for an image that would take too much memory."""
+    if width * height > max_pixels:
+        raise DataError(
+            f"{what}{width} x {height} pixels are more than the limit of {max_pixels / MEGAPIXEL:g} megapixels; raise "
+            "max_megapixels if the image is to be trusted"
+        )
 
 
 def _read_file(path: Path) -> bytes:
@@ -59,22 +81,22 @@ def _read_file(path: Path) -> bytes:
     except IsADirectoryError:
         raise DataError("not a regular file") from None
     except OSError as error:
-        if not is_of_the_file(error):
+        if not is_file_error(error):
             raise
         raise DataError(_reason(error)) from error
     except ValueError as error:  # a name with a zero byte
         raise DataError(_reason(error)) from error
 
 
-def _photograph(data: bytes, class_name: str, label: int, filename: str, lossless: bool) -> tfrecord.Example:
-    from PIL import Image
-
+def _example(
+    data: bytes, class_name: str, label: int, filename: str, lossless: bool, max_pixels: int
+) -> tfrecord.Example:
     try:
         if not data:
             raise DataError("empty file")
-        with Image.open(io.BytesIO(data)) as image:
+        with _open(data, max_pixels) as image:
             rotated = image.getexif().get(_ORIENTATION, 1) != 1
-            jpeg = image.format in ("JPEG", "MPO")  # MPO: a JPEG with further pictures after the first
+            jpeg = image.format in ("JPEG", "MPO")  # MPO: a JPEG with further images after the first
             deep = image.format == "PNG" and data[_PNG_BIT_DEPTH] > 8
             plain = (image.format == "PNG" and not deep) or (jpeg and image.mode in ("RGB", "L"))
             if not (plain and not rotated and _tensorflow_decodes(data)):
@@ -83,8 +105,8 @@ def _photograph(data: bytes, class_name: str, label: int, filename: str, lossles
             else:
                 suffix = os.path.splitext(filename)[1].lower()
                 kind = "JPEG" if jpeg else "PNG"
-                remark = "" if suffix in _NAMED[kind] else f"kept: {kind} named {suffix or 'without extension'}"
-        with Image.open(io.BytesIO(data)) as image:
+                remark = "" if suffix in _SUFFIXES[kind] else f"kept: {kind} named {suffix or 'without extension'}"
+        with _open(data, max_pixels) as image:
             channels = 1 if image.mode in ("1", "L") else 3
             kind = "PNG" if image.format == "PNG" else "JPEG"
             size = (image.height, image.width)
@@ -95,6 +117,26 @@ def _photograph(data: bytes, class_name: str, label: int, filename: str, lossles
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's, for example too many open files; Pillow's own have no number
         raise DataError(_reason(error)) from error
+
+
+def _open(data: bytes, max_pixels: int):
+    """An image whose header is read and whose pixels are not."""
+    image = _pillow(max_pixels).open(io.BytesIO(data), formats=_FORMATS)
+    check_pixels(*image.size, max_pixels)
+    return image
+
+
+@functools.cache
+def _pillow(max_pixels: int):
+    """Pillow's Image, whose own limit is not below ours."""
+    import warnings
+
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we refuse such images
+    return Image
 
 
 def _why_converted(image, *, jpeg: bool, rotated: bool, deep: bool) -> str:
@@ -124,6 +166,8 @@ def _reencode(image, *, as_jpeg: bool) -> bytes:
         image.convert("RGB").save(encoded, "JPEG", quality=95, subsampling=0)
     else:
         image.convert("RGB").save(encoded, "PNG")
+    if not _tensorflow_decodes(encoded.getvalue()):
+        raise DataError(f"{image.width} x {image.height} pixels are a shape that TensorFlow does not decode")
     return encoded.getvalue()
 
 
@@ -143,10 +187,12 @@ def _tensorflow_decodes(data: bytes) -> bool:
 
 def _reason(error: Exception) -> str:
     """Why, in words that are the same each time: no addresses."""
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow can read"
+        return f"not an image in one of the formats {', '.join(_FORMATS)}"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than max_megapixels allows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return re.sub(r" at 0x[0-9a-f]+", "", str(error)) or type(error).__name__

@@ -14,14 +14,9 @@ from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
 from mnext_tf.errors import ConfigError, DataError, one_of
 
-_SHUFFLE_RECORDS = 20_000
-
-_SHUFFLE_LEAST = 64  # of large photographs, whatever they take: fewer would hardly mix
-
+_SHUFFLE_MAX, _SHUFFLE_MIN = 20_000, 64  # records; fewer would hardly mix, whatever memory they take
 _SHUFFLE_BYTES = 1 << 30
-
 _OPEN_SHARDS = 16  # training reads this many shards in turn
-
 _SHUFFLE_KEY, _AUGMENT_KEY, _SHARD_KEY, CALIBRATION_KEY = range(4)
 
 
@@ -49,8 +44,8 @@ def train_batches(
 ):
     """A tf.data.Dataset of one epoch: images float32 (B, S, S, 3) in [0, 255], labels int32 (B,) from 0.
 
-    Order and augmentation follow from (seed, epoch, position) alone, so that `start_step=k` goes on
-    exactly as the undisturbed epoch does after k batches; the images before it are read but not
+    Order and augmentation follow from (seed, epoch, position) alone, so that `start_step=k` resumes
+    exactly where the uninterrupted epoch is after k batches; the images before it are read but not
     decoded. The last images, short of a batch, are left to the next epoch's order.
 
     A damaged image stops the iteration with a TensorFlow error; iterate under `report_damage` to
@@ -61,7 +56,7 @@ def train_batches(
     import tensorflow as tf
 
     if not dataset.labelled:
-        raise DataError(f"The images of {dataset.name} have no labels, so nothing can be learned from them.")
+        raise DataError(f"The images of {dataset.name} have no labels, so no network can be trained on them.")
     steps = steps_per_epoch(dataset, batch_size)
     if not 0 <= start_step <= steps:
         raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
@@ -107,7 +102,7 @@ def eval_batches(
         encoded, label = tfrecord.parse(record, dataset.keys)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
-    records = _of_split(tf.data.TFRecordDataset(_shards(dataset, split)), dataset, split)
+    records = _in_split(tf.data.TFRecordDataset(_shards(dataset, split)), dataset, split)
     if max_images is not None and max_images < dataset.splits[split]:
         chosen = tf.constant(np.linspace(0, dataset.splits[split] - 1, max_images).round().astype(np.int64))
         records = (
@@ -122,7 +117,7 @@ def eval_batches(
 def stored_examples(dataset: Dataset, split: str) -> Iterator[tuple[str, bytes, int]]:
     """(file name, encoded image, label from 0) of every record of `split`, in stored order.
 
-    A record without a file name is called by its shard and number. Raises DataError for a damaged shard.
+    A record without a file name is named by its shard and number. Raises DataError for a damaged shard.
     """
     import tensorflow as tf
 
@@ -167,7 +162,7 @@ def shuffled_records(dataset: Dataset, seed: int, epoch: int):
         tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     # Dataset.shuffle would mix in tf.random.set_seed, which a resumed run may not have set alike
-    records = _of_split(records, dataset, "train")
+    records = _in_split(records, dataset, "train")
     shuffled = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
         buffer_size=buffer,
@@ -183,7 +178,7 @@ def shuffled_records(dataset: Dataset, seed: int, epoch: int):
 def _shuffle_buffer(records: int, total_bytes: int) -> int:
     """Records to shuffle among: as many as _SHUFFLE_BYTES of memory hold."""
     mean_bytes = total_bytes // records + 1
-    return min(records, _SHUFFLE_RECORDS, max(_SHUFFLE_LEAST, _SHUFFLE_BYTES // mean_bytes))
+    return min(records, _SHUFFLE_MAX, max(_SHUFFLE_MIN, _SHUFFLE_BYTES // mean_bytes))
 
 
 def _in_order(batches):
@@ -198,7 +193,7 @@ def _shards(dataset: Dataset, split: str) -> list[str]:
     return [str(shard) for shard in dataset.shard_paths(split)]
 
 
-def _of_split(records, dataset: Dataset, split: str):
+def _in_split(records, dataset: Dataset, split: str):
     """The records of `split`, where both splits are in the same shards."""
     if dataset.validation_share is None:
         return records

@@ -1,4 +1,4 @@
-"""Opens any of the layouts of training data, converting what has to be converted, once."""
+"""Opens data in any layout, converting once what has to be converted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from mnext_tf import files
 from mnext_tf.data import class_matching, tfrecord
 from mnext_tf.data.dataset import Dataset, read_dataset
+from mnext_tf.data.image_files import MAX_PIXELS
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.prepare_state import STATE
 from mnext_tf.data.shard_plan import measure
 from mnext_tf.data.sources import digits, image_folder, listing, sample_images, tfds, tfrecords
-from mnext_tf.data.sources.walk import path_text
 from mnext_tf.errors import ConfigError, DataError
+from mnext_tf.text import path_text
 
 _log = logging.getLogger(__name__)
 
 LAYOUTS = (
-    f"a folder of photographs ({listing.LAYOUTS}); a folder with TFRecord shards (train-00000-of-00001, "
+    f"a folder of images ({listing.LAYOUTS}); a folder with TFRecord shards (train-00000-of-00001, "
     f"validation-00000-of-00001) and {tfrecord.SIDECAR}, or in the TF-slim schema without {tfrecord.SIDECAR}, with "
     "label_offset and num_classes given where the records do not tell them; or a folder that TFDS has prepared"
 )
@@ -34,188 +35,135 @@ def open_dataset(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     validation_share: float = 0.1,
+    max_pixels: int = MAX_PIXELS,
+    verify: bool = False,
 ) -> Dataset:
-    """Open TFRecord shards, photographs in any of LAYOUTS, TFDS data or an embedded data set.
+    """Open TFRecord shards, images in any of LAYOUTS, TFDS data or an embedded data set.
 
     Args:
       data_dir: a folder; "tfds:NAME"; or "digits" (also None) or "photographs", which are embedded.
         As a Path, "digits" and "photographs" are folders.
-      cache_dir: photographs are converted below it once, and what was found in shards without
+      cache_dir: images are converted below it once, and the description of shards without
         dataset.json is kept there.
       label_offset, num_classes: for shards without dataset.json whose records do not tell them;
         num_classes may be left out where `class_names` are given.
         Where `class_names` begin with a background class, label_offset is the label of the class after it.
-      class_names: a network's classes. Photographs are labelled in their order; other data must have them.
+      class_names: a network's classes. Images are labeled in their order; other data must have them.
       validation_share: of data that has no validation split.
+      max_pixels: width times height of an image. Larger image files are skipped, larger images in
+        records are an error: nothing is decoded to find out.
+      verify: read all records, and compare them with what they were when they were described.
 
     Raises DataError for anything else, and ConfigError where `label_offset` or `num_classes`
     contradicts dataset.json.
     """
-    if not 0.001 <= validation_share <= 0.9:
-        raise ConfigError(f"validation_share must be between 0.001 and 0.9; received {validation_share}.")
+    image_folder.check_share(validation_share)
     cache = Path(cache_dir)
+    options = {"validation_share": validation_share, "max_pixels": max_pixels}
     try:
         if data_dir is None or (isinstance(data_dir, str) and data_dir in EMBEDDED):
-            dataset = _with_offset(_open_embedded(data_dir or "digits", cache), label_offset)
+            folder = cache / (data_dir or "digits")
+            if not (folder / tfrecord.SIDECAR).exists():
+                EMBEDDED[folder.name](folder)
+        elif isinstance(data_dir, str) and data_dir.startswith(tfds.PREFIX):
+            folder = tfds.fetch(data_dir.removeprefix(tfds.PREFIX), cache)
         else:
-            if isinstance(data_dir, str) and data_dir.startswith(tfds.PREFIX):
-                data_dir = tfds.fetch(data_dir.removeprefix(tfds.PREFIX), cache)
-            dataset = _open_folder(Path(data_dir), cache, label_offset, num_classes, class_names, validation_share)
+            folder = Path(data_dir)
+        if _is_described(folder):
+            dataset = read_dataset(folder, verify=verify)
+        elif tfds.matches(folder):
+            dataset = tfds.open_folder(folder, cache, verify=verify, **options)
+        elif tfrecords.matches(folder):
+            given = {"label_offset": label_offset, "num_classes": num_classes, "class_names": class_names}
+            dataset = tfrecords.open_shards(folder, cache, verify=verify, **given, **options)
+            label_offset = None  # what was given of a network with a background class differs from the shards'
+        else:
+            dataset = _convert(folder, cache, label_offset, class_names, verify=verify, **options)
+            label_offset = None  # of list files, not of the shards
     except OSError as error:
         raise DataError(
-            f"{error.filename or cache_dir}: {error.strerror}. Choose another folder or mend its permissions."
+            f"{path_text(error.filename or cache_dir)}: {error.strerror}. Choose another folder or fix its permissions."
         ) from error
-    if num_classes not in (None, dataset.num_classes):
-        raise ConfigError(
-            f"num_classes={num_classes} was given, but {dataset.name} has num_classes {dataset.num_classes}. "
-            "Leave it out."
-        )
+    _check_numbers(dataset, label_offset, num_classes)
     if class_names is not None and dataset.labelled:
         _check_classes(dataset, class_names)
     lacking = [n for n, k in zip(dataset.class_names, dataset.class_counts["train"], strict=True) if not k]
-    if lacking and dataset.cache_dir:  # records of others; photographs may well show a part of a network's classes
+    if lacking and dataset.cache_dir:  # shards of others; images may well show some of a network's classes only
         _log.warning(
             f"{dataset.name} has no training image of {len(lacking)} of {dataset.num_classes} classes: "
-            f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}. Are label_offset and num_classes right?"
+            f"{class_matching.shown_names(lacking)}. Are label_offset and num_classes right?"
         )
     if dataset.skipped:
         sidecar = dataset.folder / tfrecord.SIDECAR
         first = "; ".join(f"{path} ({reason})" for path, reason in files.read_json(sidecar)["skipped"][:3])
-        _log.info(f"{dataset.name}: {dataset.skipped} damaged files skipped: {first}. All are listed in {sidecar}.")
+        _log.info(f"{dataset.name}: {dataset.skipped} files skipped: {first}. All are listed in {sidecar}.")
     return dataset
 
 
-def reopen_dataset(description, num_classes: int) -> Dataset:
+def reopen_dataset(description, num_classes: int, *, max_pixels: int = MAX_PIXELS) -> Dataset:
     """The data set that `description`, the `DatasetConfig` of a run, names; as `open_dataset`."""
     folder = Path(description.folder)
     if not folder.exists() and description.name in EMBEDDED and folder.name == description.name:
         return open_dataset(description.name, folder.parent)  # the embedded data can be written again
     if not folder.exists():
         raise DataError(
-            f"{folder}, the data of the run, does not exist. Put it back; what was prepared from photographs is made "
-            "again by `python -m pipelines.train --resume --run=RUN --data_dir=PHOTOGRAPHS`."
+            f"{folder}, the data of the run, does not exist. Put it back. If it was prepared from images, `python -m "
+            "pipelines.train --resume --run=RUN --data_dir=IMAGES` makes it again."
         )
-    cache_dir = description.cache_dir
-    if cache_dir is None:
-        return open_dataset(folder)
+    if description.cache_dir is None:
+        return open_dataset(folder, max_pixels=max_pixels)
     share = {"validation_share": description.validation_share} if description.validation_share else {}
-    return open_dataset(folder, cache_dir, label_offset=description.label_offset, num_classes=num_classes, **share)
+    given = {"label_offset": description.label_offset, "num_classes": num_classes, "max_pixels": max_pixels}
+    return open_dataset(folder, description.cache_dir, **given, **share)
 
 
 def has_records(source: str | Path) -> bool:
-    """Whether `source`, as `open_dataset` takes it, is read record by record: anything but photographs as files."""
+    """Whether `source`, as `open_dataset` takes it, is read record by record: anything but images as files."""
     if isinstance(source, str) and (source in EMBEDDED or source.startswith(tfds.PREFIX)):
         return True
     folder = Path(source)
     if not folder.is_dir():
         return False
-    described = (folder / tfrecord.SIDECAR).exists() or (folder / STATE).is_dir() or tfds.is_tfds(folder)
-    return described or bool(tfrecord.find_shards(folder))
+    half_written = (folder / STATE).is_dir()
+    return half_written or _is_described(folder) or tfds.matches(folder) or tfrecords.matches(folder)
 
 
-def _open_embedded(name: str, cache_dir: Path) -> Dataset:
-    target = cache_dir / name
-    if not (target / tfrecord.SIDECAR).exists():
-        EMBEDDED[name](target)
-    return read_dataset(target)
+def _is_described(folder: Path) -> bool:
+    """Whether dataset.json is there. Raises DataError where nothing is, or it is yet to be written."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} {'is a file' if folder.exists() else 'does not exist'}. A data folder is {LAYOUTS}.")
+    if (folder / tfrecord.SIDECAR).exists():
+        return True
+    if (folder / STATE).is_dir():
+        raise DataError(f"{folder} is half written. Start the command that writes it again; it resumes there.")
+    return False
 
 
-def _open_folder(
-    data_dir: Path, cache_dir: Path, label_offset, num_classes, class_names, validation_share: float
-) -> Dataset:
-    if not data_dir.is_dir():
-        state = "is a file" if data_dir.exists() else "does not exist"
-        raise DataError(f"{data_dir} {state}. A data folder is {LAYOUTS}.")
-    if (data_dir / tfrecord.SIDECAR).exists():
-        return _with_offset(read_dataset(data_dir), label_offset)
-    if (data_dir / STATE).is_dir():
-        raise DataError(f"{data_dir} is half written. Start the command that writes it again; it goes on from there.")
-    if tfds.is_tfds(data_dir):
-        return _with_offset(_open_tfds(data_dir, cache_dir, validation_share), label_offset)
-    if shards := tfrecord.find_shards(data_dir):
-        given = (label_offset, num_classes, class_names)
-        return _open_foreign(data_dir, cache_dir, shards, *given, validation_share)
-    if records := sorted(p.name for p in data_dir.iterdir() if "record" in p.name and p.is_file()):
+def _convert(folder: Path, cache: Path, label_offset, class_names, *, validation_share, max_pixels, verify) -> Dataset:
+    """Images in any layout, as shards below `cache` that are written once."""
+    if records := sorted(p.name for p in folder.iterdir() if "record" in p.name and p.is_file()):
         raise DataError(
-            f"{data_dir} holds {records[0]}: no TF-slim shards, which are called train-00000-of-00001 and "
-            f"validation-00000-of-00001, and no folder of TFDS, which has dataset_info.json and features.json."
+            f"{folder} holds {path_text(records[0])}: no TF-slim shards, which are called train-00000-of-00001 and "
+            "validation-00000-of-00001, and no folder of TFDS, which has dataset_info.json and features.json."
         )
     listed = image_folder.list_images(
-        data_dir, class_names=class_names, validation_share=validation_share, label_offset=label_offset
+        folder, class_names=class_names, validation_share=validation_share, label_offset=label_offset
     )
     measured = measure(listed)
-    target = cache_dir / f"{listed.name}-{measured.snapshot[:12]}"
+    limit = "" if max_pixels == MAX_PIXELS else f"-{max_pixels}"
+    target = cache / f"{listed.name}-{measured.snapshot[:12]}{limit}"
     if not (target / tfrecord.SIDECAR).exists():
         for note in listed.notes:
             _log.info(note)
-        prepare(listed, target, measured=measured)
-    return read_dataset(target)
+        prepare(listed, target, measured=measured, max_pixels=max_pixels)
+    return read_dataset(target, verify=verify)
 
 
-def _with_offset(dataset: Dataset, label_offset: int | None) -> Dataset:
-    """The data set, if it has the offset that was given."""
-    if label_offset not in (None, dataset.label_offset):
-        raise ConfigError(
-            f"label_offset={label_offset} was given, but {dataset.name} has label_offset {dataset.label_offset}. "
-            "Leave it out."
-        )
-    return dataset
-
-
-def _open_tfds(data_dir: Path, cache_dir: Path, validation_share: float) -> Dataset:
-    name, records, class_names, notes = tfds.describe(data_dir, validation_share)
-    found = tfrecords.scan(records, cache_dir)
-    tfrecords.check_labels(found, 0, len(class_names))
-    for note in notes:
-        _log.info(note)
-    return _of_scan(name, records, found, 0, class_names, cache_dir)
-
-
-def _open_foreign(
-    data_dir: Path, cache_dir: Path, shards, label_offset, num_classes, class_names, validation_share: float
-) -> Dataset:
-    if "train" not in shards:
-        raise DataError(f"{data_dir} has no train shards (train-00000-of-00001 and so on); add them.")
-    held = {split: tuple(path.name for path in paths) for split, paths in shards.items()}
-    share = None if "validation" in held else validation_share
-    if share:
-        _log.info(f"{data_dir} has no validation shards: {share:.0%} of the training images are held out.")
-        held["validation"] = held["train"]
-    records = tfrecords.RecordFiles(data_dir, held, validation_share=share)
-    found = tfrecords.scan(records, cache_dir)
-    if num_classes is None and class_names is not None and (found.unnamed or label_offset is not None):
-        num_classes = len(class_names)  # else the records name ImageNet's, and are compared with the network's below
-        if class_matching.has_background(class_names):  # label_offset is then the next class's, as in lists
-            lowest, highest = min(found.first), max(found.first)
-            if label_offset == 0 or (label_offset is None and highest < num_classes - 1):
-                raise DataError(
-                    f"{data_dir} has labels from {lowest} to {highest}, and the network's class 0 is "
-                    f"{class_names[0]!r}, which they may count or not. Give label_offset=1 if {class_names[1]!r} has "
-                    "the label 1; if it has the label 0, write the shards with labels from 1."
-                )
-            label_offset = 0
-    offset, class_names, notes = tfrecords.decide_labels(found, data_dir, label_offset, num_classes)
-    for note in notes:
-        _log.info(note)
-    return _of_scan(path_text(data_dir.resolve().name), records, found, offset, class_names, cache_dir)
-
-
-def _of_scan(name: str, records, found, label_offset: int, class_names: tuple[str, ...], cache_dir: Path) -> Dataset:
-    labels = range(label_offset, label_offset + len(class_names))
-    return Dataset(
-        name=name,
-        folder=records.folder,
-        class_names=class_names,
-        splits={split: sum(found.label_counts[split].values()) for split in tfrecord.SPLITS},
-        label_offset=label_offset,
-        fingerprint=files.sha256_of({split: found.digests[split] for split in records.files}),
-        skipped=0,
-        class_counts={s: tuple(found.label_counts[s].get(k, 0) for k in labels) for s in tfrecord.SPLITS},
-        cache_dir=cache_dir,
-        shards=records.files,
-        keys=records.keys,
-        validation_share=records.validation_share,
-    )
+def _check_numbers(dataset: Dataset, label_offset: int | None, num_classes: int | None) -> None:
+    """Raises ConfigError unless the data set has what was given."""
+    for name, given in (("label_offset", label_offset), ("num_classes", num_classes)):
+        if given not in (None, held := getattr(dataset, name)):
+            raise ConfigError(f"{name}={given} was given, but {dataset.name} has {name} {held}. Leave it out.")
 
 
 def _check_classes(dataset: Dataset, class_names: Sequence[str]) -> None:
@@ -229,9 +177,10 @@ def _check_classes(dataset: Dataset, class_names: Sequence[str]) -> None:
         )
     order = class_matching.match_some(dataset.class_names, class_names)
     if all(k is None for k in order):
+        shown, expected = map(class_matching.shown_names, (dataset.class_names, class_names))
         _log.warning(
-            f"{dataset.name}: none of its class names ({', '.join(dataset.class_names[:5])} ...) is the "
-            f"network's ({', '.join(class_names[:5])} ...); they are compared by their numbers."
+            f"{dataset.name}: none of its class names ({shown}) is the network's ({expected}); they are compared by "
+            "their numbers."
         )
     for i, k in enumerate(order):
         if k not in (None, i):

@@ -1,4 +1,4 @@
-"""What lets the writing of shards go on after a kill: a lock, and a record beside every finished shard."""
+"""State that lets an interrupted writing of shards resume: a lock, and a record beside every finished shard."""
 
 from __future__ import annotations
 
@@ -13,50 +13,28 @@ from mnext_tf.data import tfrecord
 from mnext_tf.errors import DataError
 
 STATE = ".prepare"
-
 _SETTINGS = "settings.json"
-
 _LOCK = "lock"
-
-_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # what a shard's record holds
-
+_RECORD = {"bytes", "digest", "label_counts", "remarks", "skipped"}  # keys of a shard's record
 _PARTIAL = re.compile(rf"\.partial-.*-({tfrecord.SHARD.pattern}|{re.escape(tfrecord.SIDECAR)})")
 
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[PrepareState]:
-    """Only one process writes shards to `out`. Raises DataError where another one does, naming its id.
-
-    The system drops the lock when its process ends, however it ends.
-    """
-    import fcntl
-
-    state = out / STATE
-    while True:
-        state.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = open(state / _LOCK, "a+")  # noqa: SIM115 (closed below; it is held meanwhile)
-        except FileNotFoundError:
-            continue  # another process finished just now and took the folder away
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            process = lock.read().strip() or "unknown"
-            lock.close()
-            raise DataError(f"Another process (id {process}) is writing to {out}. Wait until it is done.") from None
-        if os.path.exists(state / _LOCK) and os.path.samestat(os.fstat(lock.fileno()), os.stat(state / _LOCK)):
-            break
-        lock.close()
-    with lock:
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        unfinished = PrepareState(out)
-        try:
-            yield unfinished
-        finally:
-            unfinished.remove_if_empty(lock)
+    """Only one process writes shards to `out`. Raises DataError where another one does, naming its id."""
+    state = PrepareState(out)
+    with contextlib.ExitStack() as stack:
+        stack.callback(state.remove_if_empty)
+        while True:
+            state.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(files.exclusive_lock(state.folder / _LOCK, str(os.getpid())))
+                break
+            except FileNotFoundError:
+                continue  # another process finished just now and removed the folder
+            except BlockingIOError as error:
+                raise DataError(f"Another process (id {error}) is writing to {out}. Wait until it is done.") from None
+        yield state
 
 
 class PrepareState:
@@ -74,7 +52,7 @@ class PrepareState:
 
     @property
     def settings(self) -> dict | None:
-        """Those of the writing that was begun; None where none was. Raises DataError where they are damaged."""
+        """Settings of the writing that was begun, else None. Raises DataError where they are damaged."""
         path = self.folder / _SETTINGS
         return read_record(path) if path.exists() else None
 
@@ -100,7 +78,7 @@ class PrepareState:
         return sorted(p for p in self.out.iterdir() if tfrecord.SHARD.fullmatch(p.name))
 
     def discard(self) -> None:
-        """Remove all that was written, finished or not; other files stay."""
+        """Remove all shards and records, finished or not; other files stay."""
         (self.out / tfrecord.SIDECAR).unlink(missing_ok=True)
         for shard in self.shards():
             shard.unlink()
@@ -108,20 +86,15 @@ class PrepareState:
         self.done()
 
     def done(self) -> None:
-        """Everything is written: the state is not needed any more. The lock stays until it is given up."""
+        """Remove the state, which nothing needs any more; the lock stays until it is released."""
         for path in self.folder.iterdir():
             if path.name != _LOCK:
                 path.unlink()
 
-    def remove_if_empty(self, lock) -> None:
-        """Remove the folder with the open file `lock`, if nothing else is in it and the lock there is this one."""
-        path = self.folder / _LOCK
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(lock.fileno()), path.stat()) and len(list(self.folder.iterdir())) == 1:
-                path.unlink()  # from here on another process may lock: only empty folders are removed
-                self.folder.rmdir()
-        with contextlib.suppress(OSError):
-            self.out.rmdir()
+    def remove_if_empty(self) -> None:
+        for folder in (self.folder, self.out):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def read_record(path: Path) -> dict:
@@ -129,7 +102,7 @@ def read_record(path: Path) -> dict:
     try:
         record = files.read_json(path)
     except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Put it back, or write anew by force.") from error
+        raise DataError(f"{path} is damaged ({error}). Restore it, or start over with --force.") from error
     if not isinstance(record, dict):
-        raise DataError(f"{path} is damaged: it holds no JSON object. Put it back, or write anew by force.")
+        raise DataError(f"{path} is damaged: it holds no JSON object. Restore it, or start over with --force.")
     return record

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from mnext_tf.data.augment import Augment, flip_color_shift, random_window
 from mnext_tf.records import Record, field
 
-_LONGEST = 8  # times the short side
+_MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
+_FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
 
 @dataclass(frozen=True)
 class Preprocess(Record):
-    """Resize the short side to `resize_size`, then take the centre crop of `input_size`.
+    """Resize the short side to `resize_size`, then take the center crop of `input_size`.
 
-    This record travels with a model. Pixel normalisation is not part of it: that is inside the
+    This record travels with a model. Pixel normalization is not part of it: that is inside the
     network. `crop_fraction` is input_size over the resized short side; 1.0 keeps the whole short side.
     Raises ConfigError for a value out of range.
     """
@@ -30,10 +32,27 @@ class Preprocess(Record):
         return round(self.input_size / self.crop_fraction)
 
 
-def decode(encoded):
-    """JPEG or PNG bytes, told apart by content, to uint8 RGB (h, w, 3).
+def encoded_size(encoded: bytes) -> tuple[int, int]:
+    """(width, height) in the header of a JPEG or PNG, as `decode` finds them; (0, 0) where there is none."""
+    if encoded.startswith(b"\x89PNG") and len(encoded) >= 24:
+        return struct.unpack_from(">II", encoded, 16)
+    position = 2
+    while (position := encoded.find(b"\xff", position)) >= 0 and position + 9 <= len(encoded):
+        marker = encoded[position + 1]
+        if marker in _FRAME_HEADERS:
+            height, width = struct.unpack_from(">HH", encoded, position + 5)
+            return width, height
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:  # stuffing or a marker without a segment
+            position += 1
+        else:
+            position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
+    return 0, 0
 
-    Grey is repeated over the channels and alpha is dropped. Raises TensorFlow's
+
+def decode(encoded):
+    """JPEG or PNG bytes, distinguished by content, to uint8 RGB (h, w, 3).
+
+    Gray is repeated over the channels and alpha is dropped. Raises TensorFlow's
     InvalidArgumentError on damaged bytes.
     """
     import tensorflow as tf
@@ -43,12 +62,16 @@ def decode(encoded):
 
 
 def eval_image(encoded, preprocess: Preprocess):
-    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255]; nothing is random."""
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255]; nothing is random.
+
+    JPEGs are decoded at full scale, however large: a reduced scale would change pixels that an app
+    and Pillow resize to, and evaluation must show what an app shows.
+    """
     return _resize_and_center_crop(decode(encoded), preprocess)
 
 
 def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):
-    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], changed at random by `seed`, int (2,).
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], augmented by the random `seed`, int (2,).
 
     Of a JPEG only the crop is decoded, at the smallest of JPEG's own scales 1, 1/2, 1/4, 1/8 at
     which it is no smaller than S.
@@ -102,8 +125,8 @@ def _decode_random_window(encoded, side: int, augment: Augment, seed):
 def _resize_crop(image, preprocess: Preprocess):
     """uint8 (h, w, 3) to float32 (S, S, 3), not clipped.
 
-    Antialiasing costs more than decoding does. Up to a shrinkage of 2, in which every pixel counts
-    without it as well, it is left out.
+    Antialiasing costs more than decoding does. It is left out up to a shrinkage of 2, where every
+    pixel counts without it too.
     """
     import tensorflow as tf
 
@@ -122,8 +145,8 @@ def _resize_and_center_crop(image, preprocess: Preprocess):
     import tensorflow as tf
 
     side = preprocess.input_size
-    # Of a strip only the middle is seen; resized whole, 20000 x 3 pixels would take gigabytes.
-    most = _LONGEST * tf.reduce_min(tf.shape(image)[:2])
+    # Only the middle of a strip can be in the crop; resized whole, 20000 x 3 pixels would take gigabytes.
+    most = _MAX_ASPECT * tf.reduce_min(tf.shape(image)[:2])
     begin = tf.maximum(0, tf.shape(image)[:2] - most) // 2
     image = image[begin[0] : begin[0] + most, begin[1] : begin[1] + most]
     size = tf.shape(image)[:2]
@@ -134,8 +157,8 @@ def _resize_and_center_crop(image, preprocess: Preprocess):
 
 
 def _resize(image, size, interpolation: str):
-    """To float32 in [0, 255]. Antialiasing widens the filter when shrinking only, as Pillow does."""
+    """uint8 to float32 in [0, 255]. Antialiasing widens the filter when shrinking only, as Pillow does."""
     import tensorflow as tf
 
-    resized = tf.image.resize(tf.cast(image, tf.float32), size, interpolation, antialias=True)
+    resized = tf.cast(tf.image.resize(image, size, interpolation, antialias=True), tf.float32)
     return tf.clip_by_value(resized, 0, 255)  # bicubic overshoots at edges

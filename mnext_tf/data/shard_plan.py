@@ -1,4 +1,4 @@
-"""Which images go into which shard: the same on every machine."""
+"""The plan of which images go into which shard: the same on every machine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import random
 from dataclasses import dataclass
 
 from mnext_tf.data.sources.listing import ImageListing, ListedImage
-from mnext_tf.data.sources.walk import is_of_the_file, path_text
+from mnext_tf.data.sources.search import is_file_error
 from mnext_tf.errors import DataError
+from mnext_tf.text import path_text
 
-_MOST_SHARDS = 99_999  # their names have five digits
+_MAX_SHARDS = 99_999  # their names have five digits
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What goes into one file: images of one split, in this order, with their sizes as measured."""
+    """The content of one file: images of one split, in this order, with their sizes as measured."""
 
     name: str
     split: str
@@ -63,20 +64,20 @@ def measure(listing: ImageListing) -> Measured:
     if flat and 2 * (bad := flat.count(0) + flat.count(-1)) > len(flat):
         first = next(image for image, size in zip(listing.images, flat, strict=True) if size <= 0)
         raise DataError(
-            f"{bad} of the {len(flat)} photographs in {listing.root} are empty ({flat.count(0)}) or missing "
+            f"{bad} of the {len(flat)} images in {listing.root} are empty ({flat.count(0)}) or missing "
             f"({flat.count(-1)}), {path_text(first.name)} for example. Was the copy interrupted?"
         )
     return Measured(sizes, source.hexdigest(), snapshot.hexdigest())
 
 
 def plan(listing: ImageListing, measured: Measured, shard_bytes: int, seed: int) -> list[Shard]:
-    """The shards of all splits: shuffled images, cut where about `shard_bytes` have come together."""
+    """The shards of all splits: shuffled images, about `shard_bytes` in each."""
     shards = []
     for split, images in listing.splits.items():
         sizes = measured.sizes[split]
         order = list(range(len(images)))
         random.Random(f"{seed} {split}").shuffle(order)
-        target = max(shard_bytes, sum(sizes) // _MOST_SHARDS + 1)
+        target = max(shard_bytes, sum(sizes) // _MAX_SHARDS + 1)
         parts: list[list[int]] = [[]]
         held = 0
         for i in order:
@@ -96,10 +97,8 @@ def _size_and_time(path: str) -> tuple[int, int]:
     try:
         stat = os.stat(path)
     except OSError as error:
-        if not is_of_the_file(error):
-            raise DataError(
-                f"Reading {path_text(path)} failed: {error.strerror}. Mend that and start again."
-            ) from error
+        if not is_file_error(error):
+            raise DataError(f"Reading {path_text(path)} failed: {error.strerror}. Fix that and start again.") from error
         return -1, 0  # a missing file; reading it gives the reason
     except ValueError:  # a name with a zero byte
         return -1, 0

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from mnext_tf import files
 from mnext_tf.errors import DataError
+from mnext_tf.text import printable
 
 SIDECAR = "dataset.json"
 SPLITS = ("train", "validation")
 KEYS = ("image/encoded", "image/class/label")  # of the TF-slim schema
+_SAMPLES, _SAMPLE_BYTES = 4, 16 << 10
 SHARD = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})")
 
 
@@ -139,9 +141,9 @@ def parse(serialized, keys: Sequence[str] = KEYS):
 
 
 def held_out(encoded, share: float):
-    """Whether a record belongs to the validation split taken from data without one: by a hash of its image.
+    """Whether a record belongs to the validation split that is taken by a hash of the images.
 
-    Scalar bool, in-graph. The image alone decides, so the split is the same in any order of shards.
+    Scalar bool, in-graph. It depends on the image alone, so the split is the same in any order of shards.
     """
     import tensorflow as tf
 
@@ -157,7 +159,7 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
             split, index, total = match[1], int(match[2]), int(match[3])
             if totals.setdefault(split, total) != total:
                 raise DataError(
-                    f"{folder} mixes {split} shards of {totals[split]} and of {total}; keep those of one writing."
+                    f"{folder} mixes {split} shards of {totals[split]} and of {total}; keep one complete set."
                 )
             found.setdefault(split, {})[index] = path
     for split, shards in found.items():
@@ -167,6 +169,17 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
                 f"{split}-{missing[0]:05d}-of-{totals[split]:05d}; copy them there."
             )
     return {split: [shards[i] for i in sorted(shards)] for split, shards in found.items()}
+
+
+def sample(shard: Path) -> str:
+    """A digest of parts of a file, the first and the last included: cheap for any size, and another file's differs."""
+    size = shard.stat().st_size
+    with open(shard, "rb") as f:
+        digest = hashlib.sha256()
+        for i in range(_SAMPLES):
+            f.seek(max(0, size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
+            digest.update(f.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
 
 
 def read_records(shard: Path) -> Iterator[bytes]:
@@ -182,16 +195,16 @@ def read_records(shard: Path) -> Iterator[bytes]:
         raise DataError(
             f"{shard} is cut short or corrupt: {good} good records come before the damage. Copy or write it again."
         ) from error
-    except tf.errors.OpError as error:  # a folder, or what cannot be read
+    except tf.errors.OpError as error:  # a folder, or no permission
         raise DataError(
             f"{shard} cannot be read as a TFRecord file ({error.message}). Copy or write it again."
         ) from error
 
 
 def file_name(feature) -> str:
-    """The name that the features of a record give their image, or nothing."""
+    """The name that the features of a record give their image, printable; else nothing."""
     names = feature["image/filename"].bytes_list.value or feature["filename"].bytes_list.value
-    return names[0].decode("utf-8", "replace") if names else ""
+    return printable(names[0].decode("utf-8", "replace")) if names else ""
 
 
 def in_brackets(name: str) -> str:
@@ -228,17 +241,21 @@ def write_sidecar(
     ignored: int = 0,
     **more,
 ) -> dict:
-    """Write dataset.json and return it. `skipped` holds (path, reason) of what could not be used, `ignored` counts
-    what is no image; `more` are further entries.
+    """Write dataset.json and return it.
+
+    skipped: (path, reason) of files that could not be used. ignored: number of files that are no
+    images. more: further entries.
     """
     labels = range(label_offset, label_offset + len(class_names))
+    sizes = {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()}
     record = {
         "name": name,
         "class_names": list(class_names),
         "label_offset": label_offset,
         "splits": {split: s.images for split, s in summaries.items()},
         "class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()},
-        "shards": {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()},
+        "shards": sizes,
+        "samples": {shard: sample(Path(folder) / shard) for shard in sizes},
         "fingerprint": files.sha256_of({split: s.digest for split, s in summaries.items()}),
         "ignored": ignored,
         **more,

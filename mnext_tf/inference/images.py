@@ -1,4 +1,4 @@
-"""Images to look at, from folders, archives, records or single files: read and preprocessed once for all networks."""
+"""Images for inference from folders, archives, records or single files: read and preprocessed once for all networks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mnext_tf.data.preprocess import Preprocess, eval_image
+from mnext_tf.data.image_files import MAX_PIXELS, check_pixels, read_image, read_listed
+from mnext_tf.data.preprocess import Preprocess, encoded_size, eval_image
 from mnext_tf.errors import DataError
+from mnext_tf.text import path_text
 
 _AHEAD = 8  # batches of images at most in memory
 
@@ -28,14 +30,14 @@ class Item(NamedTuple):
 
 @dataclass
 class Images:
-    """What to look at. `items` starts anew at each call; `skipped` holds (name, reason) of the last pass."""
+    """`count` images at most. `items` starts again at each call; `skipped` holds (name, reason) of the last pass."""
 
     name: str
     count: int
     labelled: bool
     items: Callable[[], Iterator[Item]]
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)  # what was seen to be no image before
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # known to be so before any pass
 
 
 class Batch(NamedTuple):
@@ -93,26 +95,33 @@ def open_images(
     split: str | None = None,
     label_offset: int | None = None,
     cache_dir: str | Path = "data",
+    max_pixels: int = MAX_PIXELS,
 ) -> Images:
     """The images that `source` names: a folder in any layout, or "tfds:NAME"; None: those of `run`.
 
-    Labels come in the order of `class_names`, the classes of the networks that are to see them.
+    Labels come in the order of `class_names`, the classes of the networks. An image of more than
+    `max_pixels` is skipped before it is decoded.
     """
     from mnext_tf.data.opening import has_records, open_dataset
     from mnext_tf.runs.dataset import run_dataset
 
     if source is None:
-        return images_of_dataset(run_dataset(run), split or "validation")
+        return images_of_dataset(run_dataset(run), split or "validation", max_pixels=max_pixels)
+    given = {"class_names": class_names, "label_offset": label_offset, "max_pixels": max_pixels}
     if has_records(source):
-        dataset = open_dataset(source, cache_dir, label_offset=label_offset, class_names=class_names)
-        return images_of_dataset(dataset, split or "validation")
-    return images_in_folder(Path(source), class_names, split=split, label_offset=label_offset)
+        return images_of_dataset(open_dataset(source, cache_dir, **given), split or "validation", max_pixels=max_pixels)
+    return images_in_folder(Path(source), split=split, **given)
 
 
 def images_in_folder(
-    data_dir: Path, class_names: Sequence[str], *, split: str | None = None, label_offset: int | None = None
+    data_dir: Path,
+    class_names: Sequence[str],
+    *,
+    split: str | None = None,
+    label_offset: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Images:
-    """Photographs in any layout of `mnext_tf.data.sources.class_folders`, labels in the order of `class_names`.
+    """Images in any layout of `mnext_tf.data.sources.image_folder`, labels in the order of `class_names`.
 
     split: "train" or "validation"; None takes validation where the data has splits of its own, else all images.
     """
@@ -120,53 +129,48 @@ def images_in_folder(
 
     given = {"class_names": class_names, "label_offset": label_offset}
     listing = list_images(data_dir, split=split or "validation", **given)
-    if listing.carved and split is None:
+    if listing.hash_split and split is None:
         listing = list_images(data_dir, **given)
-    return images_of_listing(listing)
-
-
-def images_of_listing(listing) -> Images:
-    from mnext_tf.data.image_files import read_listed
-    from mnext_tf.data.sources.walk import path_text
 
     def items():
         for image in listing.images:
-            read = lambda image=image: read_listed(listing, image, lossless=True).encoded
+            read = lambda image=image: read_listed(listing, image, lossless=True, max_pixels=max_pixels).encoded
             yield Item(path_text(image.name), image.label or 0, read)
 
     return Images(listing.name, len(listing.images), listing.labelled, items, unreadable=list(listing.skipped))
 
 
-def images_of_dataset(dataset, split: str = "validation") -> Images:
+def images_of_dataset(dataset, split: str = "validation", *, max_pixels: int = MAX_PIXELS) -> Images:
     """The records of a split, in stored order."""
     from mnext_tf.data.input_pipeline import stored_examples
 
+    def checked(encoded: bytes) -> bytes:
+        check_pixels(*encoded_size(encoded), max_pixels)
+        return encoded
+
     def items():
         for name, encoded, label in stored_examples(dataset, split):
-            yield Item(name, label, lambda encoded=encoded: encoded)
+            yield Item(name, label, lambda encoded=encoded: checked(encoded))
 
     return Images(f"{dataset.name}, {split}", dataset.splits[split], dataset.labelled, items)
 
 
-def images_of_paths(paths: Sequence[Path]) -> Images:
-    """Single files, and folders with all photographs below them; raises DataError where one does not exist."""
-    from mnext_tf.data.image_files import read_image
+def images_of_paths(paths: Sequence[Path], *, max_pixels: int = MAX_PIXELS) -> Images:
+    """Single files, and folders with all images below them; raises DataError where one does not exist."""
     from mnext_tf.data.sources.image_folder import list_image_files
-    from mnext_tf.data.sources.walk import path_text
 
     files = []
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(f"{path} does not exist. Give photographs or folders that hold some.")
+            raise DataError(f"{path_text(path)} does not exist. Give images or folders of images.")
         files += list_image_files(path) if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{', '.join(map(str, paths))}: no photographs there.")
+        raise DataError(f"{', '.join(map(path_text, paths))}: there are no images.")
 
     def items():
         for path in files:
-            name = path_text(path)
-            read = lambda path=path, name=name: read_image(path, "", 0, name, lossless=True).encoded
-            yield Item(name, 0, read)
+            read = lambda path=path: read_image(path, "", 0, path.name, lossless=True, max_pixels=max_pixels).encoded
+            yield Item(path_text(path), 0, read)
 
     return Images("images", len(files), False, items)
 

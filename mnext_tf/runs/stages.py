@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import mnext_tf
 from mnext_tf.errors import ExportError
 from mnext_tf.files import atomic_folder, cached_sha256, plain, sha256, sha256_of, write_json
 from mnext_tf.provenance import now, versions
@@ -135,7 +134,7 @@ def _stale_reason(
 @functools.cache
 def content_code() -> str:
     """The hash of `CONTENT_MODULES`."""
-    root = Path(mnext_tf.__file__).parent
+    root = Path(__file__).parents[1]
     return sha256_of([sha256(path) for pattern in CONTENT_MODULES for path in sorted(root.glob(pattern))])
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import steps_per_epoch
@@ -13,11 +14,42 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
-from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipe import Recipe, resolve_recipe
 from mnext_tf.training.transfer import describe_source, inherited
 
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
+
+
+class Plan(NamedTuple):
+    """What a new run trains: a network, by which recipe."""
+
+    model: str
+    recipe: Recipe
+    options: dict
+
+
+def plan_training(
+    model: str | None, recipe: str | None, given: dict, *, options: dict, has_data: bool, source: Run | None = None
+) -> Plan:
+    """What to train, from what was asked for; nothing is opened yet.
+
+    Args:
+      model: None takes that of `source`, else mnext.
+      recipe: the name of one; None takes finetune with a source, photos with data, else digits.
+      given: recipe fields that replace the recipe's. options: further arguments of the network.
+      source: a run to start from: its network and preprocessing are taken.
+
+    Raises ConfigError where these contradict each other.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if source:
+        model, fields, _ = inherited(source, {**given, **options, "model": model})
+        given, options = fields | given, source.config.model.options
+    default = "finetune" if source else "photos" if has_data else "digits"
+    plan = Plan(model or "mnext", resolve_recipe(recipe or default, given), options)
+    plan.recipe.model(plan.model, options=plan.options)
+    return plan
 
 
 def start_run(

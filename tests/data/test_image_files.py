@@ -125,7 +125,7 @@ def test_damaged_files_are_skipped_and_listed(photographs, tmp_path, encode, log
     assert reasons["train/cat/empty.jpg"] == "empty file"
     assert reasons["train/cat/link.jpg"] == "No such file or directory"
     assert record["ignored"] == 2
-    assert "5 damaged files skipped: train/cat/cut.jpg" in lines[-1]
+    assert "5 files skipped: train/cat/cut.jpg" in lines[-1]
     assert str(dataset.folder / "dataset.json") in lines[-1]
 
 
@@ -163,21 +163,24 @@ def test_validation_may_be_called_validation(photographs, tmp_path):
 
 
 def remove(folder):
-    for path in image_files.iterdir():
+    for path in folder.iterdir():
         remove(path) if path.is_dir() else path.unlink()
-    image_files.rmdir()
+    folder.rmdir()
 
 
 def empty_files(folder):
-    for path in image_files.iterdir():
+    for path in folder.iterdir():
         path.write_bytes(b"")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda root: remove(root / "val"), r"no val or validation folder; found train/.*layout is train/<class>"),
-        (lambda root: remove(root / "train"), r"no train folder; found val/"),
+        (
+            lambda root: remove(root / "val"),
+            r"no val, .*valid, test or testing folder; found train/.*layout is train/",
+        ),
+        (lambda root: remove(root / "train"), r"no train or training folder; found val/"),
         (lambda root: remove(root / "train/dog"), "1 class folders .cat.; at least 2"),
         (lambda root: (root / "val/bird").mkdir(), "lacks: bird"),
         (lambda root: [remove(root / "train/dog"), (root / "train/dog").mkdir()], "train has no image of dog"),

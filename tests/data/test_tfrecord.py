@@ -181,7 +181,7 @@ def tfrecord_names(folder):
 
 def test_layouts_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"is empty\. A data folder is .*val/<class>.*photographs alone"):
+    with pytest.raises(DataError, match=r"is empty\. A data folder is .*val/<class>.*images alone"):
         open_dataset(tmp_path / "empty", tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         open_dataset(tmp_path / "absent", tmp_path)

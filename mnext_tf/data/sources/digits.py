@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's handwritten digits, 1,797 grey images of 8 x 8 pixels."""
+"""The embedded data set: scikit-learn's handwritten digits, 1,797 gray images of 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from mnext_tf.data import tfrecord
 from mnext_tf.files import atomic_folder
 
 CLASS_NAMES = [str(digit) for digit in range(10)]
-
 VALIDATION_PER_CLASS = 36
-
 _SPLIT_SEED = 20200705
 
 
@@ -28,15 +26,10 @@ def write_digits(folder: Path) -> None:
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     splits = split_indices(digits.target)
     with atomic_folder(folder) as temporary:
-        summaries = {
-            split: tfrecord.write_shards(
-                (_example(pixels[i], int(digits.target[i]), i) for i in indices),
-                temporary,
-                split,
-                num_shards=4 if split == "train" else 1,
-            )
-            for split, indices in splits.items()
-        }
+        summaries = {}
+        for split, indices in splits.items():
+            examples = (_example(pixels[i], int(digits.target[i]), i) for i in indices)
+            summaries[split] = tfrecord.write_shards(examples, temporary, split, 4 if split == "train" else 1)
         tfrecord.write_sidecar(temporary, name="digits", class_names=CLASS_NAMES, label_offset=1, summaries=summaries)
 
 

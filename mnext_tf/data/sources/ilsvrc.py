@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC2012) as its authors give it out: an archive of archives, and validation images without folders."""
+"""ImageNet (ILSVRC2012) as its authors distribute it: an archive of archives, and validation images without folders."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mnext_tf.data import class_matching, imagenet
-from mnext_tf.data.sources.list_files import checked_offset, read_lines
-from mnext_tf.data.sources.listing import SPLITS, ImageListing, ListedImage, TarMember
-from mnext_tf.data.sources.walk import EXTENSIONS, path_text
+from mnext_tf.data.sources.class_labels import checked_offset, read_lines
+from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOptions, TarMember
+from mnext_tf.data.sources.search import is_image_name
 from mnext_tf.errors import DataError
+from mnext_tf.text import path_text, printable
 
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
-
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d+)\.", re.ASCII)
-
 _LEADING_ID = re.compile(r"(n\d{8})[_.]", re.ASCII)
 
 
-def find_archives(root: Path) -> dict[str, Path]:
-    """ILSVRC2012's archives in `root`, by split."""
-    return {split: root / name for split, name in ARCHIVES.items() if (root / name).is_file()}
+def matches(root: Path) -> bool:
+    return any((root / name).is_file() for name in ARCHIVES.values())
 
 
 def is_flat(folder: Path) -> bool:
-    """Whether photographs lie in `folder` itself."""
+    """Whether images are in `folder` itself."""
     with os.scandir(folder) as entries:
-        return any(os.path.splitext(entry.name)[1].lower() in EXTENSIONS for entry in entries)
+        return any(is_image_name(entry.name) for entry in entries)
 
 
 def contradictions(images: Iterable[ListedImage]) -> tuple[tuple[str, str], ...]:
@@ -42,9 +40,10 @@ def contradictions(images: Iterable[ListedImage]) -> tuple[tuple[str, str], ...]
     return tuple(wrong)
 
 
-def list_archives(root: Path, archives, class_names, split, val_labels, label_offset) -> ImageListing:
+def list_images(root: Path, options: ListingOptions) -> ImageListing:
     """The images inside the archives, which are not unpacked: one pass over their headers finds them."""
-    wanted = SPLITS if split is None else (split,)
+    archives = {split: root / name for split, name in ARCHIVES.items() if (root / name).is_file()}
+    class_names, wanted = options.class_names, options.wanted
     if missing := [ARCHIVES[s] for s in wanted if s not in archives]:
         held = ", ".join(path.name for path in archives.values())
         raise DataError(f"{root} has {held} but not {missing[0]}. Put it there too.")
@@ -54,7 +53,7 @@ def list_archives(root: Path, archives, class_names, split, val_labels, label_of
         train = [(f"train/{i}/{name}", i, member) for i, name, member in _train_members(archives["train"])]
         own = sorted({wordnet_id for _, wordnet_id, _ in train})
         if not own:
-            raise DataError(f"{archives['train']} holds no photographs in archives named by WordNet ids.")
+            raise DataError(f"{archives['train']} holds no images in archives named by WordNet ids.")
         labels = range(len(own)) if class_names is None else class_matching.match_classes(own, class_names)
         ids = dict(zip(own, labels, strict=True))
         named = named or class_matching.imagenet_names_or_own(own)
@@ -63,21 +62,16 @@ def list_archives(root: Path, archives, class_names, split, val_labels, label_of
     mislabelled = contradictions(splits.get("train", ()))
     if "validation" in wanted:
         with _open(archives["validation"]) as tar:
-            images = sorted((f"val/{name}", place) for name, place in _photographs(tar, archives["validation"], 0))
-        splits["validation"], named = label_validation(
-            images, ids, named, class_names, val_labels, label_offset, skipped
-        )
-    name = path_text(root.resolve().name)
-    return ImageListing(name, root, named, splits, skipped=tuple(skipped), mislabelled=mislabelled)
+            images = sorted((f"val/{name}", place) for name, place in _images(tar, archives["validation"], 0))
+        splits["validation"], named = label_validation(images, ids, named, options, skipped)
+    return ImageListing(root, named, splits, skipped=tuple(skipped), mislabelled=mislabelled)
 
 
 def label_validation(
     images: list[tuple[str, TarMember | None]],
     ids: dict[str, int] | None,
     named: tuple[str, ...],
-    class_names,
-    val_labels: str | Path | None,
-    label_offset: int | None,
+    options: ListingOptions,
     skipped: list[tuple[str, str]],
 ) -> tuple[list[ListedImage], tuple[str, ...]]:
     """Validation images with their labels, and the class names; images without a known class go to `skipped`.
@@ -85,7 +79,8 @@ def label_validation(
     ids: WordNet id -> label, from the training split; None without one: then the classes are the
     network's, or ImageNet's.
     """
-    class_of = _imagenets_own if val_labels is None else _read_val_labels(Path(val_labels), label_offset)
+    class_names, val_labels = options.class_names, options.val_labels
+    class_of = _imagenets_own if val_labels is None else _read_val_labels(Path(val_labels), options.label_offset)
     found = [(name, member, class_of(name)) for name, member in images]
     if ids is None:
         if class_names is None:
@@ -151,7 +146,7 @@ def _read_val_labels(path: Path, label_offset: int | None) -> Callable[[str], st
 
 
 def _train_members(archive: Path) -> Iterator[tuple[str, str, TarMember]]:
-    """(WordNet id, file name, place) of every photograph in the archive of archives."""
+    """(WordNet id, file name, place) of every image in the archive of archives."""
     from tqdm import tqdm
 
     size = os.stat(archive).st_size
@@ -160,13 +155,14 @@ def _train_members(archive: Path) -> Iterator[tuple[str, str, TarMember]]:
         for member in _members(tar, archive):
             wordnet_id, suffix = os.path.splitext(member.name.rsplit("/", 1)[-1])
             if suffix == ".tar" and class_matching.WORDNET_ID.fullmatch(wordnet_id):
-                with _open(archive, _Part(file, member.offset_data, member.size), f"{member.name} in ") as inner:
-                    for name, place in _photographs(inner, archive, member.offset_data):
+                where = f"{printable(member.name)} in "
+                with _open(archive, _FileSlice(file, member.offset_data, member.size), where) as inner:
+                    for name, place in _images(inner, archive, member.offset_data):
                         yield wordnet_id, name, place
             bar.update(member.offset_data + member.size - bar.n)
 
 
-def _open(archive: Path, part: _Part | None = None, inside: str = "") -> tarfile.TarFile:
+def _open(archive: Path, part: _FileSlice | None = None, inside: str = "") -> tarfile.TarFile:
     try:
         return tarfile.open(archive, "r:", fileobj=part)
     except tarfile.TarError as error:
@@ -175,10 +171,10 @@ def _open(archive: Path, part: _Part | None = None, inside: str = "") -> tarfile
         ) from error
 
 
-def _photographs(tar: tarfile.TarFile, archive: Path, start: int) -> Iterator[tuple[str, TarMember]]:
+def _images(tar: tarfile.TarFile, archive: Path, start: int) -> Iterator[tuple[str, TarMember]]:
     for member in _members(tar, archive):
         name = member.name.rsplit("/", 1)[-1]
-        if member.isreg() and os.path.splitext(name)[1].lower() in EXTENSIONS:
+        if member.isreg() and is_image_name(name):
             yield name, TarMember(str(archive), start + member.offset_data, member.size)
 
 
@@ -193,7 +189,7 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
         raise DataError(f"{archive} is cut short or damaged after {count} members: {error}. Get it again.") from error
 
 
-class _Part:
+class _FileSlice:
     """A window of a file, as far as tarfile reads one: an archive inside an archive."""
 
     def __init__(self, file, start: int, size: int):

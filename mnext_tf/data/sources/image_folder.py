@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mnext_tf.data.sources import ilsvrc, list_files
-from mnext_tf.data.sources.class_folders import has_split, list_class_folders, list_without_splits
-from mnext_tf.data.sources.listing import LAYOUTS, SPLITS, ImageListing, split_by_hash
-from mnext_tf.data.sources.walk import Found, walk
+from mnext_tf.data.sources import class_folders, ilsvrc, labels_csv, list_files, split_folders
+from mnext_tf.data.sources.listing import LAYOUTS, SPLITS, ImageListing, ListingOptions, split_by_hash
+from mnext_tf.data.sources.search import ImageSearch
 from mnext_tf.errors import ConfigError, DataError, one_of
+
+_SOURCES = (ilsvrc, list_files, labels_csv, split_folders, class_folders)  # the first that matches lists the images
 
 
 def list_images(
@@ -25,7 +26,7 @@ def list_images(
     label_offset: int | None = None,
     val_labels: str | Path | None = None,
 ) -> ImageListing:
-    """List the photographs in `data_dir`; LAYOUTS says which layouts there are.
+    """List the images in `data_dir`; LAYOUTS says which layouts there are.
 
     Args:
       class_names: a network's classes. Labels then come in its order; the data may have fewer classes.
@@ -43,39 +44,31 @@ def list_images(
     root = Path(data_dir)
     if split is not None:
         one_of("split", split, SPLITS)
-    if not 0.001 <= validation_share <= 0.9:
-        raise ConfigError(f"validation_share must be between 0.001 and 0.9; received {validation_share}.")
+    check_share(validation_share)
     if label_offset not in (None, 0, 1):
         raise ConfigError(f"label_offset of listed images must be 0 or 1; received {label_offset}.")
     if not root.is_dir():
         raise DataError(f"{root} {'is a file' if root.exists() else 'does not exist'}. A data folder is {LAYOUTS}.")
     try:
-        archives, found = ilsvrc.find_archives(root), list_files.find_list_files(root)
-        by_number = bool(archives or found or (root / list_files.LABELS_CSV).is_file())
-        if label_offset is not None and not (by_number or val_labels):
-            raise ConfigError(f"label_offset is for labels that are numbers; {root} names its classes. Leave it out.")
-        if val_labels is not None and not archives and (by_number or not has_split(root, "validation")):
+        source = next(source for source in _SOURCES if source.matches(root))
+        if val_labels is not None and source not in (ilsvrc, split_folders):
             raise ConfigError(f"val_labels is for ILSVRC2012; {root} is none. Leave it out.")
-        if archives:
-            listing = ilsvrc.list_archives(root, archives, class_names, split, val_labels, label_offset)
-        elif found:
-            listing = list_files.list_list_files(root, found, class_names, split, label_offset)
-        elif (root / list_files.LABELS_CSV).is_file():
-            listing = list_files.list_labels_csv(root, class_names, label_offset)
-        elif any(has_split(root, s) for s in SPLITS):
-            listing = list_class_folders(root, class_names, split, val_labels, label_offset)
-        else:
-            listing = list_without_splits(root, class_names)
+        listing = source.list_images(root, ListingOptions(class_names, split, label_offset, val_labels))
     except OSError as error:
         raise DataError(f"{error.filename or root}: {error.strerror}.") from error
-    if listing.carved:
+    if listing.hash_split:
         listing = replace(listing, splits=split_by_hash(listing.images, validation_share))
     return listing if split is None else replace(listing, splits={split: listing.splits[split]})
 
 
+def check_share(validation_share: float) -> None:
+    if not 0.001 <= validation_share <= 0.9:
+        raise ConfigError(f"validation_share must be between 0.001 and 0.9; received {validation_share}.")
+
+
 def list_image_files(folder: Path) -> list[Path]:
-    """All photographs below `folder`, sorted. Raises DataError where it cannot be read."""
+    """All images below `folder`, sorted. Raises DataError where it cannot be read."""
     try:
-        return [folder / name for name in walk(folder, "", Found(folder))]
+        return [folder / name for name in ImageSearch(folder).images()]
     except OSError as error:
         raise DataError(f"{error.filename or folder}: {error.strerror}.") from error

@@ -1,23 +1,25 @@
-"""What a listing of images holds, and how images are divided into splits."""
+"""The record of listed images, and the division of images into splits."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mnext_tf.data.class_matching import check_class_names
+from mnext_tf.text import path_text
+
 SPLITS = ("train", "validation")
-
-UNLABELLED = ("unlabelled",)
-
-TREE = "train/<class>/<photograph> and val/<class>/<photograph>"
+UNLABELLED = ("unlabelled",)  # spelled so in data sets that are prepared already
+TREE = "train/<class>/<image> and val/<class>/<image> (or validation, valid, test)"
 LAYOUTS = (
-    f"{TREE}; <class>/<photograph>, from which a validation split is taken; train_list.txt and val_list.txt with lines "
-    "`path label`; photographs beside labels.csv (header file,class_index); ILSVRC2012_img_train.tar and "
-    "ILSVRC2012_img_val.tar; or photographs alone, without labels"
+    f"{TREE}; <class>/<image>, from which a validation split is taken; train_list.txt and val_list.txt with lines "
+    "`path label`; images beside labels.csv (header file,class_index); ILSVRC2012_img_train.tar and "
+    "ILSVRC2012_img_val.tar; or images alone, without labels"
 )
 
 
@@ -38,27 +40,49 @@ class ListedImage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageListing:
-    """What a folder holds. Nothing has been read yet: a file may turn out to be damaged or missing.
+class ListingOptions:
+    """Arguments of `list_images` that a layout takes into account."""
 
-    class_names: the classes in the order of the labels; ("unlabelled",) where there are no labels.
+    class_names: Sequence[str] | None = None
+    split: str | None = None
+    label_offset: int | None = None
+    val_labels: str | Path | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return SPLITS if self.split is None else (self.split,)
+
+
+@dataclass(frozen=True)
+class ImageListing:
+    """The images of a folder. None has been read yet: a file may turn out to be damaged or missing.
+
+    class_names: the classes in the order of the labels; UNLABELLED where there are no labels.
     splits: the images of "train" and "validation", or of the one split that was asked for.
-    carved: the data has no splits of its own; `splits` come from a hash of the names.
-    ignored: files that are no photographs. skipped: (name, reason) of what cannot be used.
+    hash_split: the data has no splits of its own; `splits` come from a hash of the names.
+    ignored: number of files that are not images. skipped: (name, reason) of what cannot be used.
     mislabelled: (name, reason) of images whose name contradicts their folder; the folder counts.
     notes: what was concluded from the data, for the log.
+
+    Raises DataError for a class name that has a line break or another control character.
     """
 
-    name: str
     root: Path
     class_names: tuple[str, ...]
     splits: dict[str, list[ListedImage]]
     labelled: bool = True
-    carved: bool = False
+    hash_split: bool = False
     ignored: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     mislabelled: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_class_names(self.class_names, self.root)
+
+    @property
+    def name(self) -> str:
+        return path_text(self.root.resolve().name)
 
     @property
     def images(self) -> list[ListedImage]:
@@ -91,8 +115,8 @@ def split_by_hash(images: list[ListedImage], share: float) -> dict[str, list[Lis
     if len(images) > 1 and not any(held_out):
         held_out[min(spare or range(len(images)), key=hashes.__getitem__)] = True
     return {
-        "train": [image for image, out in zip(images, held_out, strict=True) if not out],
-        "validation": [image for image, out in zip(images, held_out, strict=True) if out],
+        split: [image for image, out in zip(images, held_out, strict=True) if out == (split == "validation")]
+        for split in SPLITS
     }
 
 

@@ -1,6 +1,6 @@
-"""The embedded photographs: crops of the two sample images that come with scikit-learn, without labels.
+"""The embedded data set "photographs": crops of scikit-learn's two sample images, without labels.
 
-They are what an untrained or imported network is calibrated and compared on where no other data is given.
+An untrained or imported network is calibrated and compared on them where no other data is given.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from mnext_tf.data.sources.listing import UNLABELLED
 from mnext_tf.files import atomic_folder
 
 COUNTS = {"train": 160, "validation": 80}
-
 _SHORT_SIDE = 288
-
 _SEED = 20200705
 
 
 def write_sample_images(folder: Path) -> None:
     """Write 240 crops to `folder` as TFRecord shards: the same everywhere, 160 for training, 80 for validation.
 
-    Each takes 0.1 to 1 of a photograph's area and is resized to a short side of 288. Crops of both
-    splits overlap: they show how networks differ from each other, not how good one is.
+    Each takes 0.1 to 1 of a sample image's area and is resized to a short side of 288. Crops of both
+    splits overlap: they show how networks differ from each other, not how accurate one is.
     """
     crops = _crops()
     with atomic_folder(folder) as temporary:
@@ -41,7 +39,7 @@ def write_sample_images(folder: Path) -> None:
 
 
 def sample_pixels(preprocess: Preprocess) -> np.ndarray:
-    """One photograph as a network takes it: uint8 (S, S, 3), RGB."""
+    """One sample image as a network takes it: uint8 (S, S, 3), RGB."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
@@ -54,18 +52,18 @@ def _crops() -> Iterator[tfrecord.Example]:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    photographs = [Image.fromarray(image) for image in load_sample_images().images]
+    samples = [Image.fromarray(image) for image in load_sample_images().images]
     rng = np.random.default_rng(_SEED)
     for i in range(sum(COUNTS.values())):
-        photograph = photographs[i % len(photographs)]
-        area = rng.uniform(0.1, 1) * photograph.width * photograph.height
+        sample = samples[i % len(samples)]
+        area = rng.uniform(0.1, 1) * sample.width * sample.height
         ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        width = min(photograph.width, max(1, round(np.sqrt(area * ratio))))
-        height = min(photograph.height, max(1, round(np.sqrt(area / ratio))))
-        x, y = rng.integers(0, photograph.width - width + 1), rng.integers(0, photograph.height - height + 1)
+        width = min(sample.width, max(1, round(np.sqrt(area * ratio))))
+        height = min(sample.height, max(1, round(np.sqrt(area / ratio))))
+        x, y = rng.integers(0, sample.width - width + 1), rng.integers(0, sample.height - height + 1)
         scale = _SHORT_SIDE / min(width, height)
         size = (round(width * scale), round(height * scale))
-        crop = photograph.resize(size, Image.Resampling.BICUBIC, box=(x, y, x + width, y + height))
+        crop = sample.resize(size, Image.Resampling.BICUBIC, box=(x, y, x + width, y + height))
         encoded = io.BytesIO()
         crop.save(encoded, "JPEG", quality=95)
         name = f"crop-{i:03d}.jpg"

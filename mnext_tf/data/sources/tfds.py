@@ -8,17 +8,19 @@ from pathlib import Path
 
 from mnext_tf import files
 from mnext_tf.data import class_matching
-from mnext_tf.data.sources.tfrecords import RecordFiles
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.sources.record_labels import check_labels
+from mnext_tf.data.sources.tfrecords import RecordFiles, dataset_of, scan
 from mnext_tf.errors import DataError
+from mnext_tf.text import printable
 
 _log = logging.getLogger(__name__)
 
 PREFIX = "tfds:"
-
 _INFO, _FEATURES = "dataset_info.json", "features.json"
 
 
-def is_tfds(folder: Path) -> bool:
+def matches(folder: Path) -> bool:
     """Whether `folder` is one version of a data set as TFDS prepares it."""
     return (folder / _INFO).is_file() and (folder / _FEATURES).is_file()
 
@@ -26,7 +28,7 @@ def is_tfds(folder: Path) -> bool:
 def fetch(name: str, cache_dir: Path) -> Path:
     """The folder of the TFDS data set `name`, such as tf_flowers or tf_flowers:3.0.1, downloaded if need be.
 
-    What lies in TFDS's own folder already is used; a download goes below `cache_dir`. Raises DataError
+    A copy in TFDS's own folder is used; a download goes below `cache_dir`. Raises DataError
     where the package is not installed, the name is unknown or the download fails.
     """
     try:
@@ -39,12 +41,12 @@ def fetch(name: str, cache_dir: Path) -> Path:
     try:
         here = tfds.builder(name, data_dir=str(cache_dir / "tensorflow_datasets"), file_format="tfrecord")
         for builder in (here, tfds.builder(name)):
-            if is_tfds(Path(builder.data_path)):
+            if matches(Path(builder.data_path)):
                 return Path(builder.data_path)
         _log.info(f"downloading {name} to {here.data_path}")
         here.download_and_prepare()
     except Exception as error:  # it raises whatever its downloaders and checks raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
+        first = printable((str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip("."))
         raise DataError(
             f"TFDS could not give {name}: {first}. Check the name and the network; a folder that TFDS has prepared "
             "elsewhere can be copied here and read by --data_dir=FOLDER."
@@ -52,8 +54,18 @@ def fetch(name: str, cache_dir: Path) -> Path:
     return Path(here.data_path)
 
 
-def describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, tuple[str, ...], list[str]]:
-    """(name, shards, class names, notes) of a TFDS folder, from the two JSON files that lie in it.
+def open_folder(folder: Path, cache: Path, *, validation_share: float = 0.1, **options) -> Dataset:
+    """The data set in a folder of TFDS, read in place; options: those of `tfrecords.scan`."""
+    name, records, class_names, notes = _describe(folder, validation_share)
+    found = scan(records, cache, **options)
+    check_labels(found, 0, len(class_names))
+    for note in notes:
+        _log.info(note)
+    return dataset_of(name, records, found, 0, class_names, cache)
+
+
+def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, tuple[str, ...], list[str]]:
+    """(name, shards, class names, notes) of a TFDS folder, from its two JSON files.
 
     Validation is the split of that name, else "test", else a share of the training images. Raises
     DataError for another file format, missing shards, and data that is not one image with one label.
@@ -103,7 +115,7 @@ def _class_names(folder: Path, label: str, count: int) -> tuple[str, ...]:
     path = folder / f"{label}.labels.txt"
     if not path.is_file():
         return tuple(str(i) for i in range(count))
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     if len(names) != count:
         raise DataError(f"{path} names {len(names)} classes, but {folder / _FEATURES} says {count}.")
     return class_matching.imagenet_names_or_own(names)

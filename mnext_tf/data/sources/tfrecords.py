@@ -1,14 +1,23 @@
-"""TFRecords that somebody else wrote: what they hold, and which number their first class has."""
+"""TFRecord shards without dataset.json, written by other programs: read through once, then used in place."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf import files
-from mnext_tf.data import class_matching, imagenet, tfrecord
-from mnext_tf.errors import ConfigError, DataError
+from mnext_tf.data import class_matching, tfrecord
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.image_files import MAX_PIXELS, check_pixels
+from mnext_tf.data.preprocess import encoded_size
+from mnext_tf.data.sources.record_labels import decide_labels, number_for_network
+from mnext_tf.errors import DataError
+from mnext_tf.text import path_text, printable
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,18 @@ class RecordFiles:
 
 @dataclass
 class Scan:
-    """What the records hold. Label counts per split are by stored label.
+    """The content of the records. Label counts per split are by stored label.
 
-    first: for every label, where it came first. texts: class names beside the labels.
+    shards: for every file its size, modification time and sample. largest: width, height and place of
+    the largest image. first: for every label, its first place. texts: class names beside the labels.
     offsets: stored label minus ImageNet's class index, counted over all records that name a class of
-    ImageNet, and a record of each in examples; unnamed: records that name none.
+    ImageNet, and a record of each in examples; unnamed: number of records that name none.
     """
 
     label_counts: dict[str, dict[int, int]]
     digests: dict[str, str]
+    shards: dict[str, list] = dataclasses.field(default_factory=dict)
+    largest: list = dataclasses.field(default_factory=lambda: [0, 0, ""])
     first: dict[int, str] = dataclasses.field(default_factory=dict)
     texts: dict[int, str] = dataclasses.field(default_factory=dict)
     offsets: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -43,24 +55,115 @@ class Scan:
     unnamed: int = 0
 
 
-def scan(records: RecordFiles, cache: Path) -> Scan:
-    """Read every record once; what was found is kept in the folder `cache` until a shard changes.
+def matches(folder: Path) -> bool:
+    return bool(tfrecord.find_shards(folder))
 
-    Raises DataError for a damaged shard, a record without image or label, and bytes that are neither
-    JPEG nor PNG, with the shard and the record's number from 0; and for an empty split.
+
+def open_shards(
+    folder: Path,
+    cache: Path,
+    *,
+    label_offset: int | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    validation_share: float = 0.1,
+    max_pixels: int = MAX_PIXELS,
+    verify: bool = False,
+) -> Dataset:
+    """Shards in the TF-slim schema; the arguments are those of `mnext_tf.data.open_dataset`."""
+    shards = {split: tuple(path.name for path in paths) for split, paths in tfrecord.find_shards(folder).items()}
+    if "train" not in shards:
+        raise DataError(f"{folder} has no train shards (train-00000-of-00001 and so on); add them.")
+    share = None if "validation" in shards else validation_share
+    if share:
+        _log.info(f"{folder} has no validation shards: {share:.0%} of the training images are held out.")
+        shards["validation"] = shards["train"]
+    records = RecordFiles(folder, shards, validation_share=share)
+    found = scan(records, cache, max_pixels=max_pixels, verify=verify)
+    if num_classes is None and class_names is not None:
+        label_offset, num_classes = number_for_network(found, folder, label_offset, class_names)
+    offset, class_names, notes = decide_labels(found, folder, label_offset, num_classes)
+    for note in notes:
+        _log.info(note)
+    return dataset_of(path_text(folder.resolve().name), records, found, offset, class_names, cache)
+
+
+def dataset_of(
+    name: str, records: RecordFiles, found: Scan, label_offset: int, class_names: tuple[str, ...], cache: Path
+) -> Dataset:
+    labels = range(label_offset, label_offset + len(class_names))
+    return Dataset(
+        name=name,
+        folder=records.folder,
+        class_names=class_names,
+        splits={split: sum(found.label_counts[split].values()) for split in tfrecord.SPLITS},
+        label_offset=label_offset,
+        fingerprint=files.sha256_of({split: found.digests[split] for split in records.files}),
+        skipped=0,
+        class_counts={s: tuple(found.label_counts[s].get(k, 0) for k in labels) for s in tfrecord.SPLITS},
+        cache_dir=cache,
+        shards=records.files,
+        keys=records.keys,
+        validation_share=records.validation_share,
+    )
+
+
+def scan(records: RecordFiles, cache: Path, *, max_pixels: int = MAX_PIXELS, verify: bool = False) -> Scan:
+    """Read every record once; the result is kept in the folder `cache` until a shard changes.
+
+    A change shows in a shard's size, modification time or sample; it is logged as a warning, and all
+    shards are read again, as they are with `verify`. Raises DataError for a damaged shard, a record
+    without image or label, bytes that are neither JPEG nor PNG, and an image of more than
+    `max_pixels`, with the shard and the record's number from 0; and for an empty split.
     """
     names = sorted(set().union(*records.files.values()))
-    stats = [(name, s.st_size, s.st_mtime_ns) for name in names for s in [(records.folder / name).stat()]]
-    key = files.sha256_of([stats, records.files, records.keys, records.validation_share])[:12]
-    path = cache / f"{records.folder.resolve().name}-{key}" / "scan.json"
-    if path.exists():
-        held = files.read_json(path)
-        by_number = {k: {int(n): v for n, v in held[k].items()} for k in ("first", "texts", "offsets", "examples")}
-        counts = {split: {int(k): n for k, n in c.items()} for split, c in held["label_counts"].items()}
-        return Scan(**{**held, **by_number, "label_counts": counts})
-    found = _read_all(records)
-    files.write_json(path, found)
+    where = str(records.folder.resolve())
+    key = files.sha256_of([where, records.files, records.keys, records.validation_share])[:12]
+    path = cache / f"{path_text(records.folder.resolve().name)}-{key}" / "scan.json"
+    shards = {name: _state(records.folder / name) for name in names}
+    found = _read_scan(path)
+    changes = [] if found is None else _changes(found.shards, shards)
+    if changes:
+        _log.warning(f"{records.folder} has changed since it was read: {'; '.join(changes[:5])}. It is read again.")
+    if found is None or changes or verify:
+        before, found = found, _read_all(records)
+        if before and not changes and before.digests != found.digests:
+            _log.warning(f"{records.folder} has changed: other records, in shards of the same sizes and times.")
+        found.shards = shards
+        files.write_json(path, found)
+    width, height, place = found.largest
+    check_pixels(width, height, max_pixels, f"{place}: ")
     return found
+
+
+def _state(shard: Path) -> list:
+    stat = shard.stat()
+    return [stat.st_size, stat.st_mtime_ns, tfrecord.sample(shard)]
+
+
+def _changes(before: dict[str, list], now: dict[str, list]) -> list[str]:
+    """What differs in each shard, in words."""
+    changes = []
+    for name, (size, changed, sample) in now.items():
+        old_size, old_changed, old_sample = before[name]
+        if size != old_size:
+            changes.append(f"{name} had {old_size} bytes and has {size}")
+        elif sample != old_sample:
+            changes.append(f"{name} is as long as before but holds other bytes")
+        elif changed != old_changed:
+            changes.append(f"{name} was written again, or copied")
+    return changes
+
+
+def _read_scan(path: Path) -> Scan | None:
+    """A scan that was kept; None where there is none, or it is damaged."""
+    try:
+        kept = files.read_json(path)
+        by_label = {key: {int(n): v for n, v in kept[key].items()} for key in ("first", "texts", "offsets", "examples")}
+        counts = {split: {int(k): n for k, n in c.items()} for split, c in kept["label_counts"].items()}
+        return Scan(**{**kept, **by_label, "label_counts": counts})
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read_all(records: RecordFiles) -> Scan:
@@ -80,15 +183,19 @@ def _read_all(records: RecordFiles) -> Scan:
                 feature = tf.train.Example.FromString(record).features.feature
             except Exception as error:  # protobuf's DecodeError has no public home
                 raise DataError(
-                    f"Record {r} of {shard} is no tf.train.Example; the shards are of another kind."
+                    f"Record {r} of {shard} is no tf.train.Example; the shards have another schema."
                 ) from error
-            encoded, label = _image_and_label(feature, records.keys, f"Record {r} of {shard}")
+            where = f"Record {r} of {shard}{tfrecord.in_brackets(tfrecord.file_name(feature))}"
+            encoded, label = _image_and_label(feature, records.keys, where)
+            width, height = encoded_size(encoded)
+            if width * height > found.largest[0] * found.largest[1]:
+                found.largest = [width, height, where]
             if share is not None:
                 split = "validation" if tfrecord.held_out(encoded, share) else "train"
             text, synset = (_text(feature, f"image/class/{name}") for name in ("text", "synset"))
             summing[split].add(s, label, text, encoded)
             if label not in found.first:
-                found.first[label] = f"Record {r} of {shard}{tfrecord.in_brackets(tfrecord.file_name(feature))}"
+                found.first[label] = where
                 found.texts[label] = text
             index = class_matching.imagenet_index(synset) if class_matching.WORDNET_ID.fullmatch(synset) else None
             index = class_matching.imagenet_index(text) if index is None and text else index
@@ -96,7 +203,7 @@ def _read_all(records: RecordFiles) -> Scan:
                 found.unnamed += 1
             else:
                 found.offsets[label - index] = found.offsets.get(label - index, 0) + 1
-                found.examples.setdefault(label - index, f"{synset or text} has the label {label}")
+                found.examples.setdefault(label - index, f"{printable(synset or text)} has the label {label}")
     for split, sums in summing.items():
         summary = sums.result()
         if not summary.images:
@@ -114,87 +221,10 @@ def _image_and_label(feature, keys: tuple[str, str], where: str) -> tuple[bytes,
             "class has one of each."
         )
     if not encoded[0].startswith((b"\xff\xd8\xff", b"\x89PNG")):
-        raise DataError(f"{where}{tfrecord.in_brackets(tfrecord.file_name(feature))} is neither JPEG nor PNG.")
+        raise DataError(f"{where} is neither JPEG nor PNG.")
     return encoded[0], label[0]
 
 
 def _text(feature, key: str) -> str:
     values = feature[key].bytes_list.value
     return values[0].decode("utf-8", "replace") if values else ""
-
-
-def check_labels(found: Scan, label_offset: int, num_classes: int) -> None:
-    """Raises DataError naming the first record whose label is outside the classes."""
-    labels = range(label_offset, label_offset + num_classes)
-    for label, where in found.first.items():
-        if label not in labels:
-            raise DataError(
-                f"{where} has the label {label}; with label_offset={label_offset} and {num_classes} classes, "
-                f"{labels.start} to {labels.stop - 1} are allowed. "
-                "Give the label_offset and num_classes that the shards were written with."
-            )
-
-
-def decide_labels(
-    found: Scan, folder: Path, label_offset: int | None, num_classes: int | None
-) -> tuple[int, tuple[str, ...], list[str]]:
-    """(label of the first class, class names, what that was concluded from).
-
-    What is given counts; what is not must follow from the records: all of them name classes of
-    ImageNet in its order, or `num_classes` leaves only one possibility. Raises DataError where it
-    does not follow, and where a label is outside the classes.
-    """
-    if (label_offset is not None and label_offset < 0) or (num_classes is not None and num_classes < 2):
-        raise ConfigError(
-            f"label_offset must be at least 0 and num_classes at least 2; received {label_offset} and {num_classes}."
-        )
-    lowest, highest = min(found.first), max(found.first)
-    seen = f"{folder} has no {tfrecord.SIDECAR}; its labels run from {lowest} to {highest}"
-    names_imagenet = not found.unnamed and num_classes in (None, imagenet.NUM_CLASSES)
-    shown = "; ".join(found.examples[offset] for offset in sorted(found.offsets, key=found.offsets.get)[-3:])
-    agreed = next(iter(found.offsets)) if names_imagenet and set(found.offsets) in ({0}, {1}) else None
-    notes = []
-    if names_imagenet and agreed is None:
-        contradiction = f"the records name classes of ImageNet, but their labels are not in its order ({shown})"
-        if label_offset is None or num_classes is None:
-            raise DataError(f"{seen}, and {contradiction}. Give label_offset and num_classes, if the labels are right.")
-        notes.append(f"warning: {folder}: {contradiction}; label_offset={label_offset} was given and counts.")
-    if agreed is not None and label_offset is not None and label_offset != agreed:
-        notes.append(f"warning: {folder}: label_offset={label_offset} was given, but {shown}, which means {agreed}.")
-    if label_offset is None and agreed is not None:
-        label_offset = agreed
-        numbering = "TF-slim's numbering, from 1" if agreed else "numbered from 0"
-        notes.append(f"{folder}: labels {lowest} to {highest}, {shown}: {numbering}; label_offset {agreed}.")
-    elif label_offset is None and num_classes is not None:
-        label_offset = _offset_by_range(seen, lowest, highest, num_classes)
-        notes.append(f"{folder}: labels {lowest} to {highest}, {num_classes} classes: label_offset {label_offset}.")
-    if num_classes is None and agreed is not None:
-        num_classes = imagenet.NUM_CLASSES
-    if label_offset is None or num_classes is None:
-        raise DataError(
-            f"{seen}, and which is the first class and how many there are cannot be known from that. Give both, for "
-            "example label_offset=1, num_classes=1000 for ImageNet as TF-slim writes it (labels 1 to 1000), or "
-            f"label_offset={lowest}, num_classes={highest - lowest + 1} if every class has an image."
-        )
-    check_labels(found, label_offset, num_classes)
-    if agreed == label_offset:
-        return label_offset, imagenet.class_names(), notes
-    labels = range(label_offset, label_offset + num_classes)
-    return label_offset, tuple(found.texts.get(label) or str(label) for label in labels), notes
-
-
-def _offset_by_range(seen: str, lowest: int, highest: int, num_classes: int) -> int:
-    if lowest == 0 and highest >= num_classes:
-        raise DataError(
-            f"{seen}: {highest + 1} values, but num_classes={num_classes}. Is 0 a background class? Then give "
-            f"label_offset=0, num_classes={highest + 1}."
-        )
-    if lowest == 0:
-        return 0
-    if highest == num_classes:
-        return 1
-    raise DataError(
-        f"{seen}; {num_classes} classes fit from 0 as well as from 1. Give label_offset=0 or label_offset=1."
-        if lowest > 0 and highest < num_classes
-        else f"{seen}, but num_classes={num_classes}. Give the num_classes and label_offset they were written with."
-    )

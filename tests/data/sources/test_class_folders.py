@@ -39,7 +39,7 @@ def test_tree_with_deeper_folders(tmp_path):
     listing = list_images(root)
     assert labels(listing) == {"train/cat/1.jpg": 0, "train/cat/old/deep/2.JPG": 0, "train/dog/3.png": 1}
     assert labels(listing, "validation") == {"validation/dog/ä b.jpeg": 1}
-    assert (listing.ignored, listing.carved, listing.labelled) == (2, False, True)
+    assert (listing.ignored, listing.hash_split, listing.labelled) == (2, False, True)
     assert [image.name for image in list_images(root, split="validation").images] == ["validation/dog/ä b.jpeg"]
     assert len(list_image_files(root)) == 4
 
@@ -74,7 +74,7 @@ def test_classes_without_splits(tmp_path):
     assert 50 < len(validation) < 110
     assert "lonely/x.jpg" in train
     assert listing.class_names == ("a", "b", "lonely")
-    assert listing.carved
+    assert listing.hash_split
     assert "empty" in listing.notes[0]
     touch(root, *(f"a/new{i}.jpg" for i in range(100)))
     assert {n for n in labels(list_images(root, validation_share=0.2), "validation") if "new" not in n} == validation

@@ -5,7 +5,7 @@ import pytest
 from mnext_tf.data import imagenet
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.sources.image_folder import list_images
-from mnext_tf.errors import DataError
+from mnext_tf.errors import ConfigError, DataError
 
 IDS = ("n01440764", "n01443537", "n01484850")  # ImageNet's classes 0, 1, 2
 
@@ -25,7 +25,7 @@ def test_list_files(tmp_path, encoding):
     assert labels(listing, "validation") == {"v.jpg": 1}
     assert listing.class_names == ("eins", "zwei", "drei")
     assert [name for name, _ in listing.skipped] == ["train_list.txt:5", "train_list.txt:6", "train_list.txt:7"]
-    assert not listing.carved
+    assert not listing.hash_split
     assert labels(list_images(tmp_path, class_names=["drei", "Eins", "x", "zwei"])) == {
         "bilder/ein Bild é.jpg": 1, "b.jpg": 0, "c d.jpg": 3
     }  # fmt: skip
@@ -96,7 +96,7 @@ def test_labels_csv(tmp_path, text, names, expected):
     listing = list_images(tmp_path)
     assert listing.class_names == names
     assert {image.name: image.label for image in listing.images} == expected
-    assert listing.carved
+    assert listing.hash_split
 
 
 def test_labels_csv_errors(tmp_path):
@@ -162,3 +162,27 @@ def test_numbers_alone_do_not_tell_whether_they_count_a_background(tmp_path, lay
     assert sorted(found()) == [1, 1000]
     with pytest.raises(DataError, match="the label 1000, but the network has 1000 classes after 'Background'"):
         found(label_offset=0)
+
+
+def test_list_files_with_class_names(tmp_path):
+    list_files(tmp_path, "a.jpg dog\nein Bild.png cat\nb.jpg\tsun flower\nno label\nc.jpg -1\n", "v.jpg dog\n")
+    listing = list_images(tmp_path)
+    assert listing.class_names == ("cat", "dog", "sun flower")
+    assert labels(listing) == {"a.jpg": 1, "ein Bild.png": 0, "b.jpg": 2}
+    assert labels(listing, "validation") == {"v.jpg": 1}
+    assert [name for name, _ in listing.skipped] == ["train_list.txt:4", "train_list.txt:5"]
+    network = ["x", "Dog", "Sun_Flower", "cat"]
+    assert labels(list_images(tmp_path, class_names=network)) == {"a.jpg": 1, "ein Bild.png": 3, "b.jpg": 2}
+    (tmp_path / "labels.txt").write_text("sun flower\ndog\ncat\n")
+    assert labels(list_images(tmp_path))["b.jpg"] == 0
+    with pytest.raises(ConfigError, match="label_offset is for labels that are numbers"):
+        list_images(tmp_path, label_offset=1)
+
+
+def test_list_files_that_mix_class_names_and_numbers(tmp_path):
+    list_files(tmp_path, "a.jpg dog\nb.jpg cat\n")
+    with pytest.raises(DataError, match=r"line 1 of train_list\.txt has dog, line 1 of val_list\.txt has 1\. Use one"):
+        list_images(tmp_path)
+    list_files(tmp_path, "a.jpg dog\nb.jpg cat\n", "v.jpg bird\n")
+    with pytest.raises(DataError, match=r"val_list\.txt has classes that .*train_list\.txt lacks: bird"):
+        list_images(tmp_path)

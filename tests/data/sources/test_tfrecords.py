@@ -175,7 +175,6 @@ def test_validation_is_held_out_by_content(write, encode, tmp_path, opened):
     assert len(batches) == dataset.splits["train"]
     assert sum(1 for _ in calibration_images(dataset, SMALL, 500)) == dataset.splits["train"]
     description = DatasetConfig.from_dict(json.loads(json.dumps(DatasetConfig.of(dataset).to_dict())))
-    description["validation_share"] = dataset.validation_share
     assert reopen_dataset(description, 4).fingerprint == dataset.fingerprint
 
 
@@ -190,7 +189,7 @@ def test_embedded_photographs(tmp_path):
     assert len(calibration_images(dataset, SMALL, 50)) == 50
     with pytest.raises(DataError, match="no labels"):
         train_batches(dataset, SMALL, PLAIN, 8, seed=0, epoch=0)
-    description = {"name": "photographs", "folder": str(tmp_path / "other/photographs"), "cache_dir": None}
+    description = dataclasses.replace(DatasetConfig.of(dataset), folder=str(tmp_path / "other/photographs"))
     assert reopen_dataset(description, 1).fingerprint == dataset.fingerprint
 
 
