@@ -116,6 +116,11 @@ def data_source(data_dir: str | None, dataset: str | None) -> Path | str | None:
     return dataset or (Path(data_dir) if data_dir else None)
 
 
+def bounds_text(bounds: dict[str, float]) -> str:
+    """max_accuracy_drop=1, min_agreement=0.9: what a check required."""
+    return ", ".join(f"{name}={value:g}" for name, value in bounds.items())
+
+
 def _complain(text: str, code: int) -> int:
     print(f"error: {text}" if code != 130 else text, file=sys.stderr)
     return code

@@ -76,19 +76,13 @@ def _describe(run, stage) -> None:
     print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
     left = _left(result["not_delegated"])
     print(f"  {result['nodes_delegated']} of {result['nodes_total']} operators on XNNPACK{left}")
-    if run.trained:
-        keras, tflite = networks["keras"]["accuracy"], networks["tflite"]["accuracy"]
-        accuracy = "" if keras is None else f"accuracy {tflite:.2%} (Keras {keras:.2%}), "
-        print(
-            f"  verified on {verify['images']} validation images: {accuracy}"
-            f"same top-1 on {networks['tflite']['top1_agreement']:.2%}, "
-            f"largest relative difference {networks['tflite']['max_relative_difference']:.1e}"
-        )
-        if "max_accuracy_drop" in verify.get("tolerance", {}) and not result["file"].endswith("float32.tflite"):
-            print(f"  passed with {Tolerance.from_dict(verify['tolerance'])}")
-    else:
-        difference = networks["tflite"]["max_relative_difference"]
-        print(f"  untrained: largest relative difference of the logits {difference:.1e} on {verify['images']} images")
+    m, keras = networks["tflite"], networks["keras"]["accuracy"]
+    accuracy = f"accuracy {m['accuracy']:.2%} (Keras {keras:.2%}), " if run.trained and keras is not None else ""
+    agreement = f"same top-1 on {m['top1_agreement']:.2%}, " if run.trained else "untrained, "
+    print(
+        f"  verified on {verify['images']} validation images: {accuracy}{agreement}largest relative difference "
+        f"{m['max_relative_difference']:.1e}; required: {_cli.bounds_text(verify.get('bounds', {}))}"
+    )
 
 
 def _left(nodes: list[str], most: int = 3) -> str:

@@ -33,7 +33,7 @@ def main() -> int | None:
     rows, images = [], images_of_paths(paths, max_pixels=_flags.pixels(_networks.MAX_MEGAPIXELS))
     networks = _networks.open_networks(runs)
     for network in networks:
-        _cli.log(f"{network.name}: {network.path}")
+        _cli.log(f"{network.name} ({network.path})" if network.run else network.name)
         predictions = network.predict_images(images, top=TOP.value, progress=True)
         rows += [{"network": network.name, **row} for row in predictions]
         if ANNOTATE.value:

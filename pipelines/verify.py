@@ -55,13 +55,21 @@ def main() -> int | None:
             f"{name:28}{accuracy:>10}{m['top1_agreement']:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
         )
-    if not run.trained:
-        print("untrained: of quantized files only the largest difference is judged")
     _print_arm64(verified.get("arm64", {}))
     for name, text in verified["failures"].items():
         print(f"FAILED {name}: {text}")
-    print(f"{'passed' if verified['passed'] else 'FAILED'} ({tolerance}): {run.folder / 'verify.json'}")
+    for bounds, names in _by_bounds(verified["bounds"]).items():
+        print(f"required of {', '.join(names)}: {bounds}")
+    print(f"{'passed' if verified['passed'] else 'FAILED'}: {run.folder / 'verify.json'}")
     return 0 if verified["passed"] else 1
+
+
+def _by_bounds(required: dict) -> dict[str, list[str]]:
+    """Bounds in words -> the networks that they were required of."""
+    found = {}
+    for name, bounds in required.items():
+        found.setdefault(_cli.bounds_text(bounds), []).append(name)
+    return found
 
 
 def _print_arm64(files: dict) -> None:

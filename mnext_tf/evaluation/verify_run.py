@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _LOOK = 8  # images whose layers are compared
 
 
-@dataclasses.dataclass
+@dataclass
 class _Form:
     """One exported form: its precision (or format), its file, and what was found."""
 
@@ -51,8 +51,8 @@ def verify_run(
     kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine.
 
     Returns:
-      {images, passed, tolerance, networks: {name: numbers of `Comparison`}, failures: {name: what is wrong}}, and with
-      `arm64` {arm64: {name: numbers of `compare_arm64`}}.
+      {images, passed, networks: {name: numbers of `Comparison`}, bounds: {name: what was required of it}, failures:
+      {name: what is wrong}}, and with `arm64` {arm64: {name: numbers of `compare_arm64`}}.
 
     Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
@@ -72,20 +72,20 @@ def verify_run(
     task = get_task(run.config.task)
     keras, first = _compare(run, task, forms, max_images)
     model = load_network(run)
-    networks = {"keras": keras}
+    networks, bounds = {"keras": keras}, {}
     for name, form in forms.items():
         if form.failure:
             continue
         networks[name] = form.comparison.result()
-        if found := task.failures(form.precision, networks[name], keras, tolerance, trained=run.trained):
+        bounds[name] = task.bounds(form.precision, tolerance, trained=run.trained)
+        if found := task.failures(networks[name], keras, bounds[name]):
             form.failure = "; ".join(found)
             if name.startswith("tflite"):
                 form.failure += f". By layers, {worst_layer(layer_differences(model, form.path, first))}"
             if name != "saved_model":
                 form.failure += _set_aside(form.path)
     failed = {name: form.failure for name, form in forms.items() if form.failure}
-    verified = {"images": keras["images"], "tolerance": dataclasses.asdict(tolerance)}
-    verified |= {"networks": networks, "failures": failed}
+    verified = {"images": keras["images"], "bounds": bounds, "networks": networks, "failures": failed}
     if arm64:
         sound = {n: f for n, f in forms.items() if n.startswith("tflite") and n not in failed}
         verified["arm64"], wrong = _on_arm64(run, model, sound, arm64, arm64_images, keras["images"])

@@ -154,7 +154,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
     verify = {
         "images": measured["images"],
         "passed": True,
-        "tolerance": dataclasses.asdict(tolerance),
+        "bounds": get_task(run.config.task).bounds(precision, tolerance, trained=run.trained),
         "networks": {
             "keras": expected.result["measured"],
             "saved_model": run.manifest("saved_model")["result"]["measured"],
@@ -234,9 +234,9 @@ def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance:
             comparison.update(network.outputs(images), logits[at : at + len(images)], labels)
             at += len(images)
             bar.update(len(images))
-    measured, keras = comparison.result(), expected.result["measured"]
-    found = task.failures(form, measured, keras, tolerance or Tolerance(), trained=run.trained)
-    if found:
+    measured = comparison.result()
+    bounds = task.bounds(form, tolerance or Tolerance(), trained=run.trained)
+    if found := task.failures(measured, expected.result["measured"], bounds):
         model, images = load_network(run), _first_images(run, 32)
         noise = rounding_noise(model, images) if form in FLOAT_TOLERANCE else 0.0
         name = f"{path.name} ({form})" if format == "tflite" else form

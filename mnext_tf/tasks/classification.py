@@ -84,31 +84,37 @@ class Classification:
         comparison.update(outputs, reference, labels)
         return comparison.result()
 
-    def failures(
-        self, precision: str, measured: dict, reference: dict, tolerance: Tolerance, *, trained: bool
-    ) -> list[str]:
+    def bounds(self, precision: str, tolerance: Tolerance, *, trained: bool) -> dict[str, float]:
+        """What is required of a form of a network, by name.
+
+        Args:
+          precision: one of `PRECISIONS`, "saved_model", or "frozen". trained: False asks for no accuracy.
+        """
+        bounds = {}
+        if precision in FLOAT_TOLERANCE or not trained:
+            limit = FLOAT_TOLERANCE.get(precision, tolerance.max_untrained_difference)
+            bounds["max_relative_difference"] = limit
+        if trained and precision not in _EXACT:
+            bounds |= {"max_accuracy_drop": tolerance.max_accuracy_drop, "min_agreement": tolerance.min_agreement}
+        return bounds
+
+    def failures(self, measured: dict, reference: dict, bounds: dict[str, float]) -> list[str]:
         """What is wrong with a form of a network, in words; empty if nothing is.
 
         Args:
-          precision: one of `PRECISIONS`, "saved_model", or "frozen".
           measured, reference: results of `Comparison`, of this form and of the Keras network.
-          trained: False asks for no accuracy.
         """
         if not np.isfinite(measured["max_abs_difference"]):
             return ["its logits are not numbers"]
         found, difference = [], measured["max_relative_difference"]
-        if precision in FLOAT_TOLERANCE:
-            if difference > FLOAT_TOLERANCE[precision]:
-                allowed = FLOAT_TOLERANCE[precision]
-                found.append(f"its logits differ by {difference:.2e} of the largest logit, allowed {allowed:.0e}")
-        elif not trained and difference > tolerance.max_untrained_difference:
-            found.append(
-                f"its logits differ by {difference:.2f} of the largest logit, allowed "
-                f"{tolerance.max_untrained_difference:g} untrained"
-            )
-        if not trained or precision in _EXACT:
-            return found
-        return found + _accuracy_failure(measured, reference, tolerance) + _agreement_failure(measured, tolerance)
+        limit = bounds.get("max_relative_difference", math.inf)
+        if difference > limit:
+            found.append(f"its logits differ by {difference:.2g} of the largest logit, allowed {limit:g}")
+        if "max_accuracy_drop" in bounds and reference["accuracy"] is not None:
+            found += _accuracy_failure(measured, reference, bounds["max_accuracy_drop"])
+        if "min_agreement" in bounds:
+            found += _agreement_failure(measured, bounds["min_agreement"])
+        return found
 
 
 class Comparison:
@@ -157,29 +163,28 @@ class Comparison:
         }
 
 
-def _accuracy_failure(measured: dict, reference: dict, tolerance: Tolerance) -> list[str]:
+def _accuracy_failure(measured: dict, reference: dict, allowed: float) -> list[str]:
     """A drop above the allowed one counts where its 95 % interval leaves out that there is none at all."""
-    if reference["accuracy"] is None:
-        return []
     drop = 100 * (reference["accuracy"] - measured["accuracy"])
     low, high = accuracy_drop_interval(measured)
-    if drop <= tolerance.max_accuracy_drop + 1e-9 or low <= 0:
+    if drop <= allowed + 1e-9 or low <= 0:
         return []
     return [
         f"its accuracy is {100 * measured['accuracy']:.2f} %, {drop:.2f} points below "
         f"{100 * reference['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f} on {measured['images']} images), "
-        f"allowed {tolerance.max_accuracy_drop:g} (max_accuracy_drop)"
+        f"allowed {allowed:g} (max_accuracy_drop)"
     ]
 
 
-def _agreement_failure(measured: dict, tolerance: Tolerance) -> list[str]:
-    low, high = wilson_interval(measured["top1_agreement"], measured["images"])
-    if high >= tolerance.min_agreement or measured["top1_agreement"] >= tolerance.min_agreement:
+def _agreement_failure(measured: dict, required: float) -> list[str]:
+    """A low agreement counts where its 95 % interval leaves out what is required."""
+    agreement, images = measured["top1_agreement"], measured["images"]
+    low, high = wilson_interval(agreement, images)
+    if high >= required or agreement >= required:
         return []
     return [
-        f"its top-1 agrees on {100 * measured['top1_agreement']:.1f} % of the images (95 % interval {100 * low:.1f} to "
-        f"{100 * high:.1f} on {measured['images']}), at least {100 * tolerance.min_agreement:g} % is required "
-        "(min_agreement)"
+        f"its top-1 agrees on {100 * agreement:.1f} % of the images (95 % interval {100 * low:.1f} to {100 * high:.1f} "
+        f"on {images}), at least {100 * required:g} % is required (min_agreement)"
     ]
 
 

@@ -24,6 +24,3 @@ class Tolerance(Record):
     max_untrained_difference: float = field(
         0.5, "Largest difference of an untrained network, over the largest logit.", above=0
     )
-
-    def __str__(self) -> str:
-        return f"max_accuracy_drop={self.max_accuracy_drop:g}, min_agreement={self.min_agreement:g}"
