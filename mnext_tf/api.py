@@ -5,6 +5,7 @@ TensorFlow is imported when a function needs it.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -107,9 +108,14 @@ def export(
 
     options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
     if isinstance(model_or_run, Run | str | Path):
+        if labels is not None or calibration is not None:
+            raise ConfigError("labels and calibration are for a model; a run has its own class names and images.")
         stage = tflite(_run(model_or_run), precision, **options)
         made = stage.folder / stage.result["file"]
-        return Path(shutil.copy2(made, path)) if path else made
+        if path is None:
+            return made
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy2(made, path))
     if path is None:
         raise ConfigError("path is needed: a model has no run folder that its file could go into.")
     with tempfile.TemporaryDirectory() as scratch:
@@ -147,12 +153,14 @@ def evaluate(
     from mnext_tf.inference.image_stream import open_images
 
     given: list[Any] = [networks] if isinstance(networks, Run | str | Path | Predictor) else list(networks)
-    opened = [n if isinstance(n, Predictor) else load(n) for n in given]
-    run = next((_run(n) for n in given if isinstance(n, Run) or _is_run(n)), None)
-    if run is None and data_dir is None:
-        raise ConfigError("data_dir is needed: files by themselves do not say which images they are for.")
-    images = open_images(_data(data_dir), opened[0].labels, run=run, split=split)
-    with tempfile.TemporaryDirectory() as scratch:
+    with contextlib.ExitStack() as stack:
+        opened = [n if isinstance(n, Predictor) else stack.enter_context(load(n)) for n in given]
+        folder = next((n.run for n in opened if n.run), None)
+        if folder is None and data_dir is None:
+            raise ConfigError("data_dir is needed: files by themselves do not say which images they are for.")
+        run = None if folder is None else open_run(folder)
+        images = open_images(_data(data_dir), opened[0].labels, run=run, split=split)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
         return evaluate(opened, images, Path(out) if out else Path(scratch) / "evaluation")
 
 
@@ -176,10 +184,6 @@ def default_import_folder(checkpoint: str | Path, root: str | Path = "runs") -> 
 
 def _run(run: RunLike) -> Run:
     return run if isinstance(run, Run) else open_run(Path(run))
-
-
-def _is_run(path) -> bool:
-    return isinstance(path, str | Path) and (Path(path) / "config.json").is_file()
 
 
 def _data(data_dir: str | Path | None) -> str | Path | None:

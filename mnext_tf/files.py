@@ -21,7 +21,8 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 # Temporary names carry their process and its host; those of earlier releases carry neither.
-_TEMPORARY = re.compile(r"\.(?:.+\.)?(?:partial|old)-(?:(\d+)-([0-9a-f]{8})-)?.+")
+_TEMPORARY = re.compile(r"\.(?:.+\.)?(?:partial|old)-(?:(\d+)-([0-9a-f]{8})-)?[a-z0-9_]{8}(?:-.+)?")
+_STARTED = time.time()
 
 
 def _owner() -> str:
@@ -87,10 +88,11 @@ def sweep(folder: Path) -> None:
         if not path.is_dir():
             path.unlink(missing_ok=True)
             continue
-        for old in path.iterdir() if ".old-" in path.name else ():
-            if not (folder / old.name).exists():
-                os.replace(old, folder / old.name)
-                _log.warning(f"{folder / old.name} is restored: a process was killed while it replaced it.")
+        stage = path.name.partition(".old-")[0].removeprefix(".")
+        old = path / stage
+        if ".old-" in path.name and old.exists() and not (folder / stage).exists():
+            os.replace(old, folder / stage)
+            _log.warning(f"{folder / stage} is restored: a process was killed while it replaced it.")
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -98,8 +100,14 @@ def _lives(process: str | None, host: str | None, path: Path) -> bool:
     """Whether the process that writes `path` may be running; of another host's, a day is the limit."""
     if process is None:
         return False
+    try:
+        changed = path.stat().st_mtime
+    except FileNotFoundError:  # renamed just now, by a live process
+        return True
     if not _owner().endswith(f"-{host}-"):
-        return time.time() - path.stat().st_mtime < 24 * 3600
+        return time.time() - changed < 24 * 3600
+    if int(process) == os.getpid():  # in a container every process may have the same id
+        return changed >= _STARTED - 1
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, OverflowError):

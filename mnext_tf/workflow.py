@@ -72,6 +72,9 @@ def _run(folder: Path, model: str, recipe: Recipe, dataset: Dataset) -> Run:
     if not (folder / "config.json").exists():
         return start_run(folder, model, recipe, dataset)
     run = open_run(folder)
+    if run.config.recipe is None or run.config.model.name != model:
+        what = f"{run.config.model.name}, {run.config.init}"
+        raise ConfigError(f"{folder} holds another run ({what}), not a training of {model}. Choose another --out.")
     changed = [
         f"{f.name} {getattr(run.config.recipe, f.name)} (now {getattr(recipe, f.name)})"
         for f in dataclasses.fields(recipe)

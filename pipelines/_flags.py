@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from absl import flags
 
 from mnext_tf.data.image_files import MAX_PIXELS, MEGAPIXEL
+from mnext_tf.errors import ConfigError
 from mnext_tf.records import Record, base_type, field_types
 from mnext_tf.tasks.tolerance import Tolerance
 
@@ -47,7 +49,9 @@ def max_megapixels() -> flags.FlagHolder:
 
 
 def pixels(megapixels: flags.FlagHolder) -> int:
-    """Pixels that `max_megapixels` allows."""
+    """Pixels that `max_megapixels` allows. Raises ConfigError where it is no positive number."""
+    if not (math.isfinite(megapixels.value) and megapixels.value > 0):
+        raise ConfigError(f"--max_megapixels must be a number above 0; received {megapixels.value:g}.")
     return int(megapixels.value * MEGAPIXEL)
 
 

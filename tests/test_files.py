@@ -1,5 +1,7 @@
 import csv
 import os
+import socket
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from mnext_tf.files import (
     reserve_space,
     sha256,
     sha256_of,
+    sweep,
     write_csv,
     write_json,
     write_text,
@@ -154,3 +157,23 @@ def test_a_cached_hash_follows_the_file(tmp_path):
     path.unlink()
     write_text(path / "b", "a folder")
     assert cached_sha256(path) == sha256(path)
+
+
+def test_hidden_files_of_the_user_are_not_swept(tmp_path):
+    (tmp_path / ".gitignore.partial-mine").write_text("*")
+    (tmp_path / ".notes.old-2024").mkdir()
+    (tmp_path / ".notes.old-2024/diary.txt").write_text("dear diary")
+    sweep(tmp_path)
+    assert (tmp_path / ".gitignore.partial-mine").is_file()
+    assert (tmp_path / ".notes.old-2024/diary.txt").is_file()
+
+
+def test_leftovers_of_an_earlier_process_with_our_id_are_swept(tmp_path):
+    """In a container every process may be number 1."""
+    name = f".partial-{os.getpid()}-{zlib.crc32(socket.gethostname().encode()):08x}-abcd1234-x.json"
+    for file, changed in ((tmp_path / name, 1e9), (tmp_path / name.replace("x.json", "live.json"), None)):
+        file.write_text("half")
+        if changed:
+            os.utime(file, (changed, changed))
+    sweep(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [name.replace("x.json", "live.json")]

@@ -27,6 +27,9 @@ LAYOUTS = (
 EMBEDDED = {"digits": digits.write_digits, "photographs": sample_images.write_sample_images}
 
 
+_CHECKED = 1 << 62  # pixels: no limit
+
+
 def open_dataset(
     data_dir: str | Path | None,
     cache_dir: str | Path = "data",
@@ -100,8 +103,11 @@ def open_dataset(
     return dataset
 
 
-def reopen_dataset(description, num_classes: int, *, max_pixels: int = MAX_PIXELS) -> Dataset:
-    """The data set that `description`, the `DatasetConfig` of a run, names; as `open_dataset`."""
+def reopen_dataset(description, num_classes: int, *, max_pixels: int = _CHECKED) -> Dataset:
+    """The data set that `description`, the `DatasetConfig` of a run, names; as `open_dataset`.
+
+    Its images were checked against the limit of that time; the fingerprint tells if they are others now.
+    """
     folder = Path(description.folder)
     if not folder.exists() and description.name in EMBEDDED and folder.name == description.name:
         return open_dataset(description.name, folder.parent)  # the embedded data can be written again

@@ -21,6 +21,7 @@ from mnext_tf.runs.run import WEIGHTS_STAGE, Run
 _log = logging.getLogger(__name__)
 
 # Our modules that decide what an export contains: a change to one of them makes stages run again.
+_LIBRARY = Path(__file__).parents[1]
 CONTENT_MODULES = (
     "models/*.py",
     "data/preprocess.py",
@@ -134,8 +135,7 @@ def _stale_reason(
 @functools.cache
 def content_code() -> str:
     """The hash of `CONTENT_MODULES`."""
-    root = Path(__file__).parents[1]
-    return sha256_of([sha256(path) for pattern in CONTENT_MODULES for path in sorted(root.glob(pattern))])
+    return sha256_of([sha256(path) for pattern in CONTENT_MODULES for path in sorted(_LIBRARY.glob(pattern))])
 
 
 def _kept(run: Run, name: str) -> StageResult:

@@ -259,7 +259,7 @@ def test_only_modules_that_decide_an_export_make_it_stale(tmp_path, monkeypatch)
     copy = shutil.copytree(os.path.dirname(mnext_tf.__file__), tmp_path / "mnext_tf")
     for pattern in CONTENT_MODULES:
         assert list(copy.glob(pattern)), pattern
-    monkeypatch.setattr(mnext_tf, "__file__", str(copy / "__init__.py"))
+    monkeypatch.setattr("mnext_tf.runs.stages._LIBRARY", copy)
 
     def code():
         content_code.cache_clear()
