@@ -144,7 +144,7 @@ def evaluate(
     `data_dir` defaults to the validation images of the first run. `out` keeps tables and plots in a folder.
     """
     from mnext_tf.evaluation.accuracy import evaluate
-    from mnext_tf.inference.images import open_images
+    from mnext_tf.inference.image_stream import open_images
 
     given: list[Any] = [networks] if isinstance(networks, Run | str | Path | Predictor) else list(networks)
     opened = [n if isinstance(n, Predictor) else load(n) for n in given]

@@ -35,7 +35,7 @@ def main() -> None:
     out = Path(OUT.value or (runs[0].folder if len(runs) == 1 else Path(_networks.RUNS_ROOT.value)) / "evaluation")
 
     from mnext_tf.evaluation.accuracy import check_output_folder, check_same_classes, evaluate, format_table
-    from mnext_tf.inference.images import open_images
+    from mnext_tf.inference.image_stream import open_images
 
     check_output_folder(out)
     networks = _networks.open_networks(runs)

@@ -27,7 +27,7 @@ def main() -> int | None:
 
     from mnext_tf.evaluation import predictions as p
     from mnext_tf.files import write_csv, write_json
-    from mnext_tf.inference.images import images_of_paths
+    from mnext_tf.inference.image_stream import images_of_paths
 
     paths = [Path(path) for path in IMAGES.value]
     rows, images = [], images_of_paths(paths, max_pixels=_flags.pixels(_networks.MAX_MEGAPIXELS))

@@ -49,7 +49,7 @@ def main() -> None:
         _check_tfds(max_pixels)
         return
     from mnext_tf.data.prepare import prepare
-    from mnext_tf.data.sources.image_folder import list_images
+    from mnext_tf.data.sources.layouts import list_images
 
     source = Path(DATA_DIR.value)
     out = Path(OUT.value) if OUT.value else Path("data") / source.resolve().name

@@ -1,7 +1,7 @@
 """Imports published weights: reads files safely, recognizes the network, and creates a run."""
 
+from mnext_tf.checkpoints.file_formats import read_checkpoint
 from mnext_tf.checkpoints.import_run import import_checkpoint
-from mnext_tf.checkpoints.read import read_checkpoint
 from mnext_tf.checkpoints.recognize import recognize
 from mnext_tf.checkpoints.tensor_names import load_pytorch_state_dict
 

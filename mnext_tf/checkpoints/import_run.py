@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mnext_tf.checkpoints.assign import assign
-from mnext_tf.checkpoints.read import Checkpoint, read_checkpoint
+from mnext_tf.checkpoints.file_formats import Checkpoint, read_checkpoint
 from mnext_tf.checkpoints.recognize import recognize, targets_of, without_background
 from mnext_tf.checkpoints.tensor_names import unused_names
 from mnext_tf.data import imagenet

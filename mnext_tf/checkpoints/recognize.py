@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnext_tf.checkpoints.assign import Target, file_shape, mismatch
-from mnext_tf.checkpoints.read import Checkpoint
+from mnext_tf.checkpoints.file_formats import Checkpoint
 from mnext_tf.checkpoints.tensor_names import (
     has_our_names,
     keras_layers,

@@ -11,8 +11,8 @@ import stat
 from pathlib import Path
 
 from mnext_tf.data import tfrecord
+from mnext_tf.data.sources.file_walk import is_file_error
 from mnext_tf.data.sources.listing import ImageListing, ListedImage
-from mnext_tf.data.sources.search import is_file_error
 from mnext_tf.errors import DataError
 from mnext_tf.text import path_text
 

@@ -13,7 +13,7 @@ from mnext_tf.data.image_files import MAX_PIXELS
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.prepare_state import STATE
 from mnext_tf.data.shard_plan import measure
-from mnext_tf.data.sources import digits, image_folder, listing, sample_images, tfds, tfrecords
+from mnext_tf.data.sources import digits, layouts, listing, sample_images, tfds, tfrecords
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import path_text
 
@@ -57,7 +57,7 @@ def open_dataset(
     Raises DataError for anything else, and ConfigError where `label_offset` or `num_classes`
     contradicts dataset.json.
     """
-    image_folder.check_share(validation_share)
+    layouts.check_share(validation_share)
     cache = Path(cache_dir)
     options = {"validation_share": validation_share, "max_pixels": max_pixels}
     try:
@@ -146,7 +146,7 @@ def _convert(folder: Path, cache: Path, label_offset, class_names, *, validation
             f"{folder} holds {path_text(records[0])}: no TF-slim shards, which are called train-00000-of-00001 and "
             "validation-00000-of-00001, and no folder of TFDS, which has dataset_info.json and features.json."
         )
-    listed = image_folder.list_images(
+    listed = layouts.list_images(
         folder, class_names=class_names, validation_share=validation_share, label_offset=label_offset
     )
     measured = measure(listed)

@@ -13,7 +13,7 @@ from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.evaluation import metrics
 from mnext_tf.evaluation.predictions import folder_name
 from mnext_tf.files import atomic_folder, read_json, write_csv, write_json
-from mnext_tf.inference.images import Images, preprocessed
+from mnext_tf.inference.image_stream import Images, preprocessed
 from mnext_tf.inference.predictor import Predictor
 from mnext_tf.provenance import now, versions
 from mnext_tf.tasks.classification import wilson_interval

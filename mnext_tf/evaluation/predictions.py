@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.inference.images import Images, preprocessed
+from mnext_tf.inference.image_stream import Images, preprocessed
 from mnext_tf.inference.predictor import Predictor
 from mnext_tf.text import printable
 

@@ -14,7 +14,7 @@ from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, DataError, ExportError, one_of
 from mnext_tf.files import sha256
 from mnext_tf.inference import sidecars
-from mnext_tf.inference.images import Images, images_of_paths, preprocessed
+from mnext_tf.inference.image_stream import Images, images_of_paths, preprocessed
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network

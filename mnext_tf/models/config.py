@@ -38,6 +38,10 @@ class ModelConfig(Record):
     def __post_init__(self):
         one_of("model", self.name, registry.list_models())
         registry.identity_divisor(self.identity_tensor_multiplier)
+        for name in ("mean", "std"):
+            _check_channels(name, getattr(self, name))
+            if getattr(self, name) is not None:  # a list, perhaps
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         super().__post_init__()
         entry = registry.REGISTRY[self.name]
         if self.input_size < entry.min_input_size:
@@ -45,8 +49,6 @@ class ModelConfig(Record):
                 f"input_size of {self.name} must be at least {entry.min_input_size}, below which its last feature maps "
                 f"are empty; received {self.input_size}."
             )
-        _check_channels("mean", self.mean)
-        _check_channels("std", self.std)
         if self.identity_tensor_multiplier != 1 and not entry.identity_tensor_multiplier:
             takers = ", ".join(filter(registry.has_identity_tensor_multiplier, registry.list_models()))
             raise ConfigError(
@@ -59,7 +61,7 @@ class ModelConfig(Record):
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """(mean, std) per RGB channel, in units of [0, 255]: those given, else those of the network's convention."""
         convention = registry.convention_of(self.name, self.options)
-        return tuple(self.mean or convention.mean), tuple(self.std or convention.std)
+        return self.mean or convention.mean, self.std or convention.std
 
     def create(self, include_preprocessing: bool = True):
         """The Keras network, with new weights."""

@@ -137,7 +137,7 @@ def test_jpegs_with_exif_match_python(
 def test_a_rotated_photo_matches_predict(make_image, prepared, tmp_path):
     from PIL import Image
 
-    from mnext_tf.inference.images import images_of_paths, preprocessed
+    from mnext_tf.inference.image_stream import images_of_paths, preprocessed
 
     exif = Image.Exif()
     exif[0x0112] = 6

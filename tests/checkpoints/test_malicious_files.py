@@ -186,7 +186,7 @@ def test_no_shared_function_or_class_can_be_changed(tmp_path, name, slots):
 
 
 def test_arrays_are_found_at_any_depth_and_a_mapping_in_many_places_costs_nothing(tmp_path):
-    from mnext_tf.checkpoints.read import read_paddle
+    from mnext_tf.checkpoints.file_formats import read_paddle
 
     wide = {"w": np.ones(2, np.float32)}
     for _ in range(100):

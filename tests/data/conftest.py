@@ -5,7 +5,7 @@ import pytest
 
 from mnext_tf.data import open_dataset
 from mnext_tf.data.prepare import prepare
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from mnext_tf.data import open_dataset, tfrecord
 from mnext_tf.data.dataset import read_dataset
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.sources import tfrecords
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
 BREAKS = ["a\nb", "a\rb", "a\x0bb", "a\x0cb", "a\x1cb", "a\x85b", "a\u2028b", "a\u2029b", "a\x1b[2Jb"]

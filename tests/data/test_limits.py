@@ -13,9 +13,9 @@ from mnext_tf.data import Augment, Preprocess, open_dataset, tfrecord
 from mnext_tf.data.image_files import MEGAPIXEL, read_image
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.preprocess import encoded_size, eval_image, train_image
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
-from mnext_tf.inference.images import images_in_folder, images_of_dataset, images_of_paths, preprocessed
+from mnext_tf.inference.image_stream import images_in_folder, images_of_dataset, images_of_paths, preprocessed
 
 SMALL = Preprocess(8, 1.0)
 

@@ -6,7 +6,7 @@ import pytest
 from mnext_tf.data import open_dataset, tfrecord
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.shard_plan import measure, plan
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
 SMALL = 4_000  # bytes: some images a shard

@@ -11,7 +11,7 @@ from mnext_tf.data import prepare as prepare_module
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.prepare_state import STATE, locked
 from mnext_tf.data.shard_plan import measure, plan
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
 SMALL = 4_000  # bytes: some images a shard
@@ -21,7 +21,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import tensorflow as tf  # once: the forks below start before it runs anything
 from mnext_tf.data import image_files
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.data.prepare import prepare
 
 source, out, shard_bytes, least = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), list(map(int, sys.argv[4:]))

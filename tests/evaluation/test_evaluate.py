@@ -12,7 +12,7 @@ from mnext_tf.errors import ConfigError, DataError, ExportError
 from mnext_tf.evaluation.accuracy import check_same_classes, evaluate, format_table
 from mnext_tf.evaluation.predictions import annotate, csv_rows, format_predictions
 from mnext_tf.files import read_json
-from mnext_tf.inference.images import images_in_folder, images_of_dataset, images_of_paths, open_images
+from mnext_tf.inference.image_stream import images_in_folder, images_of_dataset, images_of_paths, open_images
 from mnext_tf.inference.predictor import open_exports, open_predictor
 from mnext_tf.runs.run import open_run
 from mnext_tf.tflite import flatbuffer

@@ -26,7 +26,7 @@ def networks(imported, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(sample_images_500, networks):
-    from mnext_tf.inference.images import Images, images_in_folder
+    from mnext_tf.inference.image_stream import Images, images_in_folder
 
     everything = images_in_folder(sample_images_500[0].parent, networks[0].labels)
     step = everything.count // IMAGES
@@ -39,7 +39,7 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
     import tensorflow as tf
 
     from mnext_tf.evaluation.accuracy import evaluate
-    from mnext_tf.inference.images import preprocessed
+    from mnext_tf.inference.image_stream import preprocessed
 
     result = evaluate(networks, images, tmp_path / "evaluation")
     assert [n["format"] for n in result["networks"]] == ["keras", "saved_model", "frozen", "tflite"]
@@ -56,7 +56,7 @@ def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applicat
 
 
 def test_the_tench_is_named(networks, sample_images_500):
-    from mnext_tf.inference.images import images_of_paths
+    from mnext_tf.inference.image_stream import images_of_paths
 
     (row,) = networks[-1].predict_images(images_of_paths([sample_images_500[0].with_name("n01440764_tench.JPEG")]))
     assert row["predictions"][0]["name"] == "tench"

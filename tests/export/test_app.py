@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.export import app_assets
-from mnext_tf.inference.images import Images
+from mnext_tf.inference.image_stream import Images
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.metadata import read_metadata
@@ -192,7 +192,7 @@ def test_mediapipe_on_sample_photographs(imported, sample_images_500, classify, 
     """
     from PIL import Image
 
-    from mnext_tf.inference.images import images_in_folder, preprocessed
+    from mnext_tf.inference.image_stream import images_in_folder, preprocessed
     from mnext_tf.inference.predictor import open_predictor
 
     file = path_of(app_assets.probabilities(imported, kind))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mnext_tf.data import class_matching
 from mnext_tf.data.sources import ilsvrc
+from mnext_tf.data.sources.file_walk import ImageSearch
 from mnext_tf.data.sources.listing import LAYOUTS, UNLABELLED, ImageListing, ListedImage, ListingOptions
-from mnext_tf.data.sources.search import ImageSearch
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import decoded, path_text
 

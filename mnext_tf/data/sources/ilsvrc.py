@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mnext_tf.data import class_matching, imagenet
 from mnext_tf.data.sources.class_labels import checked_offset, read_lines
+from mnext_tf.data.sources.file_walk import is_image_name
 from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOptions, TarMember
-from mnext_tf.data.sources.search import is_image_name
 from mnext_tf.errors import DataError
 from mnext_tf.text import path_text, printable
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from mnext_tf.data.sources.class_labels import label_by_name, label_by_number, read_lines
+from mnext_tf.data.sources.file_walk import is_image_name
 from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOptions
-from mnext_tf.data.sources.search import is_image_name
 from mnext_tf.errors import DataError
 from mnext_tf.text import path_text, printable
 

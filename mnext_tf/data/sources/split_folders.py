@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mnext_tf.data.sources import ilsvrc
 from mnext_tf.data.sources.class_folders import label_folders
+from mnext_tf.data.sources.file_walk import ImageSearch
 from mnext_tf.data.sources.listing import TREE, ImageListing, ListedImage, ListingOptions
-from mnext_tf.data.sources.search import ImageSearch
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import path_text
 

@@ -9,7 +9,7 @@ from mnext_tf.data import imagenet
 from mnext_tf.data.class_matching import match_classes
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.shard_plan import measure
-from mnext_tf.data.sources.image_folder import list_image_files, list_images
+from mnext_tf.data.sources.layouts import list_image_files, list_images
 from mnext_tf.data.sources.listing import ListedImage, split_by_hash
 from mnext_tf.errors import ConfigError, DataError
 
@@ -29,7 +29,7 @@ def labels(listing, split="train"):
 
 
 def test_import_is_light():
-    code = "import sys, mnext_tf.data.sources.image_folder; sys.exit(bool({'tensorflow', 'PIL'} & {*sys.modules}))"
+    code = "import sys, mnext_tf.data.sources.layouts; sys.exit(bool({'tensorflow', 'PIL'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 from mnext_tf.data.image_files import read_listed
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.shard_plan import measure
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
 IDS = ("n01440764", "n01443537", "n01484850")  # ImageNet's classes 0, 1, 2

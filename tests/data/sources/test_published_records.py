@@ -5,7 +5,7 @@ import pytest
 
 from mnext_tf.data import Augment, Preprocess, eval_batches, open_dataset, train_batches
 from mnext_tf.data.prepare import prepare
-from mnext_tf.data.sources.image_folder import list_images
+from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
 SHARED = Path(__file__).parents[4] / "shared/data"

@@ -121,11 +121,11 @@ def images_in_folder(
     label_offset: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Images:
-    """Images in any layout of `mnext_tf.data.sources.image_folder`, labels in the order of `class_names`.
+    """Images in any layout of `mnext_tf.data.sources.layouts`, labels in the order of `class_names`.
 
     split: "train" or "validation"; None takes validation where the data has splits of its own, else all images.
     """
-    from mnext_tf.data.sources.image_folder import list_images
+    from mnext_tf.data.sources.layouts import list_images
 
     given = {"class_names": class_names, "label_offset": label_offset}
     listing = list_images(data_dir, split=split or "validation", **given)
@@ -157,7 +157,7 @@ def images_of_dataset(dataset, split: str = "validation", *, max_pixels: int = M
 
 def images_of_paths(paths: Sequence[Path], *, max_pixels: int = MAX_PIXELS) -> Images:
     """Single files, and folders with all images below them; raises DataError where one does not exist."""
-    from mnext_tf.data.sources.image_folder import list_image_files
+    from mnext_tf.data.sources.layouts import list_image_files
 
     files = []
     for path in map(Path, paths):
