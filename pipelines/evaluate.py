@@ -1,4 +1,4 @@
-"""Accuracy of networks in any of their forms on the same labelled images, with predictions and a confusion picture.
+"""Accuracy of networks in any of their forms on the same labeled images, with predictions and a confusion matrix.
 
 python -m pipelines.evaluate --run=runs/... --exports --data_dir=photos
 python -m pipelines.evaluate --tflite=a.tflite,b.tflite --data_dir=photos

@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _describe(run, stage) -> None:
-    """The file, its ends, where it runs, and how it was verified, for the eye."""
+    """The file, its ends, where it runs, and how it was verified."""
     result, verify = stage.result, stage.result["verify"]
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.inference.arm64_root import check_root
+from mnext_tf.inference.arm64 import check_root
 from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 

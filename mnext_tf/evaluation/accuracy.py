@@ -1,4 +1,4 @@
-"""Predictors, in any of their forms, on the same labelled images: accuracy by class, predictions, a comparison."""
+"""Predictors, in any of their forms, on the same labeled images: accuracy by class, predictions, a comparison."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESULT = "evaluation.json"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one network says of every image: `top` (n, k) classes, best first, and their probabilities."""
+    """The predictions of one network: `top` (n, k) classes of each image, best first, and their probabilities."""
 
     network: Predictor
     top: np.ndarray
@@ -70,7 +70,7 @@ def _not_ours(out: Path) -> list[str]:
 def run_networks(
     networks: Sequence[Predictor], images: Images, *, batch_size: int = 64
 ) -> tuple[list[Evaluated], list[str], np.ndarray]:
-    """([what each network says], file names, labels) of all sound images; damaged ones are in `images.skipped`."""
+    """([predictions of each network], file names, labels) of all images; damaged ones are in `images.skipped`."""
     top = [[] for _ in networks]
     probabilities = [[] for _ in networks]
     names, labels = [], []
@@ -80,7 +80,9 @@ def run_networks(
         for i, network in enumerate(networks):
             shares = network.predict(batch.pixels[network.preprocess])
             if not np.isfinite(shares).all():
-                raise DataError(f"{network.name} gives outputs that are not numbers, for one of {batch.names[:3]} ...")
+                raise DataError(
+                    f"{network.name} returns outputs that are not numbers, for one of {batch.names[:3]} ..."
+                )
             classes = metrics.top_classes(shares, TOP)
             top[i].append(classes)
             probabilities[i].append(np.take_along_axis(shares, classes, 1))
@@ -93,25 +95,21 @@ def run_networks(
     return evaluated, names, np.array(labels)
 
 
-def evaluate(
-    networks: Sequence[Predictor],
-    images: Images,
-    out: Path,
-) -> dict:
+def evaluate(networks: Sequence[Predictor], images: Images, out: Path) -> dict:
     """Evaluate `networks` on `images` and write into the folder `out`, whole or not at all.
 
     comparison.csv (a row for each network), evaluation.json, skipped.csv where images were damaged, and for each
     network a folder with predictions.csv, per_class.csv and confusion.png.
 
-    Returns what evaluation.json holds. Raises DataError where no image is sound or none has a label, ConfigError
+    Returns the content of evaluation.json. Raises DataError where no image can be read or none has a label, ConfigError
     where the networks have other classes or `out` holds something else.
     """
     check_output_folder(out)
     check_same_classes(networks)
     if not images.labelled:
         raise DataError(
-            f"The images of {images.name} have no labels, so there is no accuracy to measure. Name labelled ones with "
-            "--data_dir; python -m pipelines.predict says what a network sees in these."
+            f"The images of {images.name} have no labels, so there is no accuracy to measure. Name labeled ones with "
+            "--data_dir; python -m pipelines.predict classifies these."
         )
     evaluated, names, labels = run_networks(networks, images)
     if images.skipped:
@@ -146,7 +144,7 @@ def evaluate(
 
 
 def format_table(result: dict) -> str:
-    """For the eye: a line for each network."""
+    """A table for the console: a line for each network."""
     width = max(len(row["network"]) for row in result["networks"])
     lines = [f"{'network':{width}}  {'top-1':>8}{'95 % interval':>18}{'top-5':>9}{'correct':>12}{'as Keras':>10}"]
     for row in result["networks"]:

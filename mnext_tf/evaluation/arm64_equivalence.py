@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -123,8 +124,9 @@ def compare_arm64(
       difference; None for int8), steps and allowed_steps (None but for int8), first_difference (where, in words;
       None where int8 agrees to the bit and float as far as allowed), about}, what is wrong, in words).
     """
-    images, network = np.asarray(images), Arm64Network(path, root, **options)
-    host, arm64 = TFLiteNetwork(path)(images), network(images)
+    images = np.asarray(images)
+    with closing(TFLiteNetwork(path)) as here, closing(Arm64Network(path, root, **options)) as network:
+        host, arm64 = here(images), network(images)
     as_logits = np.log(np.maximum(host, np.exp(-60.0))) if network.output == "probabilities" else host
     measured = Classification().compare(arm64, as_logits, None, output=network.output)
     result = {"images": len(images), **{k: v for k, v in measured.items() if k not in ("accuracy", "lost", "gained")}}

@@ -1,4 +1,4 @@
-"""Pictures: where a network errs, and what it says of one image."""
+"""Plots: where a network errs, and its predictions for one image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def confusion(path: Path, matrix: np.ndarray, class_names: tuple[str, ...], mist
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(height + 6, height), width_ratios=(height, 4), layout="constrained"
     )
-    picture = left.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest" if n <= 200 else "antialiased")
+    plot = left.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest" if n <= 200 else "antialiased")
     left.set(xlabel="prediction", ylabel="label", title=f"share of the label's images ({n} classes)")
     if n <= _CELLS_WITH_NAMES:
         left.set_xticks(range(n), [_short(name) for name in names], rotation=90)
@@ -31,7 +31,7 @@ def confusion(path: Path, matrix: np.ndarray, class_names: tuple[str, ...], mist
     if n <= _CELLS_WITH_NUMBERS:
         for i, j in np.argwhere(shown > 0):
             left.text(j, i, shown[i, j], ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
-    figure.colorbar(picture, ax=left, shrink=0.7)
+    figure.colorbar(plot, ax=left, shrink=0.7)
     texts = [f"{_short(m['label'])} → {_short(m['prediction'])}" for m in mistakes]
     right.barh(range(len(texts)), [m["images"] for m in mistakes], color="#c44e52")
     right.set_yticks(range(len(texts)), texts)

@@ -21,7 +21,7 @@ def csv_rows(predictions: list[dict]) -> list[dict]:
 
 
 def format_predictions(predictions: list[dict]) -> str:
-    """For the eye: each file once; below it, for each network, a line per class."""
+    """A list for the console: each file once; below it, for each network, a line per class."""
     files = dict.fromkeys(row["file"] for row in predictions)
     networks = dict.fromkeys(row["network"] for row in predictions if "network" in row)
     lines = []

@@ -57,7 +57,7 @@ def verify_run(
     Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
     if arm64 is not None:
-        from mnext_tf.inference.arm64_root import check_root
+        from mnext_tf.inference.arm64 import check_root
 
         arm64 = check_root(arm64)
     tolerance = tolerance or Tolerance()

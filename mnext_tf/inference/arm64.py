@@ -21,12 +21,35 @@ import numpy as np
 
 from mnext_tf.errors import ExportError
 from mnext_tf.inference import arm64_worker
-from mnext_tf.inference.arm64_root import MAKE, QEMU, check_root
 from mnext_tf.inference.tflite import TFLiteNetwork, dequantize_array, quantize_array
+
+MAKE = "`sh environments/arm64.sh FOLDER` makes one (`make environment-arm64`: .environments/arm64)"
+
+QEMU = "qemu-aarch64-static"
+
+_NEEDED = (
+    QEMU,
+    "usr/bin/python3",
+    "site/numpy",
+    "site/ai_edge_litert",
+    "proc/cpuinfo",  # without these two XNNPACK is not used, or crashes
+    "sys/devices/system/cpu/possible",
+    "made_by",
+)
 
 CPU = "cortex-a76"  # a big core of 2019's phones, as its /proc/cpuinfo in the root says too
 
 XNNPACK_TOOK = "Created TensorFlow Lite XNNPACK delegate"
+
+
+def check_root(root: Path) -> Path:
+    """The absolute path of a root made by environments/arm64.sh. Raises ExportError for anything else."""
+    root = Path(root).absolute()
+    if not root.is_dir():
+        raise ExportError(f"{root} does not exist: no ARM64 root. {MAKE}.")
+    if missing := [name for name in _NEEDED if not (root / name).exists()]:
+        raise ExportError(f"{root} is no whole ARM64 root: it lacks {', '.join(missing)}. Name one that is; {MAKE}.")
+    return root
 
 
 class Arm64Network(TFLiteNetwork):

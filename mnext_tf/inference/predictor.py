@@ -49,14 +49,23 @@ class Predictor:
     task: str = "classification"
     run: Path | None = None  # the folder of the run that it belongs to
 
+    @property
+    def input_size(self) -> int:
+        """Side of the square input, in pixels."""
+        return self.preprocess.input_size
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels)
+
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """What the network gives, float32 (n, classes), for images (n, size, size, 3), RGB in [0, 255].
 
         Raises ConfigError for images of another shape or range.
         """
-        images = check_images(images, self.preprocess.input_size)
+        images = check_images(images, self.input_size)
         batches = [self.function(images[i : i + _BATCH].astype(np.float32)) for i in range(0, len(images), _BATCH)]
-        return np.concatenate(batches) if batches else np.zeros((0, len(self.labels)), np.float32)
+        return np.concatenate(batches) if batches else np.zeros((0, self.num_classes), np.float32)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, classes); the logarithms of the probabilities where the file ends in a softmax."""
@@ -113,6 +122,7 @@ def open_predictor(
     name: str | None = None,
     preprocess: dict | None = None,
     labels: Sequence[str] | None = None,
+    arm64: Path | None = None,
 ) -> Predictor:
     """Open a run's Keras network, a SavedModel, a frozen graph, or a TFLite file.
 
@@ -124,6 +134,7 @@ def open_predictor(
       format: one of FORMATS; None detects it.
       name: for tables; None takes the run's name or the path.
       preprocess: fields of a `Preprocess` that replace the file's own. labels: replace its class names.
+      arm64: a folder made by environments/arm64.sh: a TFLite file runs by a phone's kernels, under emulation.
 
     Raises ConfigError where there is no such file, ExportError where it is damaged or of another kind.
     """
@@ -138,7 +149,7 @@ def open_predictor(
     one_of("format", format, FORMATS)
     if (format == "saved_model") != path.is_dir():
         raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {FORMATS[format]}")
-    function, size, classes = _open(format, path)
+    function, size, classes = _open(format, path, arm64)
     about = getattr(function, "metadata", None)
     return Predictor(
         name=name or str(path),
@@ -216,12 +227,15 @@ def _detect(path: Path) -> str:
     raise ConfigError(f"{path} is no network that is known here: a run folder, {'; '.join(FORMATS.values())}")
 
 
-def _open(format: str, path: Path):
+def _open(format: str, path: Path, arm64: Path | None):
     """(function from float images to outputs, input size, number of classes)."""
+    if arm64 is not None and format != "tflite":
+        raise ConfigError(f"ARM64 kernels compute TFLite files only; {path} is of the format {format}.")
     if format == "tflite":
+        from mnext_tf.inference.arm64 import Arm64Network
         from mnext_tf.inference.tflite import TFLiteNetwork
 
-        network = TFLiteNetwork(path)
+        network = TFLiteNetwork(path) if arm64 is None else Arm64Network(path, arm64)
         return network, network.input_size, network.num_classes
     import tensorflow as tf
 

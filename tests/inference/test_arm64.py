@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from mnext_tf.errors import ExportError
+from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.evaluation.arm64_equivalence import (
     MAX_STEPS,
     compare_arm64,
@@ -21,8 +21,8 @@ from mnext_tf.evaluation.arm64_equivalence import (
 )
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.files import read_json
-from mnext_tf.inference.arm64 import Arm64Network, run_arm64
-from mnext_tf.inference.arm64_root import check_root
+from mnext_tf.inference.arm64 import Arm64Network, check_root, run_arm64
+from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.runs.run import open_run
 from mnext_tf.tasks.tolerance import Tolerance
@@ -117,6 +117,15 @@ def test_several_processes_give_the_images_in_order(exported, make_root, images)
         np.testing.assert_array_equal(logits, TFLiteNetwork(path)(images))
         assert len(np.unique(logits, axis=0)) == len(images)
         assert network.about["nodes_delegated"] == network.about["nodes_total"] == len(read_operators(path))
+
+
+def test_a_predictor_may_compute_by_arm64_kernels(exported, make_root, images):
+    path, root = file_of(exported, "tflite_int8"), make_root(WORKER)
+    with open_predictor(path, arm64=root) as network, open_predictor(path) as here:
+        np.testing.assert_array_equal(network.predict(images), here.predict(images))
+        assert (network.input_size, network.num_classes) == (32, 10)
+    with pytest.raises(ConfigError, match="TFLite files only"):
+        open_predictor(exported.stage("frozen") / "frozen.pb", arm64=root)
 
 
 def test_every_operator_is_compared(exported, make_root, images):

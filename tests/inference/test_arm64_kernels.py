@@ -9,8 +9,7 @@ import pytest
 
 from mnext_tf.errors import ExportError
 from mnext_tf.evaluation.arm64_equivalence import compare_arm64, first_difference, layer_steps
-from mnext_tf.inference.arm64 import Arm64Network
-from mnext_tf.inference.arm64_root import check_root
+from mnext_tf.inference.arm64 import Arm64Network, check_root
 from mnext_tf.tflite.operators import delegation
 
 pytestmark = pytest.mark.arm64
