@@ -51,7 +51,7 @@ def run(main: Callable[[], int | None]) -> None:
     except MnextError as e:
         sys.exit(_complain(str(e), 1))
     except KeyboardInterrupt as e:
-        sys.exit(_complain(f"{str(e) or 'Interrupted.'} {_resume_hint[0].upper()}{_resume_hint[1:]} to go on.", 130))
+        sys.exit(_complain(f"{str(e) or 'Interrupted.'} {_resume_hint[0].upper()}{_resume_hint[1:]} to resume.", 130))
     except Exception as e:
         # TensorFlow and HDF5 wrap the system's error in types of their own.
         if isinstance(e, OSError) or "No space left on device" in str(e):

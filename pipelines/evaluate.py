@@ -14,11 +14,11 @@ from mnext_tf.errors import ConfigError
 from pipelines import _cli, _flags, _networks
 
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Labelled photographs or TFRecord shards, in any layout. Without it: the run's validation images."
+    "data_dir", None, "Labeled images or TFRecord shards, in any layout. Without it: the run's validation images."
 )
 DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME instead of --data_dir.")
 SPLIT = flags.DEFINE_enum(
-    "split", None, ["train", "validation"], "Without it: validation, or all photographs of a folder without splits."
+    "split", None, ["train", "validation"], "Without it: validation, or all images of a folder without splits."
 )
 LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Stored label of the first class, for TFRecord shards.")
 OUT = flags.DEFINE_string("out", None, "Folder for the results. Without it: evaluation in the run, or runs/evaluation.")

@@ -32,7 +32,7 @@ def convert(
       calibration: for int8, real images, float32 (size, size, 3) in [0, 255], none twice.
 
     Raises:
-      ConfigError: unknown kind, or int8 without images. ExportError: the converter refused the graph.
+      ConfigError: unknown precision, or int8 without images. ExportError: the converter refused the graph.
     """
     one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)

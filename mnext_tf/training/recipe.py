@@ -1,4 +1,4 @@
-"""What a training run can be told, and good values for several kinds of data."""
+"""The settings of a training, and good values for several data sets."""
 
 from __future__ import annotations
 

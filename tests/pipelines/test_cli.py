@@ -208,8 +208,8 @@ def test_an_out_folder_below_a_file_is_one_line(command, few_images, tmp_path):
 @pytest.mark.parametrize(
     ("raised", "code", "text"),
     [
-        ("KeyboardInterrupt('Stopped at step 3.')", 130, "Stopped at step 3. Run the same command again to go on."),
-        ("KeyboardInterrupt()", 130, "Interrupted. Run the same command again to go on."),
+        ("KeyboardInterrupt('Stopped at step 3.')", 130, "Stopped at step 3. Run the same command again to resume."),
+        ("KeyboardInterrupt()", 130, "Interrupted. Run the same command again to resume."),
         ("MnextError('what, allowed, how')", 1, "error: what, allowed, how"),
         ("RuntimeError('in HDF5: No space left on device')", 1, "error: The disk is full while writing."),
     ],
@@ -241,7 +241,7 @@ def test_sigterm_leaves_no_half_written_folder(python, tmp_path):
     lines += ["        os.kill(os.getpid(), signal.SIGTERM)", "        signal.pause()"]
     finished = python("-c", "\n".join([*lines, "_cli.run(main)"]))
     assert finished.returncode == 130
-    assert finished.stderr == "Interrupted. Run the same command again to go on.\n"
+    assert finished.stderr == "Interrupted. Run the same command again to resume.\n"
     assert list(tmp_path.iterdir()) == []
 
 
