@@ -146,7 +146,7 @@ def run_benchmark(
     settings.check()
     if (out / "benchmark.csv").exists() and not force and not reuse:
         raise ConfigError(
-            f"{out} already holds a benchmark. Choose another --out, leave out --out to get a new folder, or replace the "
+            f"{out} already holds a benchmark. Choose another --out, omit it to get a new folder, or replace the "
             "results with --force."
         )
     adapter = find_gpu() if "gpu" in settings.delegates else None
