@@ -29,10 +29,12 @@ OUTPUT = flags.DEFINE_enum(
 )
 ANDROID = flags.DEFINE_bool("android", False, "Put it into an Android project's assets; means --output=probabilities.")
 ASSETS = flags.DEFINE_string("assets", "android_assets/app/src/main/assets", "The assets folder of --android.")
-AUTHOR = flags.DEFINE_string("author", None, "Author in the file's metadata. Without it: not stated.")
-LICENSE = flags.DEFINE_string("license", None, "License of the weights in the file's metadata. Without it: not stated.")
+AUTHOR = flags.DEFINE_string("author", None, "Author in the file's metadata. Without it: as before, else not stated.")
+LICENSE = flags.DEFINE_string(
+    "license", None, "License of the weights, for the metadata. Without it: as before, else not stated."
+)
 CALIBRATION = flags.DEFINE_integer(
-    "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: 200."
+    "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: as before, else 200."
 )
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
@@ -74,6 +76,8 @@ def _describe(run, stage) -> None:
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
     print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
+    if result.get("calibration_images"):
+        print(f"  calibrated on {result['calibration_images']} training images")
     left = _left(result["not_delegated"])
     print(f"  {result['nodes_delegated']} of {result['nodes_total']} operators on XNNPACK{left}")
     m, keras = networks["tflite"], networks["keras"]["accuracy"]

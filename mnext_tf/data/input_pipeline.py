@@ -27,7 +27,7 @@ def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     if batch_size > dataset.splits["train"]:
         raise ConfigError(
             f"batch_size={batch_size} is more than the {dataset.splits['train']} training images of {dataset.name}. "
-            "Use a smaller one."
+            f"Use a smaller one, such as --batch_size={max(2, dataset.splits['train'] // 4)}."
         )
     return dataset.splits["train"] // batch_size
 

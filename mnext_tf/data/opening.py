@@ -27,6 +27,7 @@ LAYOUTS = (
 EMBEDDED = {"digits": digits.write_digits, "photographs": sample_images.write_sample_images}
 
 
+_reported: set[Path] = set()  # folders whose skipped files were logged: once per process is enough
 _CHECKED = 1 << 62  # pixels: no limit
 
 
@@ -96,7 +97,8 @@ def open_dataset(
             f"{dataset.name} has no training image of {len(lacking)} of {dataset.num_classes} classes: "
             f"{class_matching.shown_names(lacking)}. Are label_offset and num_classes right?"
         )
-    if dataset.skipped:
+    if dataset.skipped and dataset.folder.resolve() not in _reported:
+        _reported.add(dataset.folder.resolve())
         sidecar = dataset.folder / tfrecord.SIDECAR
         first = "; ".join(f"{path} ({reason})" for path, reason in files.read_json(sidecar)["skipped"][:3])
         _log.info(f"{dataset.name}: {dataset.skipped} files skipped: {first}. All are listed in {sidecar}.")

@@ -127,6 +127,7 @@ def _write(
     records = {shard.name: state.finished(shard.name) for shard in shards}
     kept = sum(len(shard.images) for shard in shards if records[shard.name])
     started, damaged = time.monotonic(), sum(len(record["skipped"]) for record in records.values() if record)
+    damaged_before = damaged
     if kept:
         _log.info(f"{state.out}: resuming, {kept} of {total} images are written already.")
     pool = ThreadPoolExecutor(workers)
@@ -149,7 +150,8 @@ def _write(
         pool.shutdown(cancel_futures=True)
     if kept < total:
         seconds = time.monotonic() - started
-        _log.info(f"{total - kept} images written in {seconds:.1f} s ({(total - kept) / seconds:.0f} images/s).")
+        written = total - kept - (damaged - damaged_before)
+        _log.info(f"{written} images written in {seconds:.1f} s ({written / seconds:.0f} images/s).")
     remarks = sum((Counter(record["remarks"]) for record in records.values()), Counter())
     skipped = [*listing.skipped, *(tuple(entry) for record in records.values() for entry in record["skipped"])]
     record = tfrecord.write_sidecar(

@@ -85,7 +85,7 @@ def refuse(name: str, found: list[str], rows: list[dict] | None = None, noise: f
     `rounding_noise`."""
     if not found:
         return
-    where = f" By layers, {worst_layer(rows)}." if rows is not None else ""
+    where = f" By layer, {worst_layer(rows)}." if rows is not None else ""
     why = ""
     if noise > NOISE_OF_SOUND_NETWORKS:
         why = (
@@ -95,7 +95,8 @@ def refuse(name: str, found: list[str], rows: list[dict] | None = None, noise: f
     elif any("max_accuracy_drop" in text or "min_agreement" in text for text in found):
         why = (
             " The network is undertrained or badly calibrated: train it longer, or export it again with more "
-            "calibration images that look like those it will see. If the loss is acceptable, allow more of it."
+            "calibration images that look like those it will see. If the loss is acceptable, allow more of it with the "
+            "named bounds."
         )
     raise VerificationError(f"{name} is not the network it came from: {'; '.join(found)}.{where}{why}")
 

@@ -81,7 +81,7 @@ def verify_run(
         if found := task.failures(networks[name], keras, bounds[name]):
             form.failure = "; ".join(found)
             if name.startswith("tflite"):
-                form.failure += f". By layers, {worst_layer(layer_differences(model, form.path, first))}"
+                form.failure += f". By layer, {worst_layer(layer_differences(model, form.path, first))}"
             if name != "saved_model":
                 form.failure += _set_aside(form.path)
     failed = {name: form.failure for name, form in forms.items() if form.failure}
