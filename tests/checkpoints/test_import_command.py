@@ -111,7 +111,7 @@ def test_errors_are_one_message(python, tmp_path):
         ((f"--checkpoint={page}",), "is a web page, not a checkpoint"),
         ((f"--checkpoint={page}", "--mean=1,2"), "--mean takes three numbers"),
         ((f"--checkpoint={page}", "--mean=a,b,c"), "--mean takes three numbers"),
-        ((f"--checkpoint={page}", f"--labels={tmp_path / 'no.txt'}"), "is no list of class names"),
+        ((f"--checkpoint={page}", f"--labels={tmp_path / 'no.txt'}"), "is not a list of class names"),
     ):
         finished = python("-m", "pipelines.import_checkpoint", *flags)
         assert finished.returncode == 1
