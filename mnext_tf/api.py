@@ -6,6 +6,7 @@ TensorFlow is imported when a function needs it.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,13 +33,13 @@ def import_checkpoint(checkpoint: str | Path, *, out: str | Path | None = None, 
 
     `data_dir` holds images, labeled or not, to verify and calibrate on; None takes crops of two embedded images.
     """
-    from mnext_tf.checkpoints import import_checkpoint
+    from mnext_tf.checkpoints import default_folder, import_checkpoint
     from mnext_tf.data import open_dataset
 
     def dataset(class_names):
         return open_dataset(_data(data_dir) or "photographs", class_names=class_names)
 
-    return import_checkpoint(checkpoint, out or default_import_folder(checkpoint), dataset=dataset, **options)
+    return import_checkpoint(checkpoint, out or default_folder(checkpoint), dataset=dataset, **options)
 
 
 def train(
@@ -101,28 +102,20 @@ def export(
 
     Raises VerificationError where the file would not be the same network; nothing is written then.
     """
-    import shutil
-
+    from mnext_tf.export import export_tflite
     from mnext_tf.export.of_model import run_of_model
-    from mnext_tf.export.stages import tflite
 
     options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
     if isinstance(model_or_run, Run | str | Path):
         if labels is not None or calibration is not None:
             raise ConfigError("labels and calibration are for a model; a run has its own class names and images.")
-        stage = tflite(_run(model_or_run), precision, **options)
-        made = stage.folder / stage.result["file"]
-        if path is None:
-            return made
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy2(made, path))
+        made = export_tflite(_run(model_or_run), precision, **options)
+        return made if path is None else _copy(made, path)
     if path is None:
         raise ConfigError("path is needed: a model has no run folder that its file could go into.")
     with tempfile.TemporaryDirectory() as scratch:
         run = run_of_model(model_or_run, Path(scratch) / "run", labels=labels, calibration=calibration)
-        stage = tflite(run, precision, **options)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy2(stage.folder / stage.result["file"], path))
+        return _copy(export_tflite(run, precision, **options), path)
 
 
 def verify(
@@ -174,12 +167,9 @@ def benchmark(files: Iterable[str | Path], *, threads: Sequence[int] = (1,), **o
     return benchmark_files([Path(file) for file in files], threads=tuple(threads), **options)
 
 
-def default_import_folder(checkpoint: str | Path, root: str | Path = "runs") -> Path:
-    """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
-    name = Path(checkpoint).name
-    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
-        name = name.removesuffix(ending)
-    return Path(root) / f"{name}-imported"
+def _copy(file: Path, path: str | Path) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy2(file, path))
 
 
 def _run(run: RunLike) -> Run:

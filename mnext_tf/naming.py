@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
-QUANTIZE = PRECISIONS  # as the flag is called
 
 IO_TYPES = ("int8", "uint8", "float32")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.training.recipe import RECIPES, Recipe, resolve_recipe
+from mnext_tf.training.recipe import RECIPES, Recipe
 from pipelines import _cli, _flags
 
 DATA_DIR = flags.DEFINE_string(
@@ -37,11 +37,11 @@ _FIELDS = _flags.define_all(Recipe)
 
 
 def given() -> dict:
-    """Recipe field -> value of its flag, None where it was not given."""
-    return {name: flag.value for name, flag in _FIELDS.items()}
+    """Recipe field -> value of its flag, for those that were given."""
+    return _flags.given(_FIELDS)
 
 
-def source() -> Path | str | None:
+def source_of_data() -> Path | str | None:
     """What --data_dir or --dataset names, as `open_dataset` takes it; None for neither."""
     return _cli.data_source(DATA_DIR.value, DATASET.value)
 
@@ -51,7 +51,7 @@ def open_data():
     from mnext_tf.data import open_dataset
 
     return open_dataset(
-        source(),
+        source_of_data(),
         CACHE_DIR.value,
         label_offset=LABEL_OFFSET.value,
         num_classes=NUM_CLASSES.value,
@@ -60,11 +60,9 @@ def open_data():
     )
 
 
-def recipe(inherited: dict | None = None) -> Recipe:
-    """What the flags say; `inherited` fields, of the weights to start from, hold where no flag does.
+def plan(model: str | None, *, options: dict | None = None, source=None):
+    """The network and the recipe that the flags name; see `plan_training`, whose ConfigError it raises."""
+    from mnext_tf.training.start import plan_training
 
-    Raises ConfigError for a contradiction.
-    """
-    fields = {**(inherited or {}), **{name: value for name, value in given().items() if value is not None}}
-    default = "finetune" if inherited else "photos" if source() else "digits"
-    return resolve_recipe(RECIPE.value or default, fields)
+    given_data = source_of_data() is not None
+    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source)

@@ -14,12 +14,12 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import app_assets
-from mnext_tf.naming import IO_TYPES, OUTPUTS, QUANTIZE
+from mnext_tf.naming import IO_TYPES, OUTPUTS, PRECISIONS
 from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 
 flags.adopt_module_key_flags(_runs)
-PRECISION = flags.DEFINE_enum("quantize", "float32", QUANTIZE, "What the file computes with. int8: full integer.")
+PRECISION = flags.DEFINE_enum("quantize", "float32", PRECISIONS, "What the file computes with. int8: full integer.")
 IO_TYPE = flags.DEFINE_enum("io_type", "int8", IO_TYPES, "Input and output of an int8 file.")
 OUTPUT = flags.DEFINE_enum(
     "output",

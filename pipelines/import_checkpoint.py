@@ -7,7 +7,6 @@ python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2-b0353104.pth --d
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 from absl import flags
 
@@ -57,11 +56,11 @@ def main() -> None:
         from mnext_tf.inference.sidecars import read_labels
 
         names = read_labels(LABELS.value)
-    from mnext_tf.checkpoints import import_checkpoint
+    from mnext_tf.checkpoints import default_folder, import_checkpoint
 
     run = import_checkpoint(
         CHECKPOINT.value,
-        OUT.value or default_folder(RUNS_ROOT.value, CHECKPOINT.value),
+        OUT.value or default_folder(CHECKPOINT.value, RUNS_ROOT.value),
         dataset=_open_data,
         model=MODEL.value,
         width=WIDTH.value,
@@ -81,14 +80,6 @@ def main() -> None:
         print(line)
 
 
-def default_folder(root: str, checkpoint: str) -> Path:
-    """runs/model_best-imported for model_best.pth.tar."""
-    name = Path(checkpoint).name
-    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
-        name = name.removesuffix(ending)
-    return Path(root) / f"{name}-imported"
-
-
 def describe(run) -> list[str]:
     """The recognized network, its preprocessing, and the next commands."""
     from mnext_tf.checkpoints.recognize import PUBLISHERS
@@ -99,7 +90,7 @@ def describe(run) -> list[str]:
     entry = f", entry {source.entry}" if source.entry else ""
     return [
         f"{source.file}: {source.format}{entry}, tensor names of {PUBLISHERS[source.naming].title}",
-        f"  {model.name} at width {model.width:g}{options}: {run.manifest('import')['result']['parameters']:,} "
+        f"  {model.name} at width {model.width:g}{options}: {run.manifest('import').result['parameters']:,} "
         f"parameters, {model.num_classes} classes ({', '.join(run.config.class_names[:3])} ...)",
         f"  short side to {preprocess.resize_size}, {preprocess.interpolation}, center {preprocess.input_size}; "
         f"mean {_numbers(mean)}, std {_numbers(std)} of pixels in [0, 255]",

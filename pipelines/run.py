@@ -9,13 +9,13 @@ from absl import flags
 
 from mnext_tf.errors import one_of
 from mnext_tf.models import list_models
-from mnext_tf.naming import QUANTIZE
+from mnext_tf.naming import PRECISIONS
 from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _recipe
 
 MODELS = flags.DEFINE_list("models", "mnext,mobilenet_v2", f"Networks, of {', '.join(list_models())}.")
 OUT = flags.DEFINE_string("out", "runs/demo", "Output folder; the report is in its folder report.")
-PRECISIONS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(QUANTIZE)}.")
+EXPORTS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(PRECISIONS)}.")
 BENCHMARK_SIZE = flags.DEFINE_integer("benchmark_input_size", 224, "Input size of the networks in the benchmark.")
 THREADS = flags.DEFINE_list("threads", "1,2", "Thread counts of the benchmark.")
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
@@ -25,12 +25,12 @@ flags.adopt_module_key_flags(_recipe)
 
 def main() -> None:
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
-    recipe = _recipe.recipe()
+    recipe = _recipe.plan(None).recipe
     for model in MODELS.value:
         one_of("model", model, list_models())
         recipe.model(model)
-    for precision in PRECISIONS.value:
-        one_of("quantize", precision, QUANTIZE)
+    for precision in EXPORTS.value:
+        one_of("quantize", precision, PRECISIONS)
 
     from mnext_tf.benchmark.suite import Settings
     from mnext_tf.workflow import run_workflow
@@ -42,7 +42,7 @@ def main() -> None:
         width=recipe.width,
         identity_tensor_multiplier=recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
-        precisions=tuple(PRECISIONS.value),
+        precisions=tuple(EXPORTS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
@@ -53,7 +53,7 @@ def main() -> None:
         recipe,
         benchmark,
         cache_dir=_recipe.CACHE_DIR.value,
-        precisions=tuple(PRECISIONS.value),
+        precisions=tuple(EXPORTS.value),
         tolerance=tolerance,
         force=FORCE.value,
     )

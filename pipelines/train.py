@@ -46,24 +46,17 @@ def main() -> None:
         if _recipe.RECIPE.value:
             raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
         given = {**_recipe.given(), **options, "model": MODEL.value}
-        if not _recipe.source():
+        if not _recipe.source_of_data():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
     else:
         from mnext_tf.runs.run import open_run
-        from mnext_tf.training.start import plan_training, start_run
+        from mnext_tf.training.start import start_run
 
         source = open_run(INIT.value) if INIT.value else None
-        plan = plan_training(
-            MODEL.value,
-            _recipe.RECIPE.value,
-            _recipe.given(),
-            options=options,
-            has_data=_recipe.source() is not None,
-            source=source,
-        )
+        plan = _recipe.plan(MODEL.value, options=options, source=source)
 
-    if RESUME.value and not _recipe.source():
+    if RESUME.value and not _recipe.source_of_data():
         from mnext_tf.data import reopen_dataset
 
         dataset = reopen_dataset(run.config.dataset, run.config.model.num_classes)

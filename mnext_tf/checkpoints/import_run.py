@@ -27,6 +27,14 @@ _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
 _SOURCE = ("sha256", "entry", "drop_background")
 
 
+def default_folder(checkpoint: str | Path, root: str | Path = "runs") -> Path:
+    """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
+    name = Path(checkpoint).name
+    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
+        name = name.removesuffix(ending)
+    return Path(root) / f"{name}-imported"
+
+
 def import_checkpoint(
     path: str | Path,
     folder: str | Path,

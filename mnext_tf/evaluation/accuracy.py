@@ -86,9 +86,6 @@ def run_networks(
             classes = metrics.top_classes(shares, TOP)
             top[i].append(classes)
             probabilities[i].append(np.take_along_axis(shares, classes, 1))
-    if not names:
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in images.skipped[:5])
-        raise DataError(f"{images.name}: no image can be read.{reasons}")
     evaluated = [
         Evaluated(n, np.concatenate(t), np.concatenate(p)) for n, t, p in zip(networks, top, probabilities, strict=True)
     ]

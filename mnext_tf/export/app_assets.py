@@ -32,7 +32,7 @@ def probabilities(run: Run, precision: str = "float32", *, force: bool = False, 
     source = stages.tflite(run, precision, force=force, **options)
     before = source.folder / source.result["file"]
     name = stage_name(precision, output="probabilities")
-    tolerance = stages.tolerance_of(source.manifest["settings"])
+    tolerance = stages.tolerance_of(source.manifest.settings)
 
     def build(folder: Path) -> dict:
         from mnext_tf.tflite.metadata import add_metadata, read_metadata

@@ -25,7 +25,7 @@ from mnext_tf.naming import IO_TYPES, PRECISIONS, network_name, network_title, s
 from mnext_tf.runs.config import RunConfig
 from mnext_tf.runs.dataset import run_dataset, validation_batches
 from mnext_tf.runs.run import Run
-from mnext_tf.runs.stages import StageResult, run_stage
+from mnext_tf.runs.stages import StageResult, configuration, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tasks import Tolerance, get_task
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
@@ -157,8 +157,8 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         "bounds": get_task(run.config.task).bounds(precision, tolerance, trained=run.trained),
         "networks": {
             "keras": expected.result["measured"],
-            "saved_model": run.manifest("saved_model")["result"]["measured"],
-            "frozen": run.manifest("frozen")["result"]["measured"],
+            "saved_model": run.manifest("saved_model").result["measured"],
+            "frozen": run.manifest("frozen").result["measured"],
             "tflite": measured,
         },
     }
@@ -178,9 +178,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
 
 def export_stage(run: Run, name: str, inputs: dict, settings: dict, build, *, force: bool = False, **options):
     """`run_stage` for what depends on the run's network, data, and preprocessing; `options` are those of it."""
-    config = run.config.to_dict()
-    data = {k: config[k] for k in ("preprocess", "class_names", "verify_images", "model")}
-    settings = {**settings, **data, "dataset": run.config.dataset.fingerprint}
+    settings = {**settings, **configuration(run)}
     return run_stage(run, name, inputs=inputs, settings=settings, build=build, force=force, **options)
 
 

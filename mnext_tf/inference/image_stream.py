@@ -51,7 +51,10 @@ class Batch(NamedTuple):
 def preprocessed(
     images: Images, preprocesses: Sequence[Preprocess], batch_size: int, *, progress: bool = True
 ) -> Iterator[Batch]:
-    """Batches of all sound images, in order, read and resized on all cores."""
+    """Batches of all sound images, in order, read and resized on all cores.
+
+    Damaged ones are in `images.skipped`; raises DataError where none is sound.
+    """
     import tensorflow as tf
     from tqdm import tqdm
 
@@ -72,7 +75,7 @@ def preprocessed(
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=images.count, desc=images.name, unit="img", disable=None if progress else True) as bar,
     ):
-        todo, done = images.items(), []
+        todo, done, sound = images.items(), [], 0
         while chunk := list(itertools.islice(todo, batch_size * _AHEAD)):
             for item, loaded in pool.map(load, chunk):
                 bar.update()
@@ -80,11 +83,15 @@ def preprocessed(
                     images.skipped.append((item.name, loaded))
                     continue
                 done.append((item, loaded))
+                sound += 1
                 if len(done) == batch_size:
                     yield _batch(done, preprocesses)
                     done = []
         if done:
             yield _batch(done, preprocesses)
+    if not sound:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in images.skipped[:5])
+        raise DataError(f"{images.name}: no image can be read.{reasons}")
 
 
 def open_images(

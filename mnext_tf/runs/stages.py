@@ -186,11 +186,16 @@ def _changed_outputs(run: Run, name: str, manifest: Manifest) -> list[str]:
     return [p for p, h in manifest.outputs.items() if not (folder / p).is_file() or cached_sha256(folder / p) != h]
 
 
+def configuration(run: Run) -> dict:
+    """The settings of every export: what of a run's configuration decides its content."""
+    config = run.config.to_dict()
+    kept = {key: config[key] for key in ("model", "preprocess", "class_names", "verify_images")}
+    return {**kept, "dataset": run.config.dataset.fingerprint}
+
+
 def _configured(run: Run, manifest: Manifest) -> dict:
     """The settings that made a stage; those that repeat the run's configuration, as it is now."""
-    config = run.config.to_dict()
-    now = {key: config[key] for key in ("model", "preprocess", "class_names", "verify_images")}
-    now["dataset"] = run.config.dataset.fingerprint
+    now = configuration(run)
     return {key: now.get(key, value) for key, value in manifest.settings.items()}
 
 
