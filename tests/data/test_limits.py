@@ -120,7 +120,8 @@ def test_bombs_in_inference(tmp_path, encode, large):
         assert name.endswith("dog/b.png")
         assert "more than the limit of 64 megapixels" in reason
     images = images_of_paths([tmp_path / "in"], max_pixels=1199)
-    assert list(preprocessed(images, [SMALL], 4, progress=False)) == []
+    with pytest.raises(DataError, match="no image can be read"):
+        list(preprocessed(images, [SMALL], 4, progress=False))
 
 
 def test_bombs_in_records(tmp_path, encode, large):
