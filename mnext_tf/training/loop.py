@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import class_counts, eval_batches, report_damage, steps_per_epoch, train_batches
+from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import TrainingError
 from mnext_tf.files import sha256, write_csv, write_json
 from mnext_tf.provenance import now, versions
@@ -253,6 +253,8 @@ def _tensors(rate: float, step: int):
 
 def _class_weights(dataset: Dataset) -> np.ndarray:
     """A weight for every class, so that all count alike and images count 1 on average."""
+    from mnext_tf.data.input_pipeline import class_counts
+
     counts = class_counts(dataset)
     return np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / np.count_nonzero(counts), 0.0)
 
@@ -277,7 +279,9 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
     if len(history) < recipe.epochs:
         _log.info(f"train: {recipe.patience} epochs brought nothing better, stopped after epoch {len(history)}")
     value = f"{recipe.monitor} {best.value:.4f}"
-    _log.info(f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}")
+    _log.info(
+        f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}"
+    )
     manifest = Manifest(
         stage="train",
         created=now(),
@@ -295,6 +299,4 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
         },
     )
     write_json(folder / MANIFEST, manifest.to_dict())
-    if not recipe.ema_decay:
-        (folder / "raw.weights.h5").unlink()  # the same as model.weights.h5
     return best

@@ -59,8 +59,8 @@ def before_step(number, action):
 
     make_steps, steps = loop.make_steps, []
 
-    def watched(*arguments):
-        train_step, eval_step = make_steps(*arguments)
+    def watched(*arguments, **options):
+        train_step, eval_step = make_steps(*arguments, **options)
 
         def step(*batch):
             if len(steps) == number:
@@ -203,12 +203,12 @@ def test_a_loss_that_is_no_number_stops_with_the_step_named(new_run, few_images,
 
     run, make_steps, rates = new_run("run"), loop.make_steps, []
 
-    def diverging(*arguments):
-        train_step, eval_step = make_steps(*arguments)
+    def diverging(*arguments, **options):
+        train_step, eval_step = make_steps(*arguments, **options)
 
-        def step(images, labels, rate):
+        def step(images, labels, rate, number):
             rates.append(float(rate))
-            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate)
+            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate, number)
 
         return step, eval_step
 
