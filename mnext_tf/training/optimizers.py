@@ -14,11 +14,8 @@ import tensorflow as tf
 from mnext_tf.training.recipe import Recipe
 
 
-def make_optimizer(recipe: Recipe, *, no_decay=()) -> tf.keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe) -> tf.keras.optimizers.Optimizer:
     """The recipe's optimizer, for both Keras 3 and legacy Keras.
-
-    Args:
-      no_decay: variables that AdamW does not decay; see `not_decayed`. The other optimizers decay nothing themselves.
 
     The learning rate is that after the warm-up; the loop assigns each step's. Under a `tf.distribute` strategy, create
     and build it in the strategy's scope.
@@ -30,16 +27,8 @@ def make_optimizer(recipe: Recipe, *, no_decay=()) -> tf.keras.optimizers.Optimi
         return RMSpropTF(rate, rho=recipe.rho, momentum=momentum, epsilon=recipe.epsilon)
     if recipe.optimizer == "yellowfin":
         return YellowFin(rate, 0.9)  # any number but 0, with which Keras makes no slots
-    adamw = tf.keras.optimizers.AdamW(
-        rate, float(recipe.weight_decay), beta_1=momentum, beta_2=recipe.beta_2, epsilon=recipe.epsilon
-    )
-    adamw.exclude_from_weight_decay(var_list=list(no_decay))
-    return adamw
-
-
-def not_decayed(variables, recipe: Recipe) -> list:
-    """Biases and the weights of batch norm: those of at most one dimension. None of them with `decay_all`."""
-    return [] if recipe.decay_all else [v for v in variables if len(v.shape) <= 1]
+    adamw = tf.keras.optimizers.AdamW if recipe.decay_all else KernelAdamW
+    return adamw(rate, float(recipe.weight_decay), beta_1=momentum, beta_2=recipe.beta_2, epsilon=recipe.epsilon)
 
 
 def l2_gradients(gradients, variables, recipe: Recipe) -> list:
@@ -47,9 +36,26 @@ def l2_gradients(gradients, variables, recipe: Recipe) -> list:
     if recipe.optimizer == "adamw":
         return list(gradients)
     return [
-        g + recipe.weight_decay * tf.convert_to_tensor(v) if recipe.decay_all or len(v.shape) > 1 else g
+        g + recipe.weight_decay * tf.convert_to_tensor(v) if recipe.decay_all or _is_kernel(v) else g
         for g, v in zip(gradients, variables, strict=True)
     ]
+
+
+def _is_kernel(variable) -> bool:
+    """Not a bias or a weight of batch norm, which have one dimension."""
+    return len(variable.shape) > 1
+
+
+class KernelAdamW(tf.keras.optimizers.AdamW):
+    """Keras's AdamW, which decays kernels only."""
+
+    is_new = True
+
+    def build(self, variables):
+        if self.is_new:  # legacy Keras builds again at each update
+            self.is_new = False
+            self.exclude_from_weight_decay(var_list=[v for v in variables if not _is_kernel(v)])
+        super().build(variables)
 
 
 class RMSpropTF(tf.keras.optimizers.RMSprop):
@@ -77,9 +83,9 @@ class YellowFin(tf.keras.optimizers.SGD):
 
         minimize m * D**2 + a**2 * C  with  a = (1 - sqrt(m))**2 / h_min  and  m large enough for h_max
 
-    Averages decay by 0.999, without their bias to 0; those of h_min and h_max are of logarithms. The rate starts slowly,
-    over 200 steps. The update is `velocity = m * velocity - learning_rate * a * gradient`: `learning_rate` only
-    scales the tuned rate. The two of the last step are in `tuned`: (a, m).
+    Averages decay by 0.999 and have no bias to 0; those of h_min and h_max are of logarithms. The rate starts slowly,
+    over 200 steps. The update is `velocity = m * velocity - learning_rate * a * gradient`: `learning_rate` only scales
+    the tuned rate. `tuned` has (a, m) of the last step.
     """
 
     BETA, WINDOW = 0.999, 20
@@ -135,8 +141,10 @@ class YellowFin(tf.keras.optimizers.SGD):
 
     def _tune(self, tuned, window, averages, means, gradients, step):
         square = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
-        window.scatter_nd_update([[step % self.WINDOW]], [tf.math.log(tf.maximum(square, self.TINY))])
-        seen = window[: tf.minimum(step + 1, self.WINDOW)]
+        place = tf.range(self.WINDOW, dtype=step.dtype) == step % self.WINDOW
+        curvatures = tf.where(place, tf.math.log(tf.maximum(square, self.TINY)), window)
+        window.assign(curvatures)
+        seen = curvatures[: tf.minimum(step + 1, self.WINDOW)]
         now = tf.stack([tf.reduce_min(seen), tf.reduce_max(seen), tf.sqrt(square), square])
         followed = self.BETA * averages[:4] + (1 - self.BETA) * now
         distance = followed[2] / tf.maximum(followed[3], self.TINY)
