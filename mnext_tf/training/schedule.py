@@ -15,9 +15,9 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
       that the first value after the warm-up may be below the peak already.
     constant: the peak.
 
-    Each step has its own rate; epochs are fractions here. The published recipes for PyTorch (timm) change it at the
-    start of an epoch only: their warm-up has as many levels as epochs, and their steps of 2.4 epochs come after 3, 5,
-    8, 10, and 12. Their cosine runs from the first epoch, so that 3 of 200 epochs of warm-up end 0.06 % below the peak.
+    The rate is that of a step, where epochs are fractions. Published recipes for PyTorch (timm) change it at the start
+    of an epoch only: their warm-up has as many levels as epochs, and their steps of 2.4 epochs come after 3, 5, 8, 10,
+    and 12 epochs.
     """
     peak, final = recipe.peak_learning_rate, recipe.final_learning_rate
     epoch = step / steps_per_epoch
@@ -54,7 +54,7 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
         "constant": f"constant, then {final}",
     }[recipe.schedule]
     scaled = ""
-    if recipe.reference_batch_size not in (0, recipe.batch_size):
+    if recipe.peak_learning_rate != recipe.learning_rate:
         scaled = (
             f" ({recipe.learning_rate:g} for {recipe.reference_batch_size} images, times "
             f"{recipe.batch_size} / {recipe.reference_batch_size})"
