@@ -14,8 +14,11 @@ import tensorflow as tf
 from mnext_tf.training.recipe import Recipe
 
 
-def make_optimizer(recipe: Recipe) -> tf.keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe, *, no_decay=()) -> tf.keras.optimizers.Optimizer:
     """The recipe's optimizer, for both Keras 3 and legacy Keras.
+
+    Args:
+      no_decay: variables that AdamW does not decay, see `not_decayed`; the other optimizers decay none themselves.
 
     The learning rate is that after the warm-up; the loop assigns each step's. Under a `tf.distribute` strategy, create
     and build it in the strategy's scope.
@@ -27,35 +30,27 @@ def make_optimizer(recipe: Recipe) -> tf.keras.optimizers.Optimizer:
         return RMSpropTF(rate, rho=recipe.rho, momentum=momentum, epsilon=recipe.epsilon)
     if recipe.optimizer == "yellowfin":
         return YellowFin(rate, 0.9)  # any number but 0, with which Keras makes no slots
-    adamw = tf.keras.optimizers.AdamW if recipe.decay_all else KernelAdamW
-    return adamw(rate, float(recipe.weight_decay), beta_1=momentum, beta_2=recipe.beta_2, epsilon=recipe.epsilon)
+    adamw = tf.keras.optimizers.AdamW(
+        rate, float(recipe.weight_decay), beta_1=momentum, beta_2=recipe.beta_2, epsilon=recipe.epsilon
+    )
+    adamw.exclude_from_weight_decay(var_list=list(no_decay))
+    return adamw
+
+
+def not_decayed(variables, recipe: Recipe) -> list:
+    """Biases and the weights of batch norm, which have one dimension; none of them with `decay_all`."""
+    return [] if recipe.decay_all else [v for v in variables if len(v.shape) <= 1]
 
 
 def l2_gradients(gradients, variables, recipe: Recipe) -> list:
     """The gradients of loss + weight_decay / 2 * sum(v**2), over the decayed variables v; AdamW's stay as they are."""
     if recipe.optimizer == "adamw":
         return list(gradients)
+    kept = {id(v) for v in not_decayed(variables, recipe)}
     return [
-        g + recipe.weight_decay * tf.convert_to_tensor(v) if recipe.decay_all or _is_kernel(v) else g
+        g if id(v) in kept else g + recipe.weight_decay * tf.convert_to_tensor(v)
         for g, v in zip(gradients, variables, strict=True)
     ]
-
-
-def _is_kernel(variable) -> bool:
-    """Not a bias or a weight of batch norm, which have one dimension."""
-    return len(variable.shape) > 1
-
-
-class KernelAdamW(tf.keras.optimizers.AdamW):
-    """Keras's AdamW, which decays kernels only."""
-
-    is_new = True
-
-    def build(self, variables):
-        if self.is_new:  # legacy Keras builds again at each update
-            self.is_new = False
-            self.exclude_from_weight_decay(var_list=[v for v in variables if not _is_kernel(v)])
-        super().build(variables)
 
 
 class RMSpropTF(tf.keras.optimizers.RMSprop):

@@ -21,11 +21,11 @@ def new(name, seed=0, **changes):
     """(optimizer, its variables, of random values)."""
     import tensorflow as tf
 
-    from mnext_tf.training.optimizers import make_optimizer
+    from mnext_tf.training.optimizers import make_optimizer, not_decayed
 
     rng, recipe = np.random.default_rng(seed), recipe_of(name, **changes)
     variables = [tf.Variable(rng.normal(size=s), dtype=tf.float32, name=f"v{i}") for i, s in enumerate(SHAPES)]
-    optimizer = make_optimizer(recipe)
+    optimizer = make_optimizer(recipe, no_decay=not_decayed(variables, recipe))
     optimizer.build(variables)
     return optimizer, variables
 

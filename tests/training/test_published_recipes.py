@@ -120,7 +120,7 @@ def updated(weight, gradients, rates, recipe, decayed):
 def test_a_hundred_updates(name):
     import tensorflow as tf
 
-    from mnext_tf.training.optimizers import l2_gradients, make_optimizer
+    from mnext_tf.training.optimizers import l2_gradients, make_optimizer, not_decayed
 
     recipe = RECIPES[name] if name in RECIPES else dataclasses.replace(RECIPES["mnext"], **CHANGES[name])
     rates = [learning_rate(recipe, step, 100) for step in range(0, recipe.epochs * 100, recipe.epochs)]
@@ -129,7 +129,7 @@ def test_a_hundred_updates(name):
     gradients = [[rng.normal(size=s) * 10.0 ** rng.uniform(-3, 0) for s in SHAPES.values()] for _ in rates]
     weights = [rng.normal(size=s) for s in SHAPES.values()]
     variables = [tf.Variable(w, dtype=tf.float32) for w in weights]
-    optimizer = make_optimizer(recipe)
+    optimizer = make_optimizer(recipe, no_decay=not_decayed(variables, recipe))
     optimizer.build(variables)
 
     @tf.function
