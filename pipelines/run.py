@@ -25,10 +25,10 @@ flags.adopt_module_key_flags(_recipe)
 
 def main() -> None:
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
-    recipe = _recipe.plan(None).recipe
+    plan = _recipe.plan(None)
     for model in MODELS.value:
         one_of("model", model, list_models())
-        recipe.model(model)
+        plan.recipe.model(model)
     for precision in EXPORTS.value:
         one_of("quantize", precision, PRECISIONS)
 
@@ -39,18 +39,19 @@ def main() -> None:
     timed = sorted(MODELS.value, key=lambda name: name != "mobilenet_v2")
     benchmark = Settings(
         models=tuple(timed),
-        width=recipe.width,
-        identity_tensor_multiplier=recipe.identity_tensor_multiplier,
+        width=plan.recipe.width,
+        identity_tensor_multiplier=plan.recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
         precisions=tuple(EXPORTS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
+    dataset = _recipe.open_data()
     report = run_workflow(
         OUT.value,
         MODELS.value,
-        _recipe.open_data(),
-        recipe,
+        dataset,
+        plan.for_data(dataset).recipe,
         benchmark,
         cache_dir=_recipe.CACHE_DIR.value,
         precisions=tuple(EXPORTS.value),
