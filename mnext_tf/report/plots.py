@@ -17,11 +17,13 @@ from mnext_tf.report.accuracy_latency import Comparison, headline
 from mnext_tf.report.markdown import decimals, number
 from mnext_tf.report.rows import Measurement, processor
 from mnext_tf.report.run_facts import RunFacts
+from mnext_tf.report.seeds import Network
 from mnext_tf.text import printable
 
 # Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 LINES = ("-", "--", "-.")
+DOTS = (0, (1, 1))
 MARKERS = {"cpu": "o", "gpu": "s", "nnapi": "D"}
 DOTS_PER_INCH = 150
 LONGEST_LABEL = 40
@@ -177,14 +179,16 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     styles = {name: LINES[i // len(COLORS) % len(LINES)] for i, name in enumerate(colors)}
     figure = Figure(figsize=(10, 0.8 + 3.4 * len(data)), layout="constrained")
     for axes, name in zip(figure.subplots(len(data), 2, squeeze=False), data, strict=True):
-        for facts in (f for f in runs if f.data == name):
+        mine = [facts for facts in runs if facts.data == name]
+        for facts in mine:
             run = names[facts.name]
-            epochs = [row["epoch"] for row in facts.history]
-            style = {"color": colors[run], "linestyle": styles[run], "marker": "o" if len(epochs) == 1 else None}
-            for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
-                for part, width, alpha in (("train", 0.9, 0.55), ("val", 2.0, 0.95)):
-                    values = [row[f"{part}_{what}"] * scale for row in facts.history]
-                    axis.plot(epochs, values, linewidth=width, alpha=alpha, **style)
+            _history(axes, facts, {"color": colors[run], "linestyle": styles[run]})
+        for curve in {facts.curve.recipe: facts.curve for facts in mine if facts.curve}.values():
+            epochs = range(1, len(curve.top1_percent) + 1)
+            for axis, values in zip(axes, (curve.val_loss, curve.top1_percent), strict=True):
+                axis.plot(epochs, values, color="0.45", linewidth=1.3, zorder=1)
+            place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "fontsize": 9, "color": "0.35"}
+            axes[1].annotate(f"published: {curve.recipe}", (epochs[-1], curve.top1_percent[-1]), **place)
         for axis, what in zip(axes, ("loss", "accuracy, %"), strict=True):
             axis.set_xlabel("epoch")
             axis.set_ylabel(what)
@@ -195,7 +199,59 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     handles = [Line2D([], [], color=c, linestyle=styles[n], linewidth=2, label=label(n)) for n, c in colors.items()]
     handles += [Line2D([], [], color="0.3", linewidth=2, label="thick: validation")]
     handles += [Line2D([], [], color="0.3", linewidth=0.9, label="thin: training, augmented images")]
+    if any("ema_val_accuracy" in row for facts in runs for row in facts.history):
+        handles += [
+            Line2D([], [], color="0.3", linewidth=2, linestyle=DOTS, label="dotted: validation, averaged weights")
+        ]
+    if any(facts.curve for facts in runs):
+        handles += [Line2D([], [], color="0.45", linewidth=1.3, label="gray: the authors' validation, published")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+    _save(figure, path)
+
+
+def _history(axes, facts: RunFacts, style: dict) -> None:
+    """One run's loss and accuracy, with a ring at the best epoch."""
+    parts = (("train_{}", 0.9, 0.55, {}), ("val_{}", 2.0, 0.95, {}), ("ema_val_{}", 2.0, 0.95, {"linestyle": DOTS}))
+    for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+        for part, width, alpha, other in parts:
+            points = [
+                (row["epoch"], scale * row[part.format(what)]) for row in facts.history if part.format(what) in row
+            ]
+            marker = "o" if len(points) == 1 else None
+            if points:
+                axis.plot(*zip(*points, strict=True), linewidth=width, alpha=alpha, marker=marker, **(style | other))
+    best = facts.best
+    ring = {"markerfacecolor": "white", "markersize": 6, "zorder": 3}
+    axes[1].plot(best["epoch"], 100 * best[facts.best_column], "o", color=style["color"], **ring)
+
+
+def seeds(path: Path, networks: Sequence[Network]) -> None:
+    """A line for each network: every seed as a point, their mean as a stroke; a panel for each data set."""
+    data = list(dict.fromkeys(network.data for network in networks))
+    rows = [[network for network in networks if network.data == name] for name in data]
+    heights = [0.9 + 0.45 * len(row) for row in rows]
+    figure = Figure(figsize=(8.5, 0.5 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(data), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, name, row in zip(axes, data, rows, strict=True):
+        colors = colors_of(network.label for network in row)
+        for y, network in enumerate(row):
+            style = {"color": colors[network.label], "markersize": 7, "alpha": 0.7, "markeredgewidth": 0}
+            axis.plot(network.accuracies, [y] * len(network.accuracies), "o", **style)
+            axis.plot([network.mean] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=2)
+            place = {"xytext": (10, 0), "textcoords": "offset points", "va": "center", "fontsize": 9.5}
+            note = f"{network.mean:.2f} ± {network.deviation:.2f}"
+            axis.annotate(note, (max(network.accuracies), y), **place)
+        low, high = (f([a for n in row for a in n.accuracies]) for f in (min, max))
+        margin = max(high - low, 0.2)
+        axis.set_xlim(low - 0.1 * margin, high + 0.35 * margin)  # the note is to the right
+        axis.set_ylim(len(row) - 0.4, -0.6)
+        axis.set_yticks(range(len(row)), [label(network.label) for network in row], fontsize=10)
+        axis.set_xlabel(
+            "validation accuracy, %; points are seeds, strokes their means (± standard deviation)", loc="right"
+        )
+        axis.set_title(label(name), fontsize=11, loc="left")
+        axis.grid(axis="x", color="0.92")
+        _plain(axis)
     _save(figure, path)
 
 

@@ -14,8 +14,9 @@ from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_ti
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
+from mnext_tf.training.curves import Curve, curve_of
 
-HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")  # others may be there, too
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,27 @@ class RunFacts:
     name: str  # unlike that of any other run in the report
     label: str  # network, and the name where two runs have the same network
     data: str  # the data set's name, unlike that of any other data
-    history: list[dict[str, float]]  # one row per epoch, HISTORY_NUMBERS
+    history: list[dict[str, float]]  # one row per epoch: HISTORY_NUMBERS, and what else was measured in that epoch
     exports: list[Export]  # float32 first
 
     @property
     def title(self) -> str:
         return _title(self.run)
+
+    @property
+    def curve(self) -> Curve | None:
+        """The published training that this one repeats."""
+        return curve_of(self.run.config)
+
+    @property
+    def best_column(self) -> str:
+        """The accuracy that counts: that of the averaged weights where there are any."""
+        return "ema_val_accuracy" if any("ema_val_accuracy" in row for row in self.history) else "val_accuracy"
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The epoch of the highest validation accuracy, the first of equal ones; there must be a history."""
+        return max((row for row in self.history if self.best_column in row), key=lambda row: row[self.best_column])
 
     @property
     def measures_accuracy(self) -> bool:
@@ -124,12 +140,17 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         return []
     try:
         with open(path, newline="", encoding="utf-8") as f:
-            return [{name: float(row[name]) for name in HISTORY_NUMBERS} for row in csv.DictReader(f)]
+            return [_numbers(row) for row in csv.DictReader(f)]
     except (KeyError, ValueError, TypeError) as e:
         raise DataError(
             f"{path} is damaged ({e}). Delete it to leave this run's curves out, or train again with "
             "`python -m pipelines.train`."
         ) from e
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    """What is empty was not measured in that epoch: a later release added its column, and the run was resumed."""
+    return {name: float(row[name]) for name in (*HISTORY_NUMBERS, *row) if name in HISTORY_NUMBERS or row[name]}
 
 
 def _read_exports(run: Run) -> list[Export]:
