@@ -14,7 +14,8 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
-from mnext_tf.training.recipe import Recipe, resolve_recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.transfer import describe_source, inherited
 
 # How many validation images every export is compared on, at most.

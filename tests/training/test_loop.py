@@ -17,7 +17,7 @@ from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.run import open_run
 from mnext_tf.training.checkpoint import load_latest_checkpoint
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
 # 3 steps an epoch, with everything that draws random numbers: order, crops, flips, colours, shifts, dropout
