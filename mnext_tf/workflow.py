@@ -142,8 +142,9 @@ def _check(folder: Path, plan: Plan, dataset: Dataset, source: Run | None) -> No
     ]
     if config.dataset.fingerprint != dataset.fingerprint:
         changed.append(f"the data {config.dataset.name} (now {dataset.name})")
-    if config.init_from != (wanted := describe_source(source) if source else None):
-        changed.append(f"first weights of {_origin(config.init_from)} (now {_origin(wanted)})")
+    had, wanted = config.init_from, describe_source(source) if source else None
+    if (had and had.weights_sha256) != (wanted and wanted.weights_sha256):
+        changed.append(f"first weights of {_origin(had)} (now {_origin(wanted)})")
     if changed:
         raise ConfigError(
             f"{folder} was made with other settings: {', '.join(changed)}. Choose another --out, or delete it."

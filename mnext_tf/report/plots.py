@@ -179,18 +179,12 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     styles = {name: LINES[i // len(COLORS) % len(LINES)] for i, name in enumerate(colors)}
     figure = Figure(figsize=(10, 0.8 + 3.4 * len(data)), layout="constrained")
     for axes, name in zip(figure.subplots(len(data), 2, squeeze=False), data, strict=True):
-        mine = [facts for facts in runs if facts.data == name]
-        for facts in mine:
+        for facts in (f for f in runs if f.data == name):
             run = names[facts.name]
             _history(axes, facts, {"color": colors[run], "linestyle": styles[run]})
-        for curve in {facts.curve.recipe: facts.curve for facts in mine if facts.curve}.values():
-            epochs = range(1, len(curve.top1_percent) + 1)
-            for axis, values in zip(axes, (curve.val_loss, curve.top1_percent), strict=True):
-                axis.plot(epochs, values, color="0.45", linewidth=1.3, zorder=1)
-            place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "fontsize": 9, "color": "0.35"}
-            axes[1].annotate(f"published: {curve.recipe}", (epochs[-1], curve.top1_percent[-1]), **place)
         for axis, what in zip(axes, ("loss", "accuracy, %"), strict=True):
             axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_ylabel(what)
             axis.grid(axis="y", color="0.9")
             _plain(axis)
@@ -199,12 +193,13 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     handles = [Line2D([], [], color=c, linestyle=styles[n], linewidth=2, label=label(n)) for n, c in colors.items()]
     handles += [Line2D([], [], color="0.3", linewidth=2, label="thick: validation")]
     handles += [Line2D([], [], color="0.3", linewidth=0.9, label="thin: training, augmented images")]
+    handles += [
+        Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="white", label="ring: best epoch")
+    ]
     if any("ema_val_accuracy" in row for facts in runs for row in facts.history):
         handles += [
             Line2D([], [], color="0.3", linewidth=2, linestyle=DOTS, label="dotted: validation, averaged weights")
         ]
-    if any(facts.curve for facts in runs):
-        handles += [Line2D([], [], color="0.45", linewidth=1.3, label="gray: the authors' validation, published")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
     _save(figure, path)
 
@@ -221,19 +216,45 @@ def _history(axes, facts: RunFacts, style: dict) -> None:
             if points:
                 axis.plot(*zip(*points, strict=True), linewidth=width, alpha=alpha, marker=marker, **(style | other))
     best = facts.best
-    ring = {"markerfacecolor": "white", "markersize": 6, "zorder": 3}
-    axes[1].plot(best["epoch"], 100 * best[facts.best_column], "o", color=style["color"], **ring)
+    accuracy = facts.history[best.epoch - 1][f"{'ema_' * (best.weights == 'ema')}val_accuracy"]
+    axes[1].plot(best.epoch, 100 * accuracy, "o", color=style["color"], markerfacecolor="white", zorder=3)
+
+
+def against_published(path: Path, runs: Sequence[RunFacts]) -> None:
+    """Top-1 of each run and of the published training that it repeats, and between the two the difference."""
+    figure = Figure(figsize=(10, 3.4 * len(runs)), layout="constrained")
+    for axes, facts in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
+        curve, column = facts.curve, facts.published_column
+        axes[0].plot(range(1, len(curve.top1_percent) + 1), curve.top1_percent, color="0.55", label="published")
+        names = {"val_accuracy": "this run", "ema_val_accuracy": "this run, averaged weights"}
+        for name, color in zip(names, COLORS, strict=False):
+            points = [(row["epoch"], 100 * row[name]) for row in facts.history if name in row]
+            if points:
+                axes[0].plot(*zip(*points, strict=True), color=color, label=names[name])
+        gaps = [(row["epoch"], 100 * row[column] - published) for row, published in facts.published if column in row]
+        color = COLORS[list(names).index(column)]
+        axes[1].axhline(0, color="0.55")
+        axes[1].plot(*zip(*gaps, strict=True), color=color, marker="o" if len(gaps) == 1 else None)
+        axes[0].set_title(label(f"{facts.title} ({facts.name}), recipe {curve.recipe}", 70), fontsize=11, loc="left")
+        axes[0].legend(frameon=False, loc="lower right")
+        for axis, what in zip(axes, ("top-1, %", "points above the published top-1"), strict=True):
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(what)
+            axis.grid(axis="y", color="0.92")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            _plain(axis)
+    _save(figure, path)
 
 
 def seeds(path: Path, networks: Sequence[Network]) -> None:
     """A line for each network: every seed as a point, their mean as a stroke; a panel for each data set."""
     data = list(dict.fromkeys(network.data for network in networks))
     rows = [[network for network in networks if network.data == name] for name in data]
+    colors = colors_of(network.label for network in networks)
     heights = [0.9 + 0.45 * len(row) for row in rows]
     figure = Figure(figsize=(8.5, 0.5 + sum(heights)), layout="constrained")
     axes = figure.subplots(len(data), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, name, row in zip(axes, data, rows, strict=True):
-        colors = colors_of(network.label for network in row)
         for y, network in enumerate(row):
             style = {"color": colors[network.label], "markersize": 7, "alpha": 0.7, "markeredgewidth": 0}
             axis.plot(network.accuracies, [y] * len(network.accuracies), "o", **style)

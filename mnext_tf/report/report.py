@@ -53,7 +53,7 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     newest = headline_rows(hosts)
     several = seeds.networks(facts)
     pairs = seeds.pairs(several)
-    verdicts = [pair.verdict for pair in pairs][:MOST_RUNS]
+    verdicts = [pair.verdict for pair in pairs if pair.first.is_best_of(several)]
     lines = [*verdicts, *_accuracy_lines(facts), _speed_line(newest), _files_line(facts)]
     lines += [latency.summary_line(on_phones)] if devices else []
     sections = [
@@ -210,12 +210,29 @@ def _training(out: Path, trained: Sequence[RunFacts]) -> str:
         return ""
     plots.training(out / "training.png", trained)
     parts = ["## Training", run_tables.training(trained), "![Loss and accuracy per epoch](training.png)"]
-    if curves := {f.curve.recipe: f.curve for f in trained if f.curve}:
-        note = f"The gray curves are the authors' trainings, published in {published.MNEXT_LINK}"
-        averaged = [name for name, curve in curves.items() if curve.is_ema]
-        note += f"; {', '.join(averaged)}: of averaged weights (EMA), which stay at chance at first" if averaged else ""
-        parts.append(f"{note}.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_against_published(out, [f for f in trained if f.curve and f.published])])
+
+
+def _against_published(out: Path, repeated: Sequence[RunFacts]) -> list[str]:
+    """Whether runs that repeat a published training are on track."""
+    if not repeated:
+        return []
+    plots.against_published(out / "published.png", repeated)
+    lines = []
+    for run in repeated:
+        row, expected = run.published[-1]
+        top1, averaged = 100 * row[run.published_column], ", averaged weights" * run.curve.is_ema
+        lines.append(
+            f"- {escape_markdown(run.label)}: {top1:.2f} % after epoch {row['epoch']:.0f}, {top1 - expected:+.2f} "
+            f"points from the published {expected:.2f} % (recipe {run.curve.recipe}{averaged})"
+        )
+    return [
+        "### Against the published trainings",
+        "\n".join(lines),
+        "![Top-1 per epoch, and published top-1](published.png)",
+        f"Source: {published.MNEXT_LINK}, the training logs beside the checkpoints. Averaged weights (EMA) stay "
+        "at chance for tens of epochs.",
+    ]
 
 
 def _titled(heading: str, table: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
@@ -15,6 +17,9 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.training.curves import Curve, curve_of
+
+if TYPE_CHECKING:
+    from mnext_tf.training.best import Best
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")  # others may be there, too
 
@@ -75,14 +80,24 @@ class RunFacts:
         return curve_of(self.run.config)
 
     @property
-    def best_column(self) -> str:
-        """The accuracy that counts: that of the averaged weights where there are any."""
-        return "ema_val_accuracy" if any("ema_val_accuracy" in row for row in self.history) else "val_accuracy"
+    def published(self) -> list[tuple[dict[str, float], float]]:
+        """The epochs for which `curve` has a top-1, and that top-1 in percent."""
+        pairs = [(row, self.curve.top1(int(row["epoch"]))) for row in self.history]
+        return [(row, top1) for row, top1 in pairs if top1 is not None]
 
     @property
-    def best(self) -> dict[str, float]:
-        """The epoch of the highest validation accuracy, the first of equal ones; there must be a history."""
-        return max((row for row in self.history if self.best_column in row), key=lambda row: row[self.best_column])
+    def published_column(self) -> str:
+        """Of the history: what `curve` is of, weights or their average."""
+        averaged = self.curve.is_ema and "ema_val_accuracy" in self.history[-1]
+        return "ema_val_accuracy" if averaged else "val_accuracy"
+
+    @property
+    def best(self) -> Best:
+        """The best epoch by the recipe's metric, of the weights or their average; there must be a history."""
+        from mnext_tf.training.best import better  # imports TensorFlow
+
+        found = better(self.history, dataclasses.replace(self.run.config.recipe, keep_last=False))
+        return dataclasses.replace(found, epoch=int(found.epoch))
 
     @property
     def measures_accuracy(self) -> bool:

@@ -78,37 +78,32 @@ def sizes(facts: Sequence[RunFacts], rows: Sequence[Measurement]) -> str:
     return table(("network", "precision", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
 
 
-# Of the best epoch, beside the accuracy: column of the history -> (header, factor)
-_ALSO_MEASURED = {
-    "val_accuracy": ("of the weights themselves, %", 100),
-    "val_top5_accuracy": ("top-5, %", 100),
-    "val_macro_f1": ("macro F1, %", 100),
-}
-
-
 def training(facts: Sequence[RunFacts]) -> str:
-    """A row for each run: its best and its last epoch, with all that was measured, and what was published for it."""
-    also = [n for n in _ALSO_MEASURED if any(n in f.best and n != f.best_column for f in facts)]
-    header = ["network", "run", "data", "epochs", "best epoch", "validation accuracy there, %"]
-    header += [_ALSO_MEASURED[name][0] for name in also]
-    header += ["loss there", "published for that epoch, %", "accuracy in the last epoch, %"]
+    """A row for each run: its best epoch with all that was measured in it, and its last."""
+    header = (
+        "network|run|data|epochs|best epoch|validation accuracy there, %|of averaged weights, %|top-5, %|macro F1, %"
+        "|loss|accuracy in the last epoch, %"
+    )
     body = []
     for f in facts:
         best, last = f.best, f.history[-1]
-        published = f.curve.top1(int(best["epoch"])) if f.curve else None
-        others = [(best.get(n) if n != f.best_column else None, _ALSO_MEASURED[n][1]) for n in also]
+        row, prefix = f.history[best.epoch - 1], "ema_" * (best.weights == "ema")
         body.append(
             (
                 f.title,
                 f.name,
                 f.data,
                 f"{last['epoch']:.0f}",
-                f"{best['epoch']:.0f}",
-                f"{100 * best[f.best_column]:.2f}",
-                *("-" if value is None else f"{factor * value:.2f}" for value, factor in others),
-                f"{best['val_loss']:.4f}",
-                "-" if published is None else f"{published:.2f}",
-                f"{100 * last.get(f.best_column, last['val_accuracy']):.2f}",
+                f"{best.epoch}" + " (averaged)" * bool(prefix),
+                _percent(row["val_accuracy"]),
+                *(_percent(row.get(name)) for name in ("ema_val_accuracy", f"{prefix}val_top5_accuracy")),
+                _percent(row.get(f"{prefix}val_macro_f1")),
+                f"{row[f'{prefix}val_loss']:.4f}",
+                _percent(last[f"{prefix}val_accuracy"]),
             )
         )
-    return table(header, body, drop_empty=True)
+    return table(header.split("|"), body, drop_empty=True)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"

@@ -55,8 +55,8 @@ def _networks(found: Sequence[Network]) -> str:
 
 def _pairs(compared: Sequence[Pair]) -> str:
     header = (
-        "first|second|data|seeds|difference, points|over seeds|images that only the first, only the second gets right "
-        "more often|of|difference of these, points|over images"
+        "first|second|data|seeds|difference, points|interval over seeds|images|votes for the first|for the second"
+        "|interval over images, points"
     )
     body = [
         (
@@ -66,9 +66,7 @@ def _pairs(compared: Sequence[Pair]) -> str:
             len(pair.seeds),
             "-" if pair.difference is None else f"{pair.difference:+.2f}",
             _interval(pair.interval),
-            f"{pair.votes.first}, {pair.votes.second}" if pair.votes else "-",
-            pair.votes.images if pair.votes else "-",
-            f"{pair.votes.points:+.2f}" if pair.votes else "-",
+            *((pair.votes.images, pair.votes.first, pair.votes.second) if pair.votes else "---"),
             _interval(pair.votes.interval if pair.votes else None),
         )
         for pair in compared

@@ -40,6 +40,10 @@ class Network:
     def data(self) -> str:
         return next(iter(self.trainings.values())).facts.data
 
+    def is_best_of(self, networks: Sequence[Network]) -> bool:
+        """Of those on the same data; `networks` as `networks()` orders them."""
+        return next(network for network in networks if network.data == self.data) is self
+
     @property
     def accuracies(self) -> list[float]:
         return [training.accuracy for training in self.trainings.values()]
@@ -62,10 +66,6 @@ class Votes:
     second: int
     images: int
     interval: tuple[float, float]
-
-    @property
-    def points(self) -> float:
-        return 100 * (self.first - self.second) / self.images
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Pair:
             images = "these images of " if self.votes is None else ""
             return f"{better.label} is better than {worse.label} on {images}{data}: {self._numbers(sign)}."
         more = {
-            (True, False): "whatever the seed, but not on other images; more validation images may tell",
-            (False, True): "but not with other seeds; more seeds may tell",
-            (False, False): "which neither seeds nor images bear out; more of both may tell",
-            (False, None): "but not with other seeds; more seeds may tell",
+            (True, False): "whatever the seed, but other images may turn that; more validation images may tell",
+            (False, True): "but other seeds may turn that; more seeds may tell",
+            (False, None): "but other seeds may turn that; more seeds may tell",
+            (False, False): "but other seeds and other images may turn that; more of both may tell",
         }
         return f"{unknown}: {better.label} is ahead by {self._numbers(sign)}, {more[by_seeds, by_images]}."
 

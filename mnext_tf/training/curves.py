@@ -9,9 +9,12 @@ for tens of epochs.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+
+from mnext_tf.training.recipes import published_name
 
 _FOLDER = Path(__file__).with_name("published_curves")
 _COLUMNS = ("train_loss", "val_loss", "top1", "top5")
@@ -31,7 +34,7 @@ class Curve:
     @property
     def is_ema(self) -> bool:
         """Whether the moving average of the weights was evaluated, not the weights themselves."""
-        return self.recipe != "mnext"
+        return self.recipe.startswith(("mnext_s", "mnext_l"))
 
     def top1(self, epoch: int) -> float | None:
         """In percent, after `epoch` epochs; None beyond the last one."""
@@ -57,7 +60,16 @@ def published_recipes() -> tuple[str, ...]:
 def curve_of(config) -> Curve | None:
     """The curve that a run (its RunConfig) repeats; None for another recipe, and for other data than ImageNet."""
     on_imagenet = len(config.class_names) == IMAGENET_CLASSES and config.dataset.num_train >= IMAGENET_IMAGES
-    return published_curve(getattr(config, "recipe_name", "")) if on_imagenet else None
+    return published_curve(_recipe_name(config)) if on_imagenet else None
+
+
+def _recipe_name(config) -> str:
+    """mnext_id0.5 is no recipe of its own: the authors' recipe for mnext, with shortcuts of half the channels."""
+    name, recipe = getattr(config, "recipe_name", ""), config.recipe
+    if name or recipe is None or recipe.identity_tensor_multiplier != 0.5:
+        return name
+    whole = published_name(dataclasses.replace(recipe, identity_tensor_multiplier=1.0), config.model.name)
+    return "mnext_id0.5" if whole == "mnext" else ""
 
 
 def epoch_suffix(recipe_name: str, epoch: int) -> str:
