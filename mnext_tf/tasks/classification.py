@@ -47,7 +47,7 @@ class Classification:
         )
 
         def loss(labels, logits):
-            if labels.shape.rank == 2:
+            if len(labels.shape) == 2:
                 return cross_entropy(labels, logits)
             losses = cross_entropy(tf.one_hot(labels, num_classes), logits)
             if class_weights is None:
@@ -103,7 +103,7 @@ class Classification:
         """Number of images whose top-1 is the label, or the larger share of a mixed one, float32."""
         import tensorflow as tf
 
-        if labels.shape.rank == 2:
+        if len(labels.shape) == 2:
             labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
         top1 = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return tf.reduce_sum(tf.cast(tf.equal(top1, labels), tf.float32))

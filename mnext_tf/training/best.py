@@ -1,8 +1,8 @@
 """Which epoch's weights a run keeps: those of the best epoch, raw or averaged, or of the last one.
 
-    train/raw.weights.h5     the best epoch's weights        (with an average only)
-    train/ema.weights.h5     the best epoch's average        (with an average only)
-    train/model.weights.h5   the better of the two: what every later stage takes
+train/raw.weights.h5     the best epoch's weights
+train/ema.weights.h5     the best epoch's average, where there is one
+train/model.weights.h5   the better of the two: what every later stage takes
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def keep_best(folder: Path, model, average: Average | None, history: Sequence[di
 
 
 def choose(folder: Path, path: Path, history: Sequence[dict], recipe: Recipe) -> tuple[Best, list[Path]]:
-    """Copy the better weights to `path`; returns them, and the files to keep beside it."""
+    """Copy the better weights to `path`; returns them, and the files of both."""
     chosen = better(history, recipe)
     source = folder / f"{chosen.weights}.weights.h5"
     if not source.is_file():
         raise CheckpointError(f"{source}, the weights of epoch {chosen.epoch}, is gone. Start a new run.")
     with atomic_write(path) as temporary:
         shutil.copyfile(source, temporary)
-    return chosen, [folder / f"{weights}.weights.h5" for weights in PREFIX] if recipe.ema_decay else []
+    return chosen, [folder / f"{weights}.weights.h5" for weights in PREFIX if best(history, recipe, weights)]

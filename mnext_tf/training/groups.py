@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mnext_tf.training.optimizers import make_optimizer
+from mnext_tf.training.optimizers import make_optimizer, not_decayed
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.transfer import HEAD
 
@@ -32,10 +32,12 @@ def make_groups(model, recipe: Recipe) -> list[Group]:
     known = {id(v) for v in head}
     backbone = [v for v in model.trainable_variables if id(v) not in known]
     groups = [_group("optimizer_head", head, recipe)] if head else []
-    return groups + ([_group("optimizer_backbone", backbone, recipe, recipe.backbone_learning_rate)] if backbone else [])
+    return groups + (
+        [_group("optimizer_backbone", backbone, recipe, recipe.backbone_learning_rate)] if backbone else []
+    )
 
 
 def _group(name: str, variables: list, recipe: Recipe, factor: float = 1.0) -> Group:
-    optimizer = make_optimizer(recipe)
+    optimizer = make_optimizer(recipe, no_decay=not_decayed(variables, recipe))
     optimizer.build(variables)
     return Group(name, optimizer, list(variables), factor)

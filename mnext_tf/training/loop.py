@@ -7,7 +7,6 @@ the same weights, bit by bit, as one that was never interrupted.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import class_counts, eval_batches, report_damage, steps_per_epoch, train_batches
+from mnext_tf.data.input_pipeline import steps_per_epoch
 from mnext_tf.errors import TrainingError
 from mnext_tf.files import sha256, write_csv, write_json
 from mnext_tf.provenance import now, versions
@@ -25,24 +24,16 @@ from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.manifest import MANIFEST, Manifest
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import require_weights
-from mnext_tf.tasks import get_task
-from mnext_tf.training.average import Average
 from mnext_tf.training.best import choose, keep_best, stops_early
 from mnext_tf.training.checkpoint import load_latest_checkpoint, save_checkpoint
-from mnext_tf.training.freeze import freeze
-from mnext_tf.training.groups import make_groups
-from mnext_tf.training.loss_scale import LossScale
 from mnext_tf.training.meter import Meter, not_a_number
+from mnext_tf.training.network import Network
 from mnext_tf.training.progress import Progress
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.schedule import describe_schedule, learning_rate
 from mnext_tf.training.settings import TrainSettings
-from mnext_tf.training.state import State
-from mnext_tf.training.steps import make_steps
 from mnext_tf.training.stop import stop_signals
 from mnext_tf.training.summaries import Summaries
-from mnext_tf.training.teacher import load_teacher
-from mnext_tf.training.transfer import transfer
 
 _log = logging.getLogger(__name__)
 _READ_EVERY = 20  # steps whose losses are read together, so that no step waits for the device just to report
@@ -87,7 +78,7 @@ def train(run: Run, dataset: Dataset, *, settings: TrainSettings | None = None, 
 def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) -> Trained:
     recipe, folder, started = run.config.recipe, run.stage("train"), time.monotonic()
     checkpoints, per_epoch = folder / "checkpoints", steps_per_epoch(dataset, recipe.batch_size)
-    network = _Network(run, dataset)
+    network = Network(run, dataset)
     _log.info(describe_schedule(recipe, per_epoch))
     step, history, totals = 0, [], (0.0, 0.0)
     if loaded := load_latest_checkpoint(checkpoints):
@@ -163,98 +154,8 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
     return Trained(history[best.epoch - 1][_accuracy_of(best)], history, resumed_from, best.epoch, best.weights)
 
 
-class _Network:
-    """The network of a run with all that trains it."""
-
-    def __init__(self, run: Run, dataset: Dataset):
-        self.recipe, self.task = run.config.recipe, get_task(run.config.task)
-        tf.keras.utils.set_random_seed(self.recipe.seed)
-        with _precision(self.recipe.precision):
-            self.model = run.config.model.create()
-        if self.recipe.freeze:
-            freeze(self.model, self.recipe.freeze)
-        groups = make_groups(self.model, self.recipe)
-        self.average = Average(self.model, self.recipe.ema_decay) if self.recipe.ema_decay else None
-        scale = LossScale() if self.recipe.precision == "mixed_float16" else None
-        self.train_step, self._eval_step = make_steps(
-            self.model,
-            groups,
-            self.recipe,
-            self.task,
-            average=self.average,
-            scale=scale,
-            class_weights=_class_weights(dataset) if self.recipe.class_balance == "weights" else None,
-            teacher=load_teacher(run.config.teacher) if run.config.teacher else None,
-        )
-        self.state = State(
-            model=self.model.variables,
-            **{group.name: group.optimizer.variables for group in groups},
-            ema=self.average.variables if self.average else (),
-            loss_scale=scale.variables if scale else (),
-        )
-
-    def start_from(self, run: Run):
-        """The weights of another run; returns what was kept."""
-        transferred = transfer(self.model, run.config)
-        if self.average:
-            self.average.restart()
-        return transferred
-
-    def train_batches(self, dataset: Dataset, epoch: int, start_step: int):
-        recipe = self.recipe
-        batches = train_batches(
-            dataset,
-            recipe.preprocess(),
-            recipe.augment(),
-            recipe.batch_size,
-            seed=recipe.seed,
-            epoch=epoch,
-            start_step=start_step,
-        )
-        return guarded(batches, dataset, "train")
-
-    def validate(self, dataset: Dataset) -> dict[str, float]:
-        """Metrics of the validation images, val_accuracy and so on, and ema_val_accuracy and so on of the average."""
-        found = self._evaluate(dataset, "val_")
-        if self.average:
-            with self.average.applied():
-                found |= self._evaluate(dataset, "ema_val_")
-        return found
-
-    def _evaluate(self, dataset: Dataset, prefix: str) -> dict[str, float]:
-        batches = eval_batches(dataset, self.recipe.preprocess(), self.recipe.batch_size)
-        sums = None
-        for images, labels in guarded(batches, dataset, "validation"):
-            more = self._eval_step(images, labels)
-            sums = {k: sums[k] + v for k, v in more.items()} if sums else more
-        return {prefix + k: v for k, v in self.task.metrics({k: v.numpy() for k, v in sums.items()}).items()}
-
-
-def guarded(batches, dataset: Dataset, split: str):
-    """The same batches; a damaged image raises DataError with the name of its file."""
-    with report_damage(dataset, split):
-        yield from batches
-
-
-@contextlib.contextmanager
-def _precision(name: str):
-    """Networks made within compute in this type; those of other threads and times are not touched."""
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(name)
-    try:
-        yield
-    finally:
-        tf.keras.mixed_precision.set_global_policy(before)
-
-
 def _tensors(rate: float, step: int):
     return tf.constant(rate, tf.float32), tf.constant(step, tf.int64)
-
-
-def _class_weights(dataset: Dataset) -> np.ndarray:
-    """A weight for every class, so that all count alike and images count 1 on average."""
-    counts = class_counts(dataset)
-    return np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / np.count_nonzero(counts), 0.0)
 
 
 def _accuracy_of(best) -> str:
@@ -277,7 +178,9 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
     if len(history) < recipe.epochs:
         _log.info(f"train: {recipe.patience} epochs brought nothing better, stopped after epoch {len(history)}")
     value = f"{recipe.monitor} {best.value:.4f}"
-    _log.info(f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}")
+    _log.info(
+        f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}"
+    )
     manifest = Manifest(
         stage="train",
         created=now(),
@@ -295,6 +198,4 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
         },
     )
     write_json(folder / MANIFEST, manifest.to_dict())
-    if not recipe.ema_decay:
-        (folder / "raw.weights.h5").unlink()  # the same as model.weights.h5
     return best

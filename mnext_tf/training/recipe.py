@@ -9,7 +9,7 @@ from typing import ClassVar
 from mnext_tf.data.augment import Augment
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
-from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.config import ModelConfig, default_output_stride
 from mnext_tf.records import Record, field
 
 METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1")
@@ -40,9 +40,7 @@ class Recipe(Record):
     )
     identity_tensor_multiplier: float = _like(ModelConfig, "identity_tensor_multiplier")
     dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
-    drop_connect: float = _later(
-        0.0, "Rate at which training skips the last block; earlier blocks less often.", at_least=0, below=1
-    )
+    drop_connect: float = _like(ModelConfig, "drop_connect")
     # schedule: linear warm-up, then cosine, step or constant, then cool-down epochs at the final rate
     schedule: str = _later("cosine", "Shape of the learning rate.", choices=("cosine", "step", "constant"))
     epochs: int = field(210, "Epochs in all, warm-up and cool-down included.", at_least=1)
@@ -149,8 +147,10 @@ class Recipe(Record):
 
     def model(self, name: str, num_classes: int = 1000, options: dict | None = None) -> ModelConfig:
         """The network that this recipe trains. Raises ConfigError where recipe or options do not fit it."""
-        return self._part(ModelConfig, name=name, num_classes=num_classes, options=options or {})
+        stride = self.output_stride or default_output_stride(self.input_size)
+        options = options or {}
+        return self._part(ModelConfig, name=name, num_classes=num_classes, output_stride=stride, options=options)
 
     def _part(self, cls, **more):
         shared = {f.name for f in dataclasses.fields(cls)} & {f.name for f in dataclasses.fields(self)}
-        return cls(**{name: getattr(self, name) for name in shared}, **more)
+        return cls(**{name: getattr(self, name) for name in shared} | more)

@@ -54,7 +54,7 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
         "constant": f"constant, then {final}",
     }[recipe.schedule]
     scaled = ""
-    if recipe.reference_batch_size:
+    if recipe.peak_learning_rate != recipe.learning_rate:
         scaled = (
             f" ({recipe.learning_rate:g} for {recipe.reference_batch_size} images, times "
             f"{recipe.batch_size} / {recipe.reference_batch_size})"

@@ -83,7 +83,12 @@ def _accumulated(gradients: Callable, images, labels, parts: int, variables):
     def body(i, loss, correct, sums):
         part = slice(i * size, (i + 1) * size)
         more = gradients(images[part], labels[part])
-        return i + 1, loss + more[0] / parts, correct + more[1], [s + g / parts for s, g in zip(sums, more[2], strict=True)]
+        return (
+            i + 1,
+            loss + more[0] / parts,
+            correct + more[1],
+            [s + g / parts for s, g in zip(sums, more[2], strict=True)],
+        )
 
     start = tf.constant(0), tf.constant(0.0), tf.constant(0.0), [tf.zeros(v.shape) for v in variables]
     _, *results = tf.while_loop(lambda i, *_: i < parts, body, start, parallel_iterations=1)

@@ -34,7 +34,9 @@ def load_teacher(wanted: InitialWeights) -> Callable:
     except ConfigError as e:
         raise CheckpointError(f"The teacher of this run is gone: {e}") from e
     if found != wanted.weights_sha256:
-        raise CheckpointError(f"The weights of the teacher {run.folder} have changed; put them back or start a new run.")
+        raise CheckpointError(
+            f"The weights of the teacher {run.folder} have changed; put them back or start a new run."
+        )
     network, size = load_network(run), run.config.model.input_size
     network.trainable = False
 
