@@ -6,7 +6,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.training.recipe import RECIPES, Recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import recipe_names
 from pipelines import _cli, _flags
 
 DATA_DIR = flags.DEFINE_string(
@@ -30,7 +31,7 @@ NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, for TFRecord s
 RECIPE = flags.DEFINE_enum(
     "recipe",
     None,
-    RECIPES,
+    recipe_names(),
     "Defaults for the flags below. Without it: digits; photos with --data_dir or --dataset; finetune with --init.",
 )
 _FIELDS = _flags.define_all(Recipe)

@@ -22,6 +22,9 @@ WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
         ModelConfig.__dataclass_fields__.get, ("width", "input_size", "num_classes", "identity_tensor_multiplier")
     )
 )
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, ["raw", "ema"], "Weights of a run trained with --ema_decay. Without it: the better ones."
+)
 CACHE_DIR = _flags.cache_dir()
 FORCE = flags.DEFINE_bool("force", False, "Run the stage again even if nothing has changed.")
 KEEP_FAILED = flags.DEFINE_bool("keep_failed", False, "Keep a refused export, in a folder that ends in .failed.")
@@ -47,9 +50,12 @@ def select_run():
                 "configuration. Choose the run with --run."
             )
         run = open_run(RUN.value) if RUN.value else latest_run(RUNS_ROOT.value)
+        run = run.with_weights(WEIGHTS.value) if WEIGHTS.value else run
         require_weights(run)
         return run
 
+    if WEIGHTS.value:
+        raise ConfigError("--weights belongs to a trained run; leave it out with --init=random.")
     if RUN.value:
         raise ConfigError("--run names an existing run, --init=random creates one; give one of the two.")
     name = given.pop("model", "mnext")

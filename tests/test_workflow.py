@@ -5,7 +5,7 @@ import pytest
 from mnext_tf import workflow
 from mnext_tf.benchmark.suite import Settings
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 
 RECIPE = resolve_recipe("digits", {"epochs": 3, "batch_size": 8})
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
+from mnext_tf.data.rand_augment import parse_rand_augment
 from mnext_tf.records import Record, field
 
 _TRIES = 10  # windows drawn before the center is taken
+ERASING_MODES = ("pixel", "constant")
 
 
 @dataclass(frozen=True)
 class Augment(Record):
-    """What a training image goes through, in this order: random resized crop, flip, color, shift.
+    """What a training image goes through, in this order: random resized crop, flip, color, shift, erasing, mixing.
 
     crop_scale_min: smallest share of the image's area that a random crop takes; 1.0 turns the
         random crop off, and images are resized and cropped as in evaluation.
@@ -20,6 +23,11 @@ class Augment(Record):
     flip: mirror every second image left to right. Not for digits or text.
     color_jitter: brightness, contrast and saturation are each scaled by a factor in 1 ± this.
     shift: largest translation in either direction, as a share of the side; zeros come in.
+    rand_augment: RandAugment instead of color jitter, in timm's notation; empty: none.
+    erasing: probability that one rectangle of an image is erased.
+    erasing_mode: what it is filled with: noise in every pixel, or the mean color.
+    mixup, cutmix: alpha of the Beta distribution that two images' shares are drawn from; 0: off. With
+        both above 0, every batch has either with equal probability.
 
     Raises ConfigError for a value out of range.
     """
@@ -31,6 +39,26 @@ class Augment(Record):
     flip: bool = field(True, "Random horizontal flips.")
     color_jitter: float = field(0.4, "Brightness, contrast and saturation vary by this share.", at_least=0, at_most=1)
     shift: float = field(0.0, "Random shift, as a share of the side.", at_least=0, below=1)
+    rand_augment: str = field(
+        "", "RandAugment, such as rand-m9-mstd0.5; then there is no color jitter. Empty: none.", absent=""
+    )
+    erasing: float = field(0.0, "Probability that a rectangle is erased.", at_least=0, at_most=1, absent=0.0)
+    erasing_mode: str = field(
+        "pixel", "Erase with noise in every pixel, or with the mean color.", choices=ERASING_MODES, absent="pixel"
+    )
+    mixup: float = field(0.0, "Alpha of mixup: blends of two images; 0: off.", at_least=0, absent=0.0)
+    cutmix: float = field(0.0, "Alpha of CutMix: a rectangle from another image; 0: off.", at_least=0, absent=0.0)
+
+    VERSION: ClassVar[int] = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        parse_rand_augment(self.rand_augment)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether two images are mixed, so that targets are shares of the classes."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 def random_window(shape, augment: Augment, seed):

@@ -133,7 +133,7 @@ def _read_history(run: Run) -> list[dict[str, float]]:
 
 
 def _read_exports(run: Run) -> list[Export]:
-    stages = [p.name for p in run.folder.glob("tflite_*") if (p / "manifest.json").is_file()]
+    stages = [p.name for p in run.stage("").glob("tflite_*") if (p / "manifest.json").is_file()]
     exports = [_read_export(run, stage) for stage in stages]
     order = {precision: index for index, precision in enumerate(PRECISIONS)}
     return sorted(exports, key=lambda e: (order.get(e.precision, len(order)), e.precision, e.variant))

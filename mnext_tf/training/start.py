@@ -14,7 +14,9 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
-from mnext_tf.training.recipe import Recipe, resolve_recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import MODELS, canonical_name, resolve_recipe
+from mnext_tf.training.teacher import check_teacher
 from mnext_tf.training.transfer import describe_source, inherited
 
 # How many validation images every export is compared on, at most.
@@ -35,7 +37,7 @@ def plan_training(
     """What to train, from what was asked for; nothing is opened yet.
 
     Args:
-      model: None takes that of `source`, else mnext.
+      model: None takes that of `source`, else that of a published recipe, else mnext.
       recipe: the name of one; None takes finetune with a source, photos with data, else digits.
       given: recipe fields that replace the recipe's. options: further arguments of the network.
       source: a run to start from: its network and preprocessing are taken.
@@ -46,8 +48,8 @@ def plan_training(
     if source:
         model, fields, _ = inherited(source, {**given, **options, "model": model})
         given, options = fields | given, source.config.model.options
-    default = "finetune" if source else "photos" if has_data else "digits"
-    plan = Plan(model or "mnext", resolve_recipe(recipe or default, given), options)
+    name = canonical_name(recipe or ("finetune" if source else "photos" if has_data else "digits"))
+    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options)
     plan.recipe.model(plan.model, options=plan.options)
     return plan
 
@@ -60,11 +62,13 @@ def start_run(
     *,
     options: dict | None = None,
     source: Run | None = None,
+    teacher: Run | None = None,
     root="runs",
 ) -> Run:
     """Make the folder of a new run; None names it after network, data and time, below `root`.
 
-    `source` is a run whose weights this one starts from; its network must be the same but for the head.
+    `source` is a run whose weights this one starts from; its network must be the same but for the head. `teacher` is a
+    run of the same classes, of any network, whose outputs this one learns as well.
 
     Raises ConfigError where the folder holds a run, or data and recipe do not fit.
     """
@@ -83,6 +87,9 @@ def start_run(
         config = dataclasses.replace(
             config, model=dataclasses.replace(config.model, **arguments), init_from=describe_source(source)
         )
+    if teacher:
+        check_teacher(teacher, config.class_names)
+        config = dataclasses.replace(config, teacher=describe_source(teacher))
     return create_run(folder, config)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnext_tf import list_models
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
 COMMANDS = sorted(p.stem for p in (Path(__file__).parents[2] / "pipelines").glob("[!_]*.py"))

@@ -17,7 +17,7 @@ from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.run import open_run
 from mnext_tf.training.checkpoint import load_latest_checkpoint
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
 # 3 steps an epoch, with everything that draws random numbers: order, crops, flips, colours, shifts, dropout
@@ -55,12 +55,12 @@ def train(run, dataset, **options):
 @contextlib.contextmanager
 def before_step(number, action):
     """`action()` is called just before training step `number`, counted from 0, runs."""
-    from mnext_tf.training import loop
+    from mnext_tf.training import network
 
-    make_steps, steps = loop.make_steps, []
+    make_steps, steps = network.make_steps, []
 
-    def watched(*arguments):
-        train_step, eval_step = make_steps(*arguments)
+    def watched(*arguments, **options):
+        train_step, eval_step = make_steps(*arguments, **options)
 
         def step(*batch):
             if len(steps) == number:
@@ -71,7 +71,7 @@ def before_step(number, action):
         return step, eval_step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "make_steps", watched)
+        patch.setattr(network, "make_steps", watched)
         yield
 
 
@@ -199,20 +199,20 @@ def test_what_a_finished_run_leaves_and_that_it_returns_at_once(
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_with_the_step_named(new_run, few_images, two_layers, monkeypatch, loss):
-    from mnext_tf.training import loop
+    from mnext_tf.training import network
 
-    run, make_steps, rates = new_run("run"), loop.make_steps, []
+    run, make_steps, rates = new_run("run"), network.make_steps, []
 
-    def diverging(*arguments):
-        train_step, eval_step = make_steps(*arguments)
+    def diverging(*arguments, **options):
+        train_step, eval_step = make_steps(*arguments, **options)
 
-        def step(images, labels, rate):
+        def step(images, labels, rate, number):
             rates.append(float(rate))
-            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate)
+            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate, number)
 
         return step, eval_step
 
-    monkeypatch.setattr(loop, "make_steps", diverging)
+    monkeypatch.setattr(network, "make_steps", diverging)
     with pytest.raises(TrainingError, match=rf"loss is {loss} at step 4 \(epoch 2, ") as error:
         train(run, few_images)
     assert f"learning rate {rates[4]:.3g}" in str(error.value)

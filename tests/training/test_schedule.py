@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from mnext_tf.training.recipe import RECIPES, Recipe, resolve_recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import RECIPES, resolve_recipe
 from mnext_tf.training.schedule import describe_schedule, learning_rate
 
 RECIPE = Recipe(
