@@ -118,9 +118,8 @@ def main() -> None:
     trained = train(run, dataset, settings=settings)
     kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
     average = " of the average" if trained.weights == "ema" else ""
-    print(
-        f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}: {run.weights}"
-    )
+    print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
+    print(f"weights: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
 
 

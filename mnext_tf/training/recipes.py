@@ -18,7 +18,7 @@ DESCRIPTIONS: dict[str, str] = {}
 MODELS: dict[str, str] = {}  # of recipes that belong to one network
 _OTHER_NAMES = {"imagenet": "mnext"}  # names of earlier releases
 # Fields that a published result does not depend on, as far as its source says
-_FREE = ("seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
+_FREE = ("batch_size", "seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
 
 
 def _recipe(name: str, model: str | None = None) -> Callable:

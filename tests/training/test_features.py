@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.training import assert_bitwise_equal, before_step, ctrl_c, interrupt, train
 
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import read_json
@@ -15,7 +16,6 @@ from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.settings import TrainSettings
 from mnext_tf.training.start import start_run
 from mnext_tf.training.teacher import check_teacher, load_teacher
-from support.training import assert_bitwise_equal, before_step, ctrl_c, interrupt, train
 
 RECIPE = resolve_recipe("digits", {"epochs": 2, "batch_size": 8, "width": 0.1, "learning_rate": 0.1})
 EVERYTHING = {
