@@ -26,6 +26,7 @@ CONTENT_MODULES = (
     "models/*.py",
     "data/preprocess.py",
     "data/input_pipeline.py",
+    "data/order.py",
     "compression/*.py",
     "export/*.py",
     "tflite/*.py",
