@@ -242,8 +242,8 @@ def _agreement_failure(measured: dict, required: float) -> list[str]:
     ]
 
 
-def accuracy_drop_interval(measured: dict) -> tuple[float, float]:
-    """95 % interval of a drop in percentage points, paired on the same images.
+def accuracy_drop_interval(measured: dict, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a drop in percentage points, paired on the same images.
 
     Of the images on which just one of the two networks is right, the number of lost ones is binomial (McNemar); the
     interval of its share is Clopper and Pearson's, which is exact.
@@ -251,8 +251,9 @@ def accuracy_drop_interval(measured: dict) -> tuple[float, float]:
     from scipy.special import betaincinv
 
     lost, gained, n = measured["lost"], measured["gained"], measured["images"]
-    low = float(betaincinv(lost, gained + 1, 0.025)) if lost else 0.0
-    high = float(betaincinv(lost + 1, gained, 0.975)) if gained else 1.0
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(lost, gained + 1, tail)) if lost else 0.0
+    high = float(betaincinv(lost + 1, gained, 1 - tail)) if gained else 1.0
     return tuple(100 * (2 * share - 1) * (lost + gained) / n for share in (low, high))
 
 
