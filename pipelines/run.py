@@ -71,10 +71,11 @@ def main() -> None:
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
+    dataset = _recipe.open_data()
     report = run_workflow(
         OUT.value,
-        plans,
-        _recipe.open_data(),
+        [plan.for_data(dataset) for plan in plans],
+        dataset,
         benchmark,
         seeds=seeds,
         sources=sources,

@@ -88,6 +88,8 @@ def main() -> None:
         dataset = reopen_dataset(run.config.dataset, run.config.model.num_classes)
     else:
         dataset = _recipe.open_data()
+    if not RESUME.value:
+        plan = plan.for_data(dataset)
     if PREVIEW.value:
         from mnext_tf.data.preview import write_preview
 
@@ -116,9 +118,8 @@ def main() -> None:
     trained = train(run, dataset, settings=settings)
     kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
     average = " of the average" if trained.weights == "ema" else ""
-    print(
-        f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}: {run.weights}"
-    )
+    print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
+    print(f"weights: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
 
 
@@ -131,8 +132,11 @@ def _list_recipes() -> None:
 
 def _dry_run(plan) -> None:
     from mnext_tf.training.dry_run import IMAGENET_IMAGES, dry_run, write_schedule
+    from mnext_tf.training.start import SMALL_IMAGE
 
     num_images = IMAGENET_IMAGES[0] if NUM_IMAGES.value is None else NUM_IMAGES.value
+    if plan.given is not None:
+        print(f"These are photographs; for images of at most {SMALL_IMAGE} pixels, add --recipe=small_images.")
     model = plan.recipe.model(plan.model, options=plan.options)
     result = dry_run(plan.recipe, model, num_images=num_images)
     print(f"{plan.model} on {num_images:,} images\n{result.describe()}")

@@ -54,7 +54,7 @@ def better(history: Sequence[dict], recipe: Recipe) -> Best:
 
 def stops_early(history: Sequence[dict], recipe: Recipe) -> bool:
     """Whether the last `patience` epochs brought nothing better, raw or averaged."""
-    if not recipe.patience:
+    if not (history and recipe.patience):
         return False
     chosen = better(history, dataclasses.replace(recipe, keep_last=False))
     return len(history) - chosen.epoch >= recipe.patience

@@ -18,7 +18,6 @@ from mnext_tf.training.recipes import published_name
 
 _FOLDER = Path(__file__).with_name("published_curves")
 _COLUMNS = ("train_loss", "val_loss", "top1", "top5")
-IMAGENET_CLASSES, IMAGENET_IMAGES = 1000, 1_000_000  # a curve means nothing for other or far fewer images
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,22 @@ def published_recipes() -> tuple[str, ...]:
 
 
 def curve_of(config) -> Curve | None:
-    """The curve that a run (its RunConfig) repeats; None for another recipe, and for other data than ImageNet."""
-    on_imagenet = len(config.class_names) == IMAGENET_CLASSES and config.dataset.num_train >= IMAGENET_IMAGES
-    return published_curve(_recipe_name(config)) if on_imagenet else None
+    """The curve of ImageNet whose recipe a run (its RunConfig) follows, whatever its data; None for another recipe."""
+    return published_curve(_recipe_name(config)) if config.recipe else None
 
 
 def _recipe_name(config) -> str:
     """mnext_id0.5 is no recipe of its own: the authors' recipe for mnext, with shortcuts of half the channels."""
-    name, recipe = getattr(config, "recipe_name", ""), config.recipe
-    if name or recipe is None or recipe.identity_tensor_multiplier != 0.5:
-        return name
-    whole = published_name(dataclasses.replace(recipe, identity_tensor_multiplier=1.0), config.model.name)
+    recipe, model = config.recipe, config.model.name
+    if recipe.identity_tensor_multiplier != 0.5:
+        return published_name(recipe, model)
+    whole = published_name(dataclasses.replace(recipe, identity_tensor_multiplier=1.0), model)
     return "mnext_id0.5" if whole == "mnext" else ""
 
 
-def epoch_suffix(recipe_name: str, epoch: int) -> str:
-    """For the line of an epoch in the log: "  published 68.32 %"; "" where nothing is published for it."""
-    curve = published_curve(recipe_name)
+def epoch_suffix(curve: Curve | None, epoch: int) -> str:
+    """For the line of an epoch in the log: "  published on ImageNet 68.32 %"; "" where nothing is published for it."""
     top1 = curve.top1(epoch) if curve else None
     if top1 is None:
         return ""
-    return f"  published{' (EMA)' if curve.is_ema else ''} {top1:.2f} %"
+    return f"  published on ImageNet{' (EMA)' if curve.is_ema else ''} {top1:.2f} %"

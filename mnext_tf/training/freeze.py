@@ -5,6 +5,8 @@ from __future__ import annotations
 from mnext_tf.errors import ConfigError
 from mnext_tf.training.transfer import HEAD
 
+_BATCH_NORM = "_bn"  # ends the name of every batch norm
+
 
 def freeze(model, names: str) -> int:
     """Freeze layers, the statistics of their batch norms included; returns how many layers with weights.
@@ -20,7 +22,7 @@ def freeze(model, names: str) -> int:
         if name == "backbone":
             found = [layer for layer in layers if layer.name != HEAD]
         elif name == "batch_norm":
-            found = [layer for layer in layers if layer.name.endswith("_bn")]
+            found = [layer for layer in layers if layer.name.endswith(_BATCH_NORM)]
         else:
             found = [layer for layer in layers if layer.name.startswith(name)]
         if not found:

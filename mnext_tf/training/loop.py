@@ -26,6 +26,7 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import require_weights
 from mnext_tf.training.best import choose, keep_best, stops_early
 from mnext_tf.training.checkpoint import load_latest_checkpoint, save_checkpoint
+from mnext_tf.training.curves import curve_of, epoch_suffix
 from mnext_tf.training.meter import Meter, not_a_number
 from mnext_tf.training.network import Network
 from mnext_tf.training.progress import Progress
@@ -88,7 +89,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
         _log.info(f"train: resuming at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif run.config.init_from:
         _log.info(f"train: from {run.config.init_from.run} {network.start_from(run)}")
-    resumed_from, meter = step, Meter(checkpoints, totals)
+    resumed_from, meter, curve = step, Meter(checkpoints, totals), curve_of(run.config)
 
     summaries = Summaries(folder / "tensorboard", histograms=settings.histograms)
     bar = Progress(per_epoch * recipe.epochs, step, recipe.batch_size, recipe.epochs, enabled=progress)
@@ -144,7 +145,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
             saved_at = checkpoint()
             write_csv(folder / "history.csv", history)
             summaries.epoch(row, network.model)
-            _log.info(_epoch_line(row, recipe))
+            _log.info(_epoch_line(row, recipe) + epoch_suffix(curve, epoch + 1))
             if epoch + 1 < recipe.epochs:
                 leave_if_asked(epoch)
 

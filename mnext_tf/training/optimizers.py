@@ -18,7 +18,7 @@ def make_optimizer(recipe: Recipe, *, no_decay=()) -> tf.keras.optimizers.Optimi
     """The recipe's optimizer, for both Keras 3 and legacy Keras.
 
     Args:
-      no_decay: variables that AdamW does not decay; see `not_decayed`. The other optimizers decay nothing themselves.
+      no_decay: variables that AdamW does not decay, see `not_decayed`; the other optimizers decay none themselves.
 
     The learning rate is that after the warm-up; the loop assigns each step's. Under a `tf.distribute` strategy, create
     and build it in the strategy's scope.
@@ -38,7 +38,7 @@ def make_optimizer(recipe: Recipe, *, no_decay=()) -> tf.keras.optimizers.Optimi
 
 
 def not_decayed(variables, recipe: Recipe) -> list:
-    """Biases and the weights of batch norm: those of at most one dimension. None of them with `decay_all`."""
+    """Biases and the weights of batch norm, which have one dimension; none of them with `decay_all`."""
     return [] if recipe.decay_all else [v for v in variables if len(v.shape) <= 1]
 
 
@@ -46,8 +46,9 @@ def l2_gradients(gradients, variables, recipe: Recipe) -> list:
     """The gradients of loss + weight_decay / 2 * sum(v**2), over the decayed variables v; AdamW's stay as they are."""
     if recipe.optimizer == "adamw":
         return list(gradients)
+    kept = {id(v) for v in not_decayed(variables, recipe)}
     return [
-        g + recipe.weight_decay * tf.convert_to_tensor(v) if recipe.decay_all or len(v.shape) > 1 else g
+        g if id(v) in kept else g + recipe.weight_decay * tf.convert_to_tensor(v)
         for g, v in zip(gradients, variables, strict=True)
     ]
 
@@ -77,9 +78,9 @@ class YellowFin(tf.keras.optimizers.SGD):
 
         minimize m * D**2 + a**2 * C  with  a = (1 - sqrt(m))**2 / h_min  and  m large enough for h_max
 
-    Averages decay by 0.999, without their bias to 0; those of h_min and h_max are of logarithms. The rate starts slowly,
-    over 200 steps. The update is `velocity = m * velocity - learning_rate * a * gradient`: `learning_rate` only
-    scales the tuned rate. The two of the last step are in `tuned`: (a, m).
+    Averages decay by 0.999 and have no bias to 0; those of h_min and h_max are of logarithms. The rate starts slowly,
+    over 200 steps. The update is `velocity = m * velocity - learning_rate * a * gradient`: `learning_rate` only scales
+    the tuned rate. `tuned` has (a, m) of the last step.
     """
 
     BETA, WINDOW = 0.999, 20
@@ -135,8 +136,10 @@ class YellowFin(tf.keras.optimizers.SGD):
 
     def _tune(self, tuned, window, averages, means, gradients, step):
         square = tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients])
-        window.scatter_nd_update([[step % self.WINDOW]], [tf.math.log(tf.maximum(square, self.TINY))])
-        seen = window[: tf.minimum(step + 1, self.WINDOW)]
+        place = tf.range(self.WINDOW, dtype=step.dtype) == step % self.WINDOW
+        curvatures = tf.where(place, tf.math.log(tf.maximum(square, self.TINY)), window)
+        window.assign(curvatures)
+        seen = curvatures[: tf.minimum(step + 1, self.WINDOW)]
         now = tf.stack([tf.reduce_min(seen), tf.reduce_max(seen), tf.sqrt(square), square])
         followed = self.BETA * averages[:4] + (1 - self.BETA) * now
         distance = followed[2] / tf.maximum(followed[3], self.TINY)

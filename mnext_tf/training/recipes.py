@@ -18,7 +18,7 @@ DESCRIPTIONS: dict[str, str] = {}
 MODELS: dict[str, str] = {}  # of recipes that belong to one network
 _OTHER_NAMES = {"imagenet": "mnext"}  # names of earlier releases
 # Fields that a published result does not depend on, as far as its source says
-_FREE = ("seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
+_FREE = ("batch_size", "seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
 
 
 def _recipe(name: str, model: str | None = None) -> Callable:
@@ -269,7 +269,8 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
     """The named recipe with some fields replaced.
 
     Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
-    Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too.
+    Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too. AdamW has
+    an epsilon of its own, 1e-8, unless that is given.
 
     Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
     """
@@ -283,6 +284,8 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
             overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
     if "learning_rate" in overrides:
         overrides.setdefault("reference_batch_size", overrides.get("batch_size", recipe.batch_size))
+    if overrides.get("optimizer") == "adamw":
+        overrides.setdefault("epsilon", 1e-8)
     return dataclasses.replace(recipe, **overrides)
 
 

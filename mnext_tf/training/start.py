@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import steps_per_epoch
+from mnext_tf.data.input_pipeline import steps_per_epoch, stored_examples
+from mnext_tf.data.preprocess import encoded_size
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
@@ -19,16 +22,36 @@ from mnext_tf.training.recipes import MODELS, canonical_name, resolve_recipe
 from mnext_tf.training.teacher import check_teacher
 from mnext_tf.training.transfer import describe_source, inherited
 
+_log = logging.getLogger(__name__)
+
+SMALL_IMAGE = 64  # pixels; data whose images have no longer side are trained by the recipe small_images
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
 
 
 class Plan(NamedTuple):
-    """What a new run trains: a network, by which recipe."""
+    """What a new run trains: a network, by which recipe.
+
+    given: fields that replace those of a recipe that is chosen by the data; None where a recipe was named, or is clear.
+    """
 
     model: str
     recipe: Recipe
     options: dict
+    given: dict | None = None
+
+    def for_data(self, dataset: Dataset) -> Plan:
+        """The plan now that the data are open: small_images where the images are small and no recipe was named.
+
+        Their own size is the input size, from 32 pixels on. Raises ConfigError where what was given does not fit.
+        """
+        side = 0 if self.given is None else _longest_side(dataset)
+        if not 0 < side <= SMALL_IMAGE:
+            return self
+        recipe = resolve_recipe("small_images", {"input_size": max(32, side), **self.given})
+        recipe.model(self.model, options=self.options)
+        _log.info(f"{dataset.name}: images of {side} pixels, so the recipe is small_images. --recipe names another.")
+        return Plan(self.model, recipe, self.options)
 
 
 def plan_training(
@@ -38,7 +61,8 @@ def plan_training(
 
     Args:
       model: None takes that of `source`, else that of a published recipe, else mnext.
-      recipe: the name of one; None takes finetune with a source, photos with data, else digits.
+      recipe: the name of one; None takes finetune with a source, digits without data, else photos, until
+        `Plan.for_data` has seen the images.
       given: recipe fields that replace the recipe's. options: further arguments of the network.
       source: a run to start from: its network and preprocessing are taken.
 
@@ -49,9 +73,16 @@ def plan_training(
         model, fields, _ = inherited(source, {**given, **options, "model": model})
         given, options = fields | given, source.config.model.options
     name = canonical_name(recipe or ("finetune" if source else "photos" if has_data else "digits"))
-    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options)
+    open_until_seen = given if has_data and not (recipe or source) else None
+    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen)
     plan.recipe.model(plan.model, options=plan.options)
     return plan
+
+
+def _longest_side(dataset: Dataset, looked_at: int = 100) -> int:
+    """The longest side of the first training images, in pixels; 0 where their headers do not tell it."""
+    first = itertools.islice(stored_examples(dataset, "train"), looked_at)
+    return max((max(encoded_size(encoded)) for _, encoded, _ in first), default=0)
 
 
 def start_run(

@@ -51,9 +51,9 @@ def make_steps(
     @tf.function
     def train_step(images, labels, rate, step):
         loss, correct, found = _accumulated(gradients, images, labels, recipe.accumulate, variables)
-        found = l2_gradients(found, variables, recipe)
         if recipe.clip_norm:
             found, _ = tf.clip_by_global_norm(found, recipe.clip_norm)
+        found = l2_gradients(found, variables, recipe)
 
         def update():
             for group, mine in zip(groups, _split(found, groups), strict=True):

@@ -95,6 +95,5 @@ def test_the_average_is_compared_with_a_published_average(on_imagenet, monkeypat
     assert [top1 for _, top1 in facts.published] == [0.1, 0.1]
 
 
-def test_a_curve_says_nothing_of_other_images(trained, monkeypatch):
-    monkeypatch.setattr(curves, "_recipe_name", lambda config: "mnext")
+def test_another_recipe_has_no_curve(trained):
     assert read_runs([open_run(trained(rows(0.5)))])[0].curve is None

@@ -31,13 +31,13 @@ def test_the_best_epoch_has_the_published_accuracy(recipe, epochs, best, epoch, 
 @pytest.mark.parametrize("recipe", ["", "digits", "mobilenet_v2", "../recipe"])
 def test_others_have_none(recipe):
     assert published_curve(recipe) is None
-    assert epoch_suffix(recipe, 3) == ""
+    assert epoch_suffix(published_curve(recipe), 3) == ""
 
 
 def test_the_line_of_an_epoch():
-    assert epoch_suffix("mnext", 100) == "  published 62.93 %"
-    assert epoch_suffix("mnext_s", 100) == "  published (EMA) 70.68 %"
-    assert epoch_suffix("mnext", 211) == ""
+    assert epoch_suffix(published_curve("mnext"), 100) == "  published on ImageNet 62.93 %"
+    assert epoch_suffix(published_curve("mnext_s"), 100) == "  published on ImageNet (EMA) 70.68 %"
+    assert epoch_suffix(published_curve("mnext"), 211) == ""
 
 
 def test_they_are_the_authors_numbers(repository):
