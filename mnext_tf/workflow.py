@@ -138,7 +138,7 @@ def _check(folder: Path, plan: Plan, dataset: Dataset, source: Run | None) -> No
     changed = [
         f"{f.name} {getattr(config.recipe, f.name)} (now {getattr(recipe, f.name)})"
         for f in dataclasses.fields(recipe)
-        if getattr(config.recipe, f.name) != getattr(recipe, f.name)
+        if getattr(recipe, f.name) not in (None, getattr(config.recipe, f.name))  # None was resolved for the run
     ]
     if config.dataset.fingerprint != dataset.fingerprint:
         changed.append(f"the data {config.dataset.name} (now {dataset.name})")
