@@ -64,21 +64,23 @@ def without_times(history):
 
 
 def assert_bitwise_equal(run, undisturbed):
-    import h5py
-
     (variables, history), (expected, expected_history) = state_of(run), state_of(undisturbed)
     assert history == expected_history
     assert variables.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(variables[name], value, err_msg=name)
 
-    def arrays(path):
-        found = {}
-        with h5py.File(path) as f:
-            f.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        return found
-
-    weights, expected = arrays(run.weights), arrays(undisturbed.weights)
+    weights, expected = arrays_in(run.weights), arrays_in(undisturbed.weights)
     assert weights.keys() == expected.keys()
     assert weights
     assert all(np.array_equal(weights[name], value) for name, value in expected.items())
+
+
+def arrays_in(path) -> dict[str, np.ndarray]:
+    """The tensors of a .weights.h5 file."""
+    import h5py
+
+    found = {}
+    with h5py.File(path) as f:
+        f.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found

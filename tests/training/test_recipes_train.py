@@ -1,0 +1,69 @@
+"""Every recipe trains on real images, at a small size; and a run that is killed ends as one that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from support.training import arrays_in, train
+
+from mnext_tf.data import open_dataset
+from mnext_tf.training.recipes import MODELS, RECIPES, resolve_recipe
+from mnext_tf.training.start import start_run
+
+SMALL = {"epochs": 1, "batch_size": 24, "input_size": 32, "output_stride": 32, "width": 0.35, "data_streams": 1}
+
+
+@pytest.fixture(scope="module")
+def flowers(repository, tmp_path_factory):
+    folder = repository.parent / "shared" / "data" / "flowers"
+    if not folder.is_dir():
+        pytest.skip(f"the reference data is not there: {folder}")
+    return open_dataset(folder, tmp_path_factory.mktemp("flowers"))
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_a_hundred_steps(name, flowers, tmp_path):
+    recipe = resolve_recipe(name, SMALL)
+    (row,) = train(start_run(tmp_path / "run", MODELS.get(name, "mnext"), recipe, flowers), flowers).history
+    assert row["step"] > 100
+    assert np.isfinite([row["train_loss"], row["val_loss"]]).all()
+    assert row["train_accuracy"] > 0.26  # the largest class has 0.24
+    fields = {f.name for f in dataclasses.fields(recipe)} - SMALL.keys() - {"warmup_epochs", "cooldown_epochs"}
+    assert all(getattr(recipe, f) == getattr(RECIPES[name], f) for f in fields)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, repository):
+    def command(*more):
+        return [sys.executable, "-m", "pipelines.train", f"--cache_dir={tmp_path / 'data'}", *more]
+
+    fields = ["--epochs=2", "--width=0.1", "--ema_decay=0.9", "--dropout=0.2", "--checkpoint_minutes=0.0001"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(f"--out={whole}", *fields), cwd=repository, check=True, capture_output=True)
+    with subprocess.Popen(
+        command(f"--out={killed}", *fields), cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(killed.glob("train/checkpoints/step_0000002*.npz")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    done = subprocess.run(
+        command("--resume", f"--run={killed}"), cwd=repository, check=True, capture_output=True, text=True
+    )
+    assert "taking over from process" in done.stderr
+    assert "resuming at step 2" in done.stderr
+
+    for kind in ("model", "raw", "ema"):
+        expected, found = (arrays_in(folder / f"train/{kind}.weights.h5") for folder in (whole, killed))
+        assert len(expected) > 100
+        assert all(np.array_equal(found[name], value) for name, value in expected.items())
