@@ -8,7 +8,8 @@ import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import CALIBRATION_KEY, derive_seed, report_damage, shuffled_records
+from mnext_tf.data.input_pipeline import report_damage
+from mnext_tf.data.order import CALIBRATION_KEY, derive_seed, shuffled_records
 from mnext_tf.data.preprocess import Preprocess, eval_image
 from mnext_tf.errors import ConfigError
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
+from mnext_tf.data.erasing import ERASING_MODES, erase, random_rectangle
+from mnext_tf.data.rand_augment import parse_rand_augment, rand_augment
 from mnext_tf.records import Record, field
 
 _TRIES = 10  # windows drawn before the center is taken
@@ -12,7 +15,8 @@ _TRIES = 10  # windows drawn before the center is taken
 
 @dataclass(frozen=True)
 class Augment(Record):
-    """What a training image goes through, in this order: random resized crop, flip, color, shift.
+    """What a training image goes through, in this order: random resized crop, flip, color, shift, erasing,
+    mixing with another image.
 
     crop_scale_min: smallest share of the image's area that a random crop takes; 1.0 turns the
         random crop off, and images are resized and cropped as in evaluation.
@@ -20,6 +24,11 @@ class Augment(Record):
     flip: mirror every second image left to right. Not for digits or text.
     color_jitter: brightness, contrast and saturation are each scaled by a factor in 1 ± this.
     shift: largest translation in either direction, as a share of the side; zeros come in.
+    rand_augment: RandAugment instead of color jitter, in timm's notation; empty: none.
+    erasing: probability that one rectangle of an image is erased.
+    erasing_mode: what it is filled with: noise in every pixel, or the mean color.
+    mixup, cutmix: alpha of the Beta distribution that two images' shares are drawn from; 0: off. With
+        both above 0, every batch has either with equal probability.
 
     Raises ConfigError for a value out of range.
     """
@@ -31,6 +40,26 @@ class Augment(Record):
     flip: bool = field(True, "Random horizontal flips.")
     color_jitter: float = field(0.4, "Brightness, contrast and saturation vary by this share.", at_least=0, at_most=1)
     shift: float = field(0.0, "Random shift, as a share of the side.", at_least=0, below=1)
+    rand_augment: str = field(
+        "", "RandAugment, such as rand-m9-mstd0.5; then there is no color jitter. Empty: none.", absent=""
+    )
+    erasing: float = field(0.0, "Probability that a rectangle is erased.", at_least=0, at_most=1, absent=0.0)
+    erasing_mode: str = field(
+        "pixel", "Erase with noise in every pixel, or with the mean color.", choices=ERASING_MODES, absent="pixel"
+    )
+    mixup: float = field(0.0, "Alpha of mixup: blends of two images; 0: off.", at_least=0, absent=0.0)
+    cutmix: float = field(0.0, "Alpha of CutMix: a rectangle from another image; 0: off.", at_least=0, absent=0.0)
+
+    VERSION: ClassVar[int] = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        parse_rand_augment(self.rand_augment)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether two images are mixed, so that targets are shares of the classes."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 def random_window(shape, augment: Augment, seed):
@@ -55,25 +84,40 @@ def random_window(shape, augment: Augment, seed):
     return tf.cast(tf.concat([begin, crop], 0), tf.int32)
 
 
-def flip_color_shift(image, augment: Augment, seed):
+def random_changes(image, augment: Augment, seed):
     """What follows the crop, on a float32 (S, S, 3) image; same shape out, in [0, 255].
 
-    Values are clipped once, at the end: brightness does not lose highlights that a lower contrast brings back.
+    Values are clipped once, after the color: brightness does not lose highlights that a lower contrast brings back.
+    RandAugment works on whole numbers.
     """
     import tensorflow as tf
 
     side = image.shape[0]
-    draws = tf.unstack(tf.random.stateless_uniform((6,), seed))
+    draws = tf.unstack(tf.random.stateless_uniform((6,), tf.bitwise.invert(seed)))
     if augment.flip:
         image = tf.cond(draws[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-    if augment.color_jitter:
+    settings = parse_rand_augment(augment.rand_augment)
+    if augment.color_jitter and not settings:
         image = change_color(image, *(1 + augment.color_jitter * (2 * draw - 1) for draw in draws[1:4]))
     image = tf.clip_by_value(image, 0, 255)
+    if settings:
+        image = rand_augment(tf.cast(tf.round(image), tf.uint8), settings, _another(seed, 1))
+        image = tf.cast(image, tf.float32)
     if reach := round(augment.shift * side):
         y, x = (tf.cast(draw * (2 * reach + 1), tf.int32) for draw in draws[4:6])
         padded = tf.pad(image, [[reach, reach], [reach, reach], [0, 0]])
         image = padded[y : y + side, x : x + side]
+    if augment.erasing:
+        rectangle = random_rectangle(side, augment.erasing, _another(seed, 2))
+        image = erase(image, rectangle, augment.erasing_mode, _another(seed, 3))
     return tf.ensure_shape(image, (side, side, 3))
+
+
+def _another(seed, which: int):
+    """A seed for other draws of the same image."""
+    import tensorflow as tf
+
+    return seed + tf.constant([which, 0], seed.dtype)
 
 
 def change_color(image, brightness, contrast, saturation):

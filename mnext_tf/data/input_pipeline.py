@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.augment import Augment
 from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.mix import draw_mixes, mix
+from mnext_tf.data.order import AUGMENT_KEY, MIX_KEY, derive_seed, in_split, positioned_records
 from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
 from mnext_tf.errors import ConfigError, DataError, one_of
-
-_SHUFFLE_MAX, _SHUFFLE_MIN = 20_000, 64  # records; fewer would hardly mix, whatever memory they take
-_SHUFFLE_BYTES = 1 << 30
-_OPEN_SHARDS = 16  # training reads this many shards in turn
-_SHUFFLE_KEY, _AUGMENT_KEY, _SHARD_KEY, CALIBRATION_KEY = range(4)
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
@@ -41,17 +37,29 @@ def train_batches(
     seed: int,
     epoch: int,
     start_step: int = 0,
+    share: tuple[int, int] = (0, 1),
+    streams: int = 1,
+    balanced: bool = False,
 ):
     """A tf.data.Dataset of one epoch: images float32 (B, S, S, 3) in [0, 255], labels int32 (B,) from 0.
+
+    With mixup or CutMix the labels are targets instead: float32 (B, classes), sums of 1, without label smoothing.
 
     Order and augmentation follow from (seed, epoch, position) alone, so that `start_step=k` resumes
     exactly where the uninterrupted epoch is after k batches; the images before it are read but not
     decoded. The last images, short of a batch, are left to the next epoch's order.
 
+    share: (worker, workers): only this worker's part of every batch, B / workers images, the same as they are in the
+    whole batch. streams: groups of shards, every `streams`-th in one, that are shuffled on their own and fill an equal
+    part of every batch each; a worker reads only the shards of the streams that meet its part. The order depends on this
+    number, not on that of the workers. A stream that ends before the epoch does goes on with its records in another
+    order. balanced: all classes are as likely: of each class images come twice and more, or are left out, at random;
+    this reads the label of every record before shuffling.
+
     A damaged image stops the iteration with a TensorFlow error; iterate under `report_damage` to
     get a DataError with its shard and file name. Raises ConfigError for a batch larger than the
-    split, a `start_step` outside the epoch, and a negative seed or epoch, and DataError for images
-    without labels.
+    split, a `start_step` outside the epoch, a negative seed or epoch, and a batch that cannot be divided,
+    and DataError for images without labels.
     """
     import tensorflow as tf
 
@@ -60,22 +68,39 @@ def train_batches(
     steps = steps_per_epoch(dataset, batch_size)
     if not 0 <= start_step <= steps:
         raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
-    augment_seed = derive_seed(seed, epoch, _AUGMENT_KEY)
+    if augment.mixes and share[1] > 1 and batch_size // share[1] % 2:
+        raise ConfigError(
+            f"mixup and cutmix mix images in pairs: batch_size={batch_size} must be a multiple of twice the {share[1]} "
+            "workers."
+        )
+    augment_seed = derive_seed(seed, epoch, AUGMENT_KEY)
 
     def example(position, record):
         encoded, label = tfrecord.parse(record, dataset.keys)
         image = train_image(encoded, preprocess, augment, tf.stack([augment_seed, position]))
         return image, tf.cast(label - dataset.label_offset, tf.int32)
 
-    batches = (
-        shuffled_records(dataset, seed, epoch)
-        .enumerate()
-        .skip(start_step * batch_size)
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+    records = positioned_records(
+        dataset,
+        batch_size,
+        seed=seed,
+        epoch=epoch,
+        start_step=start_step,
+        share=share,
+        streams=streams,
+        balanced=balanced,
     )
-    return _in_order(batches)
+    batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.batch(batch_size // share[1], drop_remainder=True).take(steps - start_step)
+    if streams > 1 or balanced:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps - start_step))  # a stream had no records
+    if augment.mixes:
+        rng = np.random.default_rng(derive_seed(seed, epoch, MIX_KEY))
+        draws = draw_mixes(augment, preprocess.input_size, steps, rng)[start_step:]
+        batches = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensor_slices(draws))).map(
+            lambda batch, draw: mix(*batch, draw, dataset.num_classes), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    return _in_order(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def eval_batches(
@@ -102,7 +127,8 @@ def eval_batches(
         encoded, label = tfrecord.parse(record, dataset.keys)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
-    records = _in_split(tf.data.TFRecordDataset(_shards(dataset, split)), dataset, split)
+    shards = [str(shard) for shard in dataset.shard_paths(split)]
+    records = in_split(tf.data.TFRecordDataset(shards), dataset, split)
     if max_images is not None and max_images < dataset.splits[split]:
         chosen = tf.constant(np.linspace(0, dataset.splits[split] - 1, max_images).round().astype(np.int64))
         records = (
@@ -151,62 +177,9 @@ def report_damage(dataset: Dataset, split: str) -> Iterator[None]:
         raise
 
 
-def shuffled_records(dataset: Dataset, seed: int, epoch: int):
-    """Serialized training records: shards in random order, read in turn, through a shuffle buffer."""
-    import tensorflow as tf
-
-    shards = _shards(dataset, "train")
-    order = np.random.default_rng(derive_seed(seed, epoch, _SHARD_KEY)).permutation(len(shards))
-    buffer = _shuffle_buffer(dataset.splits["train"], sum(Path(s).stat().st_size for s in shards))
-    records = tf.data.Dataset.from_tensor_slices([shards[i] for i in order]).interleave(
-        tf.data.TFRecordDataset, cycle_length=_OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    # Dataset.shuffle would mix in tf.random.set_seed, which a resumed run may not have set alike
-    records = _in_split(records, dataset, "train")
-    shuffled = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(records),
-        buffer_size=buffer,
-        seed=derive_seed(seed, epoch, _SHUFFLE_KEY),
-        seed2=1,  # both 0 would mean: draw one
-        output_types=[tf.string],
-        output_shapes=[[]],
-        reshuffle_each_iteration=False,
-    )
-    return tf.data.experimental.from_variant(shuffled, records.element_spec)
-
-
-def _shuffle_buffer(records: int, total_bytes: int) -> int:
-    """Records to shuffle among: as many as _SHUFFLE_BYTES of memory hold."""
-    mean_bytes = total_bytes // records + 1
-    return min(records, _SHUFFLE_MAX, max(_SHUFFLE_MIN, _SHUFFLE_BYTES // mean_bytes))
-
-
 def _in_order(batches):
     import tensorflow as tf
 
     options = tf.data.Options()
     options.deterministic = True
     return batches.with_options(options)
-
-
-def _shards(dataset: Dataset, split: str) -> list[str]:
-    return [str(shard) for shard in dataset.shard_paths(split)]
-
-
-def _in_split(records, dataset: Dataset, split: str):
-    """The records of `split`, where both splits are in the same shards."""
-    if dataset.validation_share is None:
-        return records
-
-    def belongs(record):
-        held_out = tfrecord.held_out(tfrecord.parse(record, dataset.keys)[0], dataset.validation_share)
-        return held_out == (split == "validation")
-
-    return records.filter(belongs)
-
-
-def derive_seed(*keys: int) -> int:
-    """An int64 seed that differs for every tuple of numbers from 0 up."""
-    if min(keys) < 0:
-        raise ConfigError(f"seed and epoch must be at least 0; received {keys[:-1]}.")
-    return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from mnext_tf.data.augment import Augment, flip_color_shift, random_window
+from mnext_tf.data.augment import Augment, random_changes, random_window
 from mnext_tf.records import Record, field
 
 _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
+_UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
@@ -84,7 +85,7 @@ def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):
     else:
         crop = _decode_random_window(encoded, preprocess.input_size, augment, seed)
         image = _resize_crop(tf.ensure_shape(crop, (None, None, 3)), preprocess)
-    return flip_color_shift(image, augment, tf.bitwise.invert(seed))
+    return random_changes(image, augment, seed)
 
 
 def _decode_jpeg(encoded):
@@ -103,30 +104,34 @@ def _decode_png(encoded):
 def _decode_random_window(encoded, side: int, augment: Augment, seed):
     import tensorflow as tf
 
-    def from_jpeg():
-        window = random_window(tf.io.extract_jpeg_shape(encoded), augment, seed)
-        times_larger = tf.reduce_min(window[2:]) // side
-        choice = tf.gather([0, 0, 1, 1, 2, 2, 2, 2, 3], tf.minimum(times_larger, 8))
-        return tf.switch_case(choice, [lambda ratio=ratio: scaled(window, ratio) for ratio in (1, 2, 4, 8)])
-
-    def scaled(window, ratio: int):
-        begin, end = ((corner + ratio // 2) // ratio for corner in (window[:2], window[:2] + window[2:]))
-        window = tf.concat([begin, end - begin], 0)  # to the nearest of the scaled image's pixels
-        return tf.io.decode_and_crop_jpeg(encoded, window, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
-
-    def from_png():
+    def decoded_png():
         image = _decode_png(encoded)
-        y, x, height, width = tf.unstack(random_window(tf.shape(image), augment, seed))
-        return image[y : y + height, x : x + width]
+        return tf.shape(image), image
 
-    return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_png)
+    is_jpeg = tf.io.is_jpeg(encoded)
+    shape, png = tf.cond(
+        is_jpeg, lambda: (tf.io.extract_jpeg_shape(encoded), tf.zeros((0, 0, 3), tf.uint8)), decoded_png
+    )
+    window = random_window(shape, augment, seed)
+    halvings = tf.gather([0, 0, 1, 1, 2, 2, 2, 2, 3], tf.minimum(tf.reduce_min(window[2:]) // side, 8))
+    ratio = tf.bitwise.left_shift(1, halvings)
+    begin, end = ((corner + ratio // 2) // ratio for corner in (window[:2], window[:2] + window[2:]))
+    scaled = tf.concat([begin, end - begin], 0)  # to the nearest of the scaled image's pixels
+
+    def from_jpeg(ratio: int):
+        return tf.io.decode_and_crop_jpeg(encoded, scaled, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    # the branches are as small as they can be: those not taken cost time, too
+    branches = [lambda ratio=ratio: from_jpeg(ratio) for ratio in (1, 2, 4, 8)]
+    branches.append(lambda: tf.slice(png, [*tf.unstack(window[:2]), 0], [*tf.unstack(window[2:]), 3]))
+    return tf.switch_case(tf.where(is_jpeg, halvings, len(branches) - 1), branches)
 
 
 def _resize_crop(image, preprocess: Preprocess):
     """uint8 (h, w, 3) to float32 (S, S, 3), not clipped.
 
-    Antialiasing costs more than decoding does. It is left out up to a shrinkage of 2, where every
-    pixel counts without it too.
+    Antialiasing costs more than decoding does. It is left out where every pixel counts without it too: up to a
+    shrinkage of 3 (bicubic) or 2. A crop of a JPEG is shrunk by less than 2, in the longer direction by 2 2/3.
     """
     import tensorflow as tf
 
@@ -135,8 +140,9 @@ def _resize_crop(image, preprocess: Preprocess):
     def resize(antialias: bool):
         return tf.cast(tf.image.resize(image, size, preprocess.interpolation, antialias=antialias), tf.float32)
 
+    limit = _UNSMOOTHED[preprocess.interpolation] * preprocess.input_size
     longer = tf.reduce_max(tf.shape(image)[:2])
-    resized = tf.cond(longer > 2 * preprocess.input_size, lambda: resize(True), lambda: resize(False))
+    resized = tf.cond(longer > limit, lambda: resize(True), lambda: resize(False))
     return tf.ensure_shape(resized, (*size, 3))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mnext_tf.compression.calibration import _even_quotas, calibration_images
 from mnext_tf.data import Augment, Preprocess, eval_batches, open_dataset, steps_per_epoch, tfrecord, train_batches
-from mnext_tf.data.input_pipeline import _shuffle_buffer
+from mnext_tf.data.order import _shuffle_buffer
 from mnext_tf.data.sources.digits import split_indices
 from mnext_tf.errors import ConfigError
 
