@@ -44,7 +44,9 @@ CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side to cro
 INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing (default: the publisher's).")
 MEAN = flags.DEFINE_list("mean", None, "Subtracted from red,green,blue in [0, 255] (default: the publisher's).")
 STD = flags.DEFINE_list("std", None, "Divides red,green,blue in [0, 255] (default: the publisher's).")
-ENTRY = flags.DEFINE_string("entry", None, "State dict or model to use if the file has several, such as state_dict_ema.")
+ENTRY = flags.DEFINE_string(
+    "entry", None, "State dict or model to use if the file has several, such as state_dict_ema."
+)
 DROP_BACKGROUND = flags.DEFINE_bool("drop_background", False, "Remove class 0 of 1001.")
 LABELS = flags.DEFINE_string(
     "labels", None, "File of class names, one per line (default: ImageNet's for 1000 classes)."

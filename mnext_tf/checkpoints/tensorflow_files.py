@@ -150,9 +150,9 @@ def _models(prefix: Path, reader, entries: Mapping[str, Entry], nested: bool) ->
 
     check_text(prefix, entries[_OBJECTS])
     nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
-    everything = [_variables(nodes, [0], entries)]
-    if not nested and len({name for name, _ in everything[0]}) == len(everything[0]):
-        return {None: dict(everything[0])}
+    found = _variables(nodes, [0], entries)
+    if not nested and len(dict(found)) == len(found):
+        return {None: dict(found)}
     models: dict[str | None, dict[str, str]] = {}
     for child in nodes[0].children:
         found = _variables(nodes, [child.node_id], entries)
