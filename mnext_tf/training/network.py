@@ -68,6 +68,8 @@ class Network:
             seed=recipe.seed,
             epoch=epoch,
             start_step=start_step,
+            streams=recipe.data_streams,
+            balanced=recipe.class_balance == "sampling",
         )
         return _guarded(batches, dataset, "train")
 
