@@ -1,7 +1,8 @@
-"""Import published weights as a run: PyTorch, safetensors, Paddle, or Keras, detected from the content.
+"""Import published weights as a run: PyTorch, safetensors, Paddle, Keras, or TensorFlow, detected from the content.
 
 python -m pipelines.import_checkpoint --checkpoint=model_best.pth.tar
 python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2-b0353104.pth --data_dir=photos
+python -m pipelines.import_checkpoint --checkpoint=mobilenet_v2_1.0_224.ckpt --drop_background
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
 from pipelines import _cli, _flags
 
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Checkpoint file; docs/weights.md lists published ones.")
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Checkpoint file, or prefix or folder of a TensorFlow checkpoint; docs/weights.md lists published ones.",
+)
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Expected network (default: recognized).")
 OUT = flags.DEFINE_string("out", None, "Run folder to create (default: named after the file, under --runs_root).")
 RUNS_ROOT = _flags.runs_root()
@@ -39,7 +44,9 @@ CROP = flags.DEFINE_float("crop_fraction", None, "Share of the short side to cro
 INTERPOLATION = flags.DEFINE_enum("interpolation", None, INTERPOLATIONS, "Resizing (default: the publisher's).")
 MEAN = flags.DEFINE_list("mean", None, "Subtracted from red,green,blue in [0, 255] (default: the publisher's).")
 STD = flags.DEFINE_list("std", None, "Divides red,green,blue in [0, 255] (default: the publisher's).")
-ENTRY = flags.DEFINE_string("entry", None, "State dict to use if the file has several, such as state_dict_ema.")
+ENTRY = flags.DEFINE_string(
+    "entry", None, "State dict or model to use if the file has several, such as state_dict_ema."
+)
 DROP_BACKGROUND = flags.DEFINE_bool("drop_background", False, "Remove class 0 of 1001.")
 LABELS = flags.DEFINE_string(
     "labels", None, "File of class names, one per line (default: ImageNet's for 1000 classes)."

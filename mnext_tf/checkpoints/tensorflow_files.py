@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mnext_tf.checkpoints.limits import Budget
-from mnext_tf.checkpoints.tensorflow_index import Entry, check_size, read_index, read_text
+from mnext_tf.checkpoints.tensorflow_index import Entry, check_size, check_text, read_index
 from mnext_tf.checkpoints.variable_names import select
 from mnext_tf.errors import CheckpointError
 
@@ -64,7 +64,7 @@ def read_variables(prefix: Path, nested: bool) -> tuple[dict, dict[str | None, l
     # not load_checkpoint, which takes a folder of this name for the checkpoint
     reader = tf.compat.v1.train.NewCheckpointReader(str(prefix))
     budget, raw, notes = Budget(prefix), {}, {}
-    for model, keys in _models(prefix, entries, nested).items():
+    for model, keys in _models(prefix, reader, entries, nested).items():
         chosen, notes[model] = select(prefix, keys, in_order=_OBJECTS in entries)
         if unused := sorted(keys.keys() - chosen.values()):
             notes[model].append(f"ignored {len(unused)} variables of the training: {', '.join(unused[:3])} ...")
@@ -139,26 +139,41 @@ def _chosen(folder: Path) -> Path:
     )
 
 
-def _models(prefix: Path, entries: Mapping[str, Entry], nested: bool) -> dict[str | None, dict[str, str]]:
+def _models(prefix: Path, reader, entries: Mapping[str, Entry], nested: bool) -> dict[str | None, dict[str, str]]:
     """Model -> {variable name: key in the checkpoint}, in the order of the network; {None: ...} for a single model.
 
-    Keys in a checkpoint of objects are paths from its root, such as "model/_operations/2/_kernel/.ATTRIBUTES/...".
+    A key is the shortest path to the variable, which may lead through the optimizer.
     """
     if _OBJECTS not in entries:
         return {None: {name: name for name in entries}}
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(read_text(prefix, entries[_OBJECTS]))
-    names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes if a.full_name}
-    keys = sorted((key for key in names if key in entries), key=_natural)
-    nested = nested or len({names[key] for key in keys}) < len(keys)
+    check_text(prefix, entries[_OBJECTS])
+    nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
+    found = _variables(nodes, [0], entries)
+    if not nested and len(dict(found)) == len(found):
+        return {None: dict(found)}
     models: dict[str | None, dict[str, str]] = {}
-    for key in keys:
-        model = models.setdefault(key.partition("/")[0] if nested else None, {})
-        if names[key] in model:
-            raise CheckpointError(f"{prefix} contains {names[key]} twice: {model[names[key]]} and {key}.")
-        model[names[key]] = key
+    for child in nodes[0].children:
+        found = _variables(nodes, [child.node_id], entries)
+        models[child.local_name] = dict(found)
+        if len(models[child.local_name]) < len(found):
+            names = [name for name, _ in found]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise CheckpointError(f"{prefix} contains {twice} twice in its entry {child.local_name}.")
     return models
+
+
+def _variables(nodes, todo: list[int], entries: Mapping[str, Entry]) -> list[tuple[str, str]]:
+    """(variable name, key in the checkpoint) of what the nodes `todo` lead to, in the order of the keys."""
+    seen, found = set(todo), {}
+    while todo:
+        node = nodes[todo.pop()]
+        found |= {a.checkpoint_key: a.full_name for a in node.attributes if a.full_name and a.checkpoint_key in entries}
+        new = {child.node_id for child in node.children} - seen
+        seen |= new
+        todo += new
+    return [(found[key], key) for key in sorted(found, key=_natural)]
 
 
 def _natural(key: str) -> list:

@@ -45,10 +45,13 @@ def read_index(path: Path) -> dict[str, Entry]:
     for count, (key, value) in enumerate(entries):
         if count > _MAX_VARIABLES:
             raise damaged(path, f"more than {_MAX_VARIABLES:,} variables")
-        if key:  # the empty one is the header
-            found[key.decode()] = _entry(path, key.decode(), tensor_bundle_pb2.BundleEntryProto.FromString(value))
-        else:
+        if key == b"":  # the header
             tensor_bundle_pb2.BundleHeaderProto.FromString(value)
+            continue
+        entry = tensor_bundle_pb2.BundleEntryProto.FromString(value)
+        if entry.slices or key.startswith(b"\0"):  # a name with the place of the part
+            raise CheckpointError(f"{path} contains partitioned variables. Save them without a partitioner.")
+        found[key.decode()] = _entry(path, key.decode(), entry)
     return found
 
 
@@ -62,8 +65,6 @@ def check_size(name: str, shape: tuple[int, ...], itemsize: int, budget: Budget)
 def _entry(path: Path, name: str, proto) -> Entry:
     from tensorflow.core.framework import types_pb2
 
-    if proto.slices:
-        raise CheckpointError(f"{path}: {name} is a partitioned variable. Save it without a partitioner.")
     shape = tuple(dim.size for dim in proto.shape.dim)
     check_size(name, shape, 1, Budget(path))
     known = proto.dtype in types_pb2.DataType.values() and 0 < proto.dtype < types_pb2.DT_FLOAT_REF
@@ -72,16 +73,14 @@ def _entry(path: Path, name: str, proto) -> Entry:
     return Entry(proto.dtype, shape, proto.shard_id, proto.offset)
 
 
-def read_text(prefix: Path, entry: Entry) -> bytes:
-    """The only text of a variable; TensorFlow does not check the length in the file, and crashes at a wrong one."""
+def check_text(prefix: Path, entry: Entry) -> None:
+    """CheckpointError if a variable is no single text of a possible length, at which TensorFlow would crash."""
     data = next(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-{entry.shard:05d}-of-*"))
     with open(data, "rb") as f:
         f.seek(entry.offset)
-        size, start = _varint(f.read(10), 0)
-        if entry.shape or size > data.stat().st_size:
-            raise damaged(prefix, "a text is longer than its file")
-        f.seek(entry.offset + start + 4)  # after the checksum of the length
-        return f.read(size)
+        length, _ = _varint(f.read(10), 0)
+    if entry.shape or length > data.stat().st_size:
+        raise damaged(prefix, "a text is longer than its file")
 
 
 def _block(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:

@@ -55,8 +55,9 @@ def select(path: Path, names: Iterable[str], in_order: bool = False) -> tuple[di
             f"{path} has the variables of a Keras network, without their order: {', '.join(list(keras.values())[:3])} "
             "... Save its weights with Keras: model.save_weights('model.weights.h5')"
         )
-    # not sorted: arrays of a layer need not be in their places' order
-    return keras, []
+    layers = {name: i for i, name in enumerate(dict.fromkeys(name.rpartition("/")[0] for name in keras))}
+    in_place = sorted(keras, key=lambda name: (layers[name.rpartition("/")[0]], name))
+    return {name: keras[name] for name in in_place}, []
 
 
 def slim_targets(model) -> dict[str, Target]:
