@@ -58,8 +58,9 @@ def test_a_wrong_command_and_a_wrong_flag_are_errors(installed):
     assert wrong.stderr.startswith("error: ")
 
 
-def test_it_holds_types_and_license_and_no_tests(installed):
+def test_it_holds_types_curves_and_license_and_no_tests(installed):
     assert (installed.site / "mnext_tf/py.typed").is_file()
+    assert len(list(installed.site.glob("mnext_tf/training/published_curves/*.csv"))) == 5
     assert list(installed.site.glob("mnext_tf-*.dist-info/licenses/LICENSE"))
     assert not (installed.site / "tests").exists()
 

@@ -225,7 +225,9 @@ def against_published(path: Path, runs: Sequence[RunFacts]) -> None:
     figure = Figure(figsize=(10, 3.4 * len(runs)), layout="constrained")
     for axes, facts in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
         curve, column = facts.curve, facts.published_column
-        axes[0].plot(range(1, len(curve.top1_percent) + 1), curve.top1_percent, color="0.55", label="published")
+        axes[0].plot(
+            range(1, len(curve.top1_percent) + 1), curve.top1_percent, color="0.55", label="published, ImageNet"
+        )
         names = {"val_accuracy": "this run", "ema_val_accuracy": "this run, averaged weights"}
         for name, color in zip(names, COLORS, strict=False):
             points = [(row["epoch"], 100 * row[name]) for row in facts.history if name in row]

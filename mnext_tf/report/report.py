@@ -224,7 +224,7 @@ def _against_published(out: Path, repeated: Sequence[RunFacts]) -> list[str]:
         top1, averaged = 100 * row[run.published_column], ", averaged weights" * run.curve.is_ema
         lines.append(
             f"- {escape_markdown(run.label)}: {top1:.2f} % after epoch {row['epoch']:.0f}, {top1 - expected:+.2f} "
-            f"points from the published {expected:.2f} % (recipe {run.curve.recipe}{averaged})"
+            f"points from the published {expected:.2f} % on ImageNet (recipe {run.curve.recipe}{averaged})"
         )
     return [
         "### Against the published trainings",

@@ -73,10 +73,12 @@ def commands(facts: RunFacts) -> list[str]:
     if facts.run.imported:
         lines.append(command_line("import_checkpoint", _import_flags(config, folder)))
     elif facts.run.trained and config.recipe:
-        source = {"init": config.init_from.run} if config.init_from else {}
+        others = {"init": config.init_from, "teacher": config.teacher}
         recipe = {f.name: getattr(config.recipe, f.name) for f in dataclasses.fields(config.recipe)}
-        flags = {"model": config.model.name, **source, "out": folder, **_data_flags(config), **config.model.options}
-        lines.append(command_line("train", flags | recipe))
+        flags = {"model": config.model.name, **{flag: start.run for flag, start in others.items() if start}}
+        flags |= {"out": folder, **_data_flags(config), **config.model.options}
+        flags |= {name: value for name, value in recipe.items() if value is not None}
+        lines.append(command_line("train", flags))
     which = {"run": folder}
     if not facts.run.trained:
         names = ("width", "input_size", "num_classes", "identity_tensor_multiplier")

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
@@ -16,10 +15,8 @@ from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_ti
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
+from mnext_tf.training.best import Best, better
 from mnext_tf.training.curves import Curve, curve_of
-
-if TYPE_CHECKING:
-    from mnext_tf.training.best import Best
 
 HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")  # others may be there, too
 
@@ -94,8 +91,6 @@ class RunFacts:
     @property
     def best(self) -> Best:
         """The best epoch by the recipe's metric, of the weights or their average; there must be a history."""
-        from mnext_tf.training.best import better  # imports TensorFlow
-
         found = better(self.history, dataclasses.replace(self.run.config.recipe, keep_last=False))
         return dataclasses.replace(found, epoch=int(found.epoch))
 

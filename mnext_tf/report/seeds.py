@@ -104,7 +104,8 @@ class Pair:
             (False, None): "but other seeds may turn that; more seeds may tell",
             (False, False): "but other seeds and other images may turn that; more of both may tell",
         }
-        return f"{unknown}: {better.label} is ahead by {self._numbers(sign)}, {more[by_seeds, by_images]}."
+        lead = f"{better.label} is ahead by" if self.difference else "the difference is"
+        return f"{unknown}: {lead} {self._numbers(sign)}, {more[by_seeds, by_images]}."
 
     def _numbers(self, sign: int) -> str:
         """Seen from the network that is ahead."""

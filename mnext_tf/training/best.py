@@ -12,12 +12,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import atomic_write
 from mnext_tf.models import save_weights
-from mnext_tf.training.average import Average
 from mnext_tf.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mnext_tf.training.average import Average  # imports TensorFlow, which a report does without
 
 PREFIX = {"raw": "", "ema": "ema_"}  # of a metric in the history
 

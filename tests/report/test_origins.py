@@ -34,6 +34,12 @@ def test_a_transferred_run_names_the_run_it_started_from(changed_run):
     assert "--init=/runs/imported" in reproduce.commands(facts)[0]
 
 
+def test_a_student_names_its_teacher_and_no_flag_is_none(changed_run):
+    train = reproduce.commands(changed_run(teacher=InitialWeights("/runs/large", "0")))[0]
+    assert "--teacher=/runs/large" in train
+    assert "=None" not in train
+
+
 def test_images_without_labels_give_no_accuracy(changed_run, tmp_path):
     changed_run()
     verify = tmp_path / "run" / "tflite_int8" / "verify.json"

@@ -81,7 +81,7 @@ def on_imagenet(trained, monkeypatch):
 
 def test_a_run_of_a_published_recipe_is_compared_epoch_by_epoch(tmp_path, on_imagenet):
     text = report(tmp_path, [], [on_imagenet])
-    line = "- MobileNeXt 1.0: 35.00 % after epoch 3, +3.29 points from the published 31.71 % (recipe mnext)"
+    line = "- MobileNeXt 1.0: 35.00 % after epoch 3, +3.29 points from the published 31.71 % on ImageNet (recipe mnext)"
     assert line in text.splitlines()
     with Image.open(tmp_path / "report" / "published.png") as image:
         assert image.width > 500
