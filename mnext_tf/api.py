@@ -57,7 +57,7 @@ def train(
     Args:
       data_dir: a folder in any layout of docs/data.md, "tfds:NAME", or None for the embedded digits.
       model: one of `list_models()`; "mnext" unless `init` says otherwise.
-      recipe: "digits", "photos", "finetune", or "imagenet"; None chooses by data and `init`.
+      recipe: "photos", "small_images", "finetune", or another of docs/recipes.md; None chooses by data and `init`.
       init: a run to start from: its network and weights, with a new head where the classes differ.
       out: the run folder to make; None names a new one below runs/.
 
@@ -71,6 +71,7 @@ def train(
     options = {k: fields.pop(k) for k in ("convention",) if k in fields}
     plan = plan_training(model, recipe, fields, options=options, has_data=data_dir is not None, source=source)
     dataset = open_dataset(_data(data_dir))
+    plan = plan.for_data(dataset)
     run = start_run(
         None if out is None else Path(out), plan.model, plan.recipe, dataset, options=plan.options, source=source
     )

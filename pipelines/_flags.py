@@ -20,7 +20,7 @@ def define(record: type[Record], name: str, help: str | None = None, default=Non
     """The flag of one field; without `default` its value is None unless it is given. `help` replaces the field's."""
     f = record.__dataclass_fields__[name]
     help, kind = help or f.metadata["help"], base_type(field_types(record)[name])
-    if "choices" in f.metadata:
+    if "choices" in f.metadata and kind is str:
         return flags.DEFINE_enum(name, default, f.metadata["choices"], help)
     return _DEFINE[kind](name, default, help)
 

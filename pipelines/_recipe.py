@@ -6,7 +6,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.training.recipe import RECIPES, Recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import recipe_names
 from pipelines import _cli, _flags
 
 DATA_DIR = flags.DEFINE_string(
@@ -30,8 +31,9 @@ NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "Classes, for TFRecord s
 RECIPE = flags.DEFINE_enum(
     "recipe",
     None,
-    RECIPES,
-    "Defaults for the flags below. Without it: digits; photos with --data_dir or --dataset; finetune with --init.",
+    recipe_names(),
+    "Defaults for the flags below. Without it: digits; with --data_dir or --dataset photos, or small_images where no "
+    "image is longer than 64 pixels; finetune with --init.",
 )
 _FIELDS = _flags.define_all(Recipe)
 

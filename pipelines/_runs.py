@@ -16,17 +16,21 @@ INIT = flags.DEFINE_enum(
     "init", "trained", ["trained", "random"], "random: an untrained network, to measure latency; takes the flags below."
 )
 MODEL = flags.DEFINE_enum("model", None, list_models(), "Network of --init=random. Without it: mnext.")
-WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY = (
+WIDTH, INPUT_SIZE, OUTPUT_STRIDE, NUM_CLASSES, IDENTITY = (
     _flags.define(ModelConfig, f.name, f"{f.metadata['help']} With --init=random (default: {f.default}).")
     for f in map(
-        ModelConfig.__dataclass_fields__.get, ("width", "input_size", "num_classes", "identity_tensor_multiplier")
+        ModelConfig.__dataclass_fields__.get,
+        ("width", "input_size", "output_stride", "num_classes", "identity_tensor_multiplier"),
     )
+)
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, ["raw", "ema"], "Weights of a run trained with --ema_decay. Without it: the better ones."
 )
 CACHE_DIR = _flags.cache_dir()
 FORCE = flags.DEFINE_bool("force", False, "Run the stage again even if nothing has changed.")
 KEEP_FAILED = flags.DEFINE_bool("keep_failed", False, "Keep a refused export, in a folder that ends in .failed.")
 
-_RANDOM_ONLY = (MODEL, WIDTH, INPUT_SIZE, NUM_CLASSES, IDENTITY)
+_RANDOM_ONLY = (MODEL, WIDTH, INPUT_SIZE, OUTPUT_STRIDE, NUM_CLASSES, IDENTITY)
 
 
 def stage_options() -> dict:
@@ -47,9 +51,12 @@ def select_run():
                 "configuration. Choose the run with --run."
             )
         run = open_run(RUN.value) if RUN.value else latest_run(RUNS_ROOT.value)
+        run = run.with_weights(WEIGHTS.value) if WEIGHTS.value else run
         require_weights(run)
         return run
 
+    if WEIGHTS.value:
+        raise ConfigError("--weights belongs to a trained run; leave it out with --init=random.")
     if RUN.value:
         raise ConfigError("--run names an existing run, --init=random creates one; give one of the two.")
     name = given.pop("model", "mnext")
@@ -60,5 +67,7 @@ def select_run():
     parts = [network_name(name, model.width, model.identity_tensor_multiplier, model.input_size)]
     if model.num_classes != ModelConfig.num_classes:
         parts.append(f"{model.num_classes}classes")
+    if model.output_stride != ModelConfig.output_stride:
+        parts.append(f"stride{model.output_stride}")
     folder = f"{RUNS_ROOT.value}/untrained/{'_'.join(parts)}"
     return create_random_run(folder, model, cache_dir=CACHE_DIR.value)

@@ -2,6 +2,7 @@
 
 python -m pipelines.summary --models=mnext,mobilenet_v2 --widths=0.5,1.0
 python -m pipelines.summary --models=mnext --widths=1.0 --layers
+python -m pipelines.summary --input_size=32 --output_stride=16
 """
 
 from absl import flags
@@ -11,11 +12,12 @@ from mnext_tf.files import write_csv
 from mnext_tf.models import list_models
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.summary import layer_costs
-from pipelines import _cli
+from pipelines import _cli, _flags
 
 MODELS = flags.DEFINE_list("models", ",".join(list_models()), f"Networks: any of {', '.join(list_models())}.")
 WIDTHS = flags.DEFINE_list("widths", "0.35,0.5,0.75,1.0,1.4", "Width multipliers.")
 INPUT_SIZE = flags.DEFINE_integer("input_size", 224, "Input size, in pixels.")
+OUTPUT_STRIDE = _flags.define(ModelConfig, "output_stride", default=ModelConfig.output_stride)
 NUM_CLASSES = flags.DEFINE_integer("num_classes", 1000, "Classes.")
 LAYERS = flags.DEFINE_bool("layers", False, "List every layer that has a cost, too.")
 CSV = flags.DEFINE_string("csv", None, "Also write the table to this CSV file.")
@@ -26,7 +28,7 @@ def main() -> None:
         widths = [float(w) for w in WIDTHS.value]
     except ValueError as e:
         raise ConfigError(f"--widths takes comma-separated numbers; received {','.join(WIDTHS.value)!r}.") from e
-    common = {"input_size": INPUT_SIZE.value, "num_classes": NUM_CLASSES.value}
+    common = {f.name: f.value for f in (INPUT_SIZE, OUTPUT_STRIDE, NUM_CLASSES)}
     models = [ModelConfig(name, width=width, **common) for name in MODELS.value for width in widths]
 
     rows = []

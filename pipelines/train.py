@@ -3,6 +3,7 @@
 python -m pipelines.train --model=mnext --data_dir=photos --epochs=60
 python -m pipelines.train --data_dir=photos --init=runs/mobilenet_v2-imported
 python -m pipelines.train --resume
+python -m pipelines.train --recipe=mnext_s --dry_run --out=schedule
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
+from mnext_tf.training.settings import TrainSettings
 from pipelines import _cli, _flags, _recipe
 
-MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: mnext.")
-OUT = flags.DEFINE_string("out", None, "Run folder to create. Without it: a new one under --runs_root.")
+MODEL = flags.DEFINE_enum("model", None, list_models(), "Network. Without it: the recipe's, or mnext.")
+OUT = flags.DEFINE_string(
+    "out", None, "Run folder to create. Without it: a new one under --runs_root. With --dry_run: where to write."
+)
 RUNS_ROOT = _flags.runs_root()
 RESUME = flags.DEFINE_bool("resume", False, "Resume the newest unfinished run, or --run.")
 RUN = flags.DEFINE_string("run", None, "Run folder to resume.")
@@ -29,15 +33,34 @@ CONVENTION = flags.DEFINE_enum(
 INIT = flags.DEFINE_string(
     "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
 )
+TEACHER = flags.DEFINE_string(
+    "teacher", None, "Run of the same classes that the network learns from as well, of any network."
+)
+LIST_RECIPES = flags.DEFINE_bool("list_recipes", False, "List the recipes with their sources and results.")
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print steps, images, memory and learning rates without reading data; --out writes them."
+)
+NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Training images of a --dry_run. Without it: as ImageNet has.")
+PREVIEW = flags.DEFINE_string("preview", None, "Write a contact sheet of augmented images to this folder, and end.")
+_SETTINGS = {
+    f: _flags.define(TrainSettings, f, default=getattr(TrainSettings, f)) for f in TrainSettings.__annotations__
+}
 flags.adopt_module_key_flags(_recipe)
 
 
 def main() -> None:
+    settings = TrainSettings(**_flags.given(_SETTINGS))
+    if LIST_RECIPES.value:
+        return _list_recipes()
     options = {"convention": CONVENTION.value} if CONVENTION.value else {}
     if RUN.value and not RESUME.value:
         raise ConfigError("--run names a run to resume and needs --resume; --out names the folder of a new run.")
     if RESUME.value and INIT.value:
         raise ConfigError("--resume continues with the run's own weights; leave out --init.")
+    if RESUME.value and TEACHER.value:
+        raise ConfigError("--resume continues with the run's own teacher; leave out --teacher.")
+    if RESUME.value and (DRY_RUN.value or PREVIEW.value):
+        raise ConfigError("--dry_run and --preview are for a run that has not begun; leave out --resume.")
     if RESUME.value and OUT.value:
         raise ConfigError("--resume continues in the run's own folder; leave out --out.")
     if RESUME.value:
@@ -54,7 +77,10 @@ def main() -> None:
         from mnext_tf.training.start import start_run
 
         source = open_run(INIT.value) if INIT.value else None
+        teacher = open_run(TEACHER.value) if TEACHER.value else None
         plan = _recipe.plan(MODEL.value, options=options, source=source)
+        if DRY_RUN.value:
+            return _dry_run(plan)
 
     if RESUME.value and not _recipe.source_of_data():
         from mnext_tf.data import reopen_dataset
@@ -63,8 +89,24 @@ def main() -> None:
     else:
         dataset = _recipe.open_data()
     if not RESUME.value:
+        plan = plan.for_data(dataset)
+    if PREVIEW.value:
+        from mnext_tf.data.preview import write_preview
+
+        recipe = plan.recipe
+        sheet = write_preview(PREVIEW.value, dataset, recipe.preprocess(), recipe.augment(), seed=recipe.seed)
+        print(f"augmented images: {sheet}")
+        return
+    if not RESUME.value:
         run = start_run(
-            OUT.value, plan.model, plan.recipe, dataset, options=plan.options, source=source, root=RUNS_ROOT.value
+            OUT.value,
+            plan.model,
+            plan.recipe,
+            dataset,
+            options=plan.options,
+            source=source,
+            teacher=teacher,
+            root=RUNS_ROOT.value,
         )
     _cli.resume_with(f"python -m pipelines.train --resume --run={shlex.quote(str(run.folder))}")
     _cli.log(
@@ -73,9 +115,36 @@ def main() -> None:
     )
     from mnext_tf.training.loop import train
 
-    trained = train(run, dataset)
-    print(f"validation accuracy {trained.val_accuracy:.2%} after {len(trained.history)} epochs: {run.weights}")
+    trained = train(run, dataset, settings=settings)
+    kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
+    average = " of the average" if trained.weights == "ema" else ""
+    print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
+    print(f"weights: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
+
+
+def _list_recipes() -> None:
+    from mnext_tf.training.recipes import DESCRIPTIONS
+
+    for name, text in DESCRIPTIONS.items():
+        print(f"{name}\n    " + text.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n")
+
+
+def _dry_run(plan) -> None:
+    from mnext_tf.training.dry_run import IMAGENET_IMAGES, dry_run, write_schedule
+    from mnext_tf.training.start import SMALL_IMAGE
+
+    num_images = IMAGENET_IMAGES[0] if NUM_IMAGES.value is None else NUM_IMAGES.value
+    if plan.given is not None:
+        print(f"These are photographs; for images of at most {SMALL_IMAGE} pixels, add --recipe=small_images.")
+    model = plan.recipe.model(plan.model, options=plan.options)
+    result = dry_run(plan.recipe, model, num_images=num_images)
+    print(f"{plan.model} on {num_images:,} images\n{result.describe()}")
+    for epoch, rate in enumerate(result.learning_rates, 1):
+        print(f"epoch {epoch:3d}: learning rate {rate:.6g}")
+    if OUT.value:
+        for path in write_schedule(OUT.value, plan.recipe, result.steps_per_epoch):
+            print(path)
 
 
 if __name__ == "__main__":

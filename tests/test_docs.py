@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mnext_tf.training.recipe import RECIPES, Recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "android_assets/README.md"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -12,9 +13,14 @@ import numpy as np
 
 from mnext_tf.checkpoints.limits import Budget, damaged, report_damage
 from mnext_tf.checkpoints.restricted_unpickler import Forbidden, load, to_arrays
+from mnext_tf.checkpoints.tensorflow_files import files_of, find_prefix, read_frozen_graph, read_variables
+from mnext_tf.checkpoints.tensorflow_index import END
 from mnext_tf.errors import CheckpointError
 
-FORMATS = "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams), and Keras (.keras, .h5, .weights.h5)"
+FORMATS = (
+    "PyTorch (.pth, .pt, .pth.tar, .bin), safetensors, Paddle (.pdparams), Keras (.keras, .h5, .weights.h5), and "
+    "TensorFlow (checkpoints, and frozen graphs .pb)"
+)
 # A file may contain several state dicts; the first of these that it has is used.
 ENTRIES = ("state_dict", "model", "net", "state_dict_ema", "model_ema", "ema_state_dict")
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
@@ -27,18 +33,30 @@ _TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic numbe
 class Checkpoint:
     """The contents of a file. `tensors` are in the order of the network if the file preserves it."""
 
-    path: Path
-    format: str  # "PyTorch", "safetensors", "Paddle" or "Keras"
+    path: Path  # of a checkpoint of TensorFlow its prefix, which is no file
+    format: str  # "PyTorch", "safetensors", "Paddle", "Keras" or "TensorFlow"
     tensors: dict[str, np.ndarray] = field(repr=False)
     entry: str | None = None  # the key of the state dict that was used, if the file nests one
     input_size: int | None = None  # if the file contains it
     notes: tuple[str, ...] = ()
+    parts: tuple[Path, ...] = ()  # its files, if it has several
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.parts or (self.path,)
+
+    @property
+    def by_layers(self) -> bool:
+        """Whether tensors are named "layer/place", as `keras_targets` needs them."""
+        last = {name.rpartition("/")[2] for name in self.tensors}
+        return self.format == "Keras" or (self.format == "TensorFlow" and all(map(str.isdigit, last)))
 
 
 def read_checkpoint(path: str | Path, entry: str | None = None) -> Checkpoint:
     """The tensors in `path`; the format is detected from the content, not the file name.
 
     Args:
+      path: the file; of a checkpoint of TensorFlow its prefix, any of its files, or the folder with them.
       entry: key of the state dict to use from a file that contains several, such as "state_dict_ema".
 
     Raises CheckpointError if the file is missing, not a checkpoint, damaged, or tries to execute code.
@@ -49,14 +67,20 @@ def read_checkpoint(path: str | Path, entry: str | None = None) -> Checkpoint:
 
 
 def _read(path: Path, entry: str | None) -> Checkpoint:
+    if prefix := find_prefix(path):
+        return _read_tensorflow(prefix, entry)
     kind = _kind(path)
-    if kind == "Keras":
-        from mnext_tf.checkpoints.keras_files import read_keras
-
-        tensors, input_size = read_keras(path)
+    if kind in ("Keras", "TensorFlow"):
         if entry:
-            raise CheckpointError(f"{path} is a Keras file, which has no entries; remove entry={entry!r}.")
-        return Checkpoint(path, kind, tensors, input_size=input_size)
+            raise CheckpointError(f"{path} is a {kind} file, which has no entries; remove entry={entry!r}.")
+        notes = []
+        if kind == "Keras":
+            from mnext_tf.checkpoints.keras_files import read_keras
+
+            tensors, input_size = read_keras(path)
+        else:
+            tensors, input_size, notes = read_frozen_graph(path)
+        return Checkpoint(path, kind, tensors, input_size=input_size, notes=tuple(notes))
     if kind == "safetensors":
         raw = _read_safetensors(path)
     elif kind == "Paddle":
@@ -69,9 +93,17 @@ def _read(path: Path, entry: str | None) -> Checkpoint:
     return Checkpoint(path, kind, tensors, entry=taken, notes=notes)
 
 
-def _kind(path: Path) -> str:
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give the checkpoint file in it. Supported formats: {FORMATS}.")
+def _read_tensorflow(prefix: Path, entry: str | None) -> Checkpoint:
+    files, budget = files_of(prefix), Budget(prefix)
+    for file in files:
+        _head(file, budget)
+    raw, notes = read_variables(prefix, nested=entry is not None)
+    tensors, taken, more = _state_dict(prefix, raw, entry)
+    return Checkpoint(prefix, "TensorFlow", tensors, entry=taken, notes=(*notes[taken], *more), parts=files)
+
+
+def _head(path: Path, budget: Budget) -> bytes:
+    """The first bytes of a file. CheckpointError if it cannot be read, is too large, or no download of a checkpoint."""
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path} is not a regular file but a pipe, socket, or device.")
     try:
@@ -81,7 +113,7 @@ def _kind(path: Path) -> str:
         raise CheckpointError(f"{path} does not exist. Check the path; nothing is downloaded.") from None
     except OSError as e:
         raise CheckpointError(f"{path} cannot be read: {e.strerror}.") from e
-    Budget(path).take(path.stat().st_size)
+    budget.take(path.stat().st_size)
     if not head:
         raise CheckpointError(f"{path} is empty. Download it again.")
     text = head.lstrip().lower()
@@ -92,6 +124,11 @@ def _kind(path: Path) -> str:
         )
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path} is a git-lfs pointer, not the file itself. Run git lfs pull in its repository.")
+    return head
+
+
+def _kind(path: Path) -> str:
+    head = _head(path, Budget(path))
     if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
         what = "compressed with gzip" if head.startswith(b"\x1f\x8b") else "a tar archive"
         raise CheckpointError(f"{path} is {what}. Unpack it and give the checkpoint inside.")
@@ -105,6 +142,17 @@ def _kind(path: Path) -> str:
         return "Paddle"
     if len(head) > 9 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 27:
         return "safetensors"
+    if re.match(rb"\n[\x80-\xff]*[\x00-\x7f]\n", head):  # a message whose first field is one that begins with a text
+        return "TensorFlow"
+    if head.startswith(b"\x08\x01\x12"):
+        raise CheckpointError(f"{path} is the graph of a SavedModel. Give variables/variables.index in its folder.")
+    with open(path, "rb") as f:
+        f.seek(max(0, path.stat().st_size - len(END)))
+        if f.read() == END:
+            raise CheckpointError(
+                f"{path} is the index of a TensorFlow checkpoint under another name, or a checkpoint of before 2017. "
+                "Rename an index back to NAME.index, beside NAME.data-00000-of-00001."
+            )
     raise CheckpointError(f"{path} is not a checkpoint in a supported format. Supported formats: {FORMATS}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mnext_tf.checkpoints.tensor_names import unused_names
 from mnext_tf.data import imagenet
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
-from mnext_tf.files import sha256
+from mnext_tf.files import sha256, sha256_of
 from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.summary import count_parameters
@@ -29,8 +30,20 @@ _SOURCE = ("sha256", "entry", "drop_background")
 
 def default_folder(checkpoint: str | Path, root: str | Path = "runs") -> Path:
     """runs/model_best-imported for model_best.pth.tar: the same file gives the same folder."""
-    name = Path(checkpoint).name
-    for ending in (".tar", ".pth", ".pt", ".bin", ".safetensors", ".pdparams", ".keras", ".h5", ".weights"):
+    name = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", Path(checkpoint).absolute().name)
+    for ending in (
+        ".tar",
+        ".pth",
+        ".pt",
+        ".bin",
+        ".safetensors",
+        ".pdparams",
+        ".keras",
+        ".h5",
+        ".weights",
+        ".pb",
+        ".ckpt",
+    ):
         name = name.removesuffix(ending)
     return Path(root) / f"{name}-imported"
 
@@ -57,6 +70,7 @@ def import_checkpoint(
     """Create the run folder `folder` from the checkpoint `path`; an existing, identical import is kept.
 
     Args:
+      path: the file; of a checkpoint of TensorFlow its prefix, any of its files, or the folder with them.
       dataset: images to verify and calibrate exports on, or a function that opens them given the class names.
       model, width, num_classes: checked against the file; None accepts what it contains.
       identity_tensor_multiplier: of `mnext`; weights do not show it.
@@ -98,8 +112,8 @@ def import_checkpoint(
         verify_images=VERIFY_IMAGES["imported"],
         source=ImportSource(
             file=checkpoint.path.name,
-            sha256=sha256(checkpoint.path),
-            bytes=checkpoint.path.stat().st_size,
+            sha256=_sha256(checkpoint.files),
+            bytes=sum(file.stat().st_size for file in checkpoint.files),
             format=checkpoint.format,
             naming=found.publisher,
             entry=checkpoint.entry,
@@ -117,8 +131,14 @@ def import_checkpoint(
         return {"tensors": len(checkpoint.tensors), "parameters": count_parameters(network)}
 
     settings = {"model": run.config.model.to_dict(), "entry": checkpoint.entry, "drop_background": drop_background}
-    run_stage(run, "import", inputs={"checkpoint": checkpoint.path}, settings=settings, build=build, force=force)
+    inputs = {"checkpoint": checkpoint.files[0], **{file.suffix[1:]: file for file in checkpoint.files[1:]}}
+    run_stage(run, "import", inputs=inputs, settings=settings, build=build, force=force)
     return run
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    """Of a file, or of several without their names."""
+    return sha256(files[0]) if len(files) == 1 else sha256_of([sha256(file) for file in files])
 
 
 def _check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

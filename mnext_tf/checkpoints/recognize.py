@@ -17,6 +17,7 @@ from mnext_tf.checkpoints.tensor_names import (
     pytorch_targets,
     unused_names,
 )
+from mnext_tf.checkpoints.variable_names import CLASSIFIER, SCOPES, slim_targets
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import sha256
@@ -49,6 +50,8 @@ PUBLISHERS = {
     "timm": Publisher("timm", _BICUBIC),
     # preprocess_input is x / 127.5 - 1; Keras does not define resizing and cropping, so this is our choice
     "keras": Publisher("keras.applications", _BILINEAR, {"convention": "tensorflow"}),
+    # its evaluation resizes the central 0.875 of either side, without keeping the aspect ratio, to [-1, 1], bilinearly
+    "slim": Publisher("TF-slim", _BILINEAR, {"convention": "tensorflow"}),
     "mnext_tf": Publisher("this project", _BICUBIC),
 }
 # torchvision's file names end in the first digits of the SHA-256. IMAGENET1K_V2 is evaluated at 224 of 232 pixels.
@@ -110,8 +113,10 @@ def recognize(checkpoint: Checkpoint, *, model: str | None = None, width: float 
 
 def targets_of(network, checkpoint: Checkpoint) -> dict[str, Target]:
     """Tensor name in the checkpoint -> Target in `network`, a Keras network or an outline."""
-    if checkpoint.format == "Keras":
+    if checkpoint.by_layers:
         return keras_targets(network, checkpoint.tensors)
+    if checkpoint.format == "TensorFlow":
+        return slim_targets(network)
     return pytorch_targets(network, checkpoint.tensors)
 
 
@@ -132,7 +137,7 @@ def without_background(checkpoint: Checkpoint) -> Checkpoint:
 def _family(checkpoint: Checkpoint) -> tuple[str, list[str], list[str]]:
     """(publisher, networks with these tensor names, notes)."""
     names, notes = set(checkpoint.tensors), list(checkpoint.notes)
-    if checkpoint.format == "Keras":
+    if checkpoint.by_layers:
         if has_our_names(checkpoint.tensors):
             if (checkpoint.path.parent.parent / "config.json").exists():
                 run = checkpoint.path.parent.parent
@@ -140,6 +145,8 @@ def _family(checkpoint: Checkpoint) -> tuple[str, list[str], list[str]]:
             notes.append("weights do not show padding and normalization: the defaults of create_model are assumed")
             return "mnext_tf", list_models(), notes
         return "keras", ["mobilenet_v2", "mobilenet_v1"], notes
+    if checkpoint.format == "TensorFlow":
+        return "slim", [_slim_model(checkpoint)], notes
     if any(n.startswith("_blocks.") and ".features." in n for n in names):
         return "authors", ["mnext_l" if any(n.startswith("_blocks.20.") for n in names) else "mnext_s"], notes
     if any(n.startswith("blocks.") and n.endswith(".conv_pwl.weight") for n in names):
@@ -171,6 +178,23 @@ def _family(checkpoint: Checkpoint) -> tuple[str, list[str], list[str]]:
     )
 
 
+def _slim_model(checkpoint: Checkpoint) -> str:
+    """The network with TF-slim's tensor names. CheckpointError for one that differs in what names do not show."""
+    names = list(checkpoint.tensors)
+    if any(n.startswith("MobilenetV2/i2rnet_conv") for n in names):
+        raise CheckpointError(
+            f"{checkpoint.path} is the network whose latency the MobileNeXt authors measured with TensorFlow, which is "
+            "not mnext: it has ReLU instead of ReLU6, one more after the last depthwise convolution of each block, "
+            "and a narrower last block. Use the authors' PyTorch weights."
+        )
+    if not any(n.endswith("/BatchNorm/moving_variance") for n in names):
+        raise CheckpointError(
+            f"{checkpoint.path} has no batch norms: they are folded into the convolutions. Use the checkpoint that "
+            "this graph was made of, or its frozen graph before it was optimized."
+        )
+    return SCOPES[names[0].partition("/")[0]]
+
+
 def _expands_first(checkpoint: Checkpoint) -> CheckpointError:
     return CheckpointError(
         f"{checkpoint.path} is a MobileNetV2 whose first block also has a 1x1 convolution before the depthwise one "
@@ -182,7 +206,11 @@ def _expands_first(checkpoint: Checkpoint) -> CheckpointError:
 def _classifier(checkpoint: Checkpoint) -> tuple[str, str, int]:
     """(name of the kernel, name of the bias, class axis of the kernel)."""
     tensors = checkpoint.tensors
-    if checkpoint.format != "Keras":
+    if checkpoint.format == "TensorFlow" and not checkpoint.by_layers:
+        prefix = f"{next(iter(tensors)).partition('/')[0]}/{CLASSIFIER}"
+        if {f"{prefix}/weights", f"{prefix}/biases"} <= tensors.keys() and tensors[f"{prefix}/weights"].ndim == 4:
+            return f"{prefix}/weights", f"{prefix}/biases", 3
+    elif not checkpoint.by_layers:
         for prefix in ("classifier.1", "classifier", "_fc"):
             if {f"{prefix}.weight", f"{prefix}.bias"} <= tensors.keys() and tensors[f"{prefix}.weight"].ndim == 2:
                 in_out = any(n.endswith("._mean") for n in tensors)  # Paddle's Linear is (in, out)
@@ -194,7 +222,7 @@ def _classifier(checkpoint: Checkpoint) -> tuple[str, str, int]:
         last = (layers["dense"] or layers["conv"] or [[]])[-1]
         if len(last) == 2:
             return last[0], last[1], tensors[last[0]].ndim - 1
-    advice = "without _no_top, or include_top=True" if checkpoint.format == "Keras" else "for classification"
+    advice = "without _no_top, or include_top=True" if checkpoint.by_layers else "for classification"
     raise CheckpointError(
         f"{checkpoint.path} has no classifier, only feature layers. Use the complete checkpoint ({advice})."
     )
@@ -236,8 +264,8 @@ def _preprocess(checkpoint: Checkpoint, publisher: str) -> tuple[Preprocess, lis
     if publisher == "torchvision" and sha256(checkpoint.path).startswith(_TORCHVISION_V2):
         return dataclasses.replace(preprocess, crop_fraction=224 / 232), ["torchvision's IMAGENET1K_V2 weights"]
     size = checkpoint.input_size
-    if size is None and checkpoint.format == "Keras":
-        # mobilenet_1_0_128_tf.h5: Keras publishes weights per input size, and gives it in the file name only
+    if size is None and checkpoint.format in ("Keras", "TensorFlow"):
+        # mobilenet_1_0_128_tf.h5, mobilenet_v1_0.5_128.ckpt: both publish weights per input size
         match = re.match(r"mobilenet.*_(96|128|160|192|224)[_.]", checkpoint.path.name)
         size = match and int(match[1])
     if size is None:

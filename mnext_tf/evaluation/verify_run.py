@@ -91,7 +91,7 @@ def verify_run(
         verified["arm64"], wrong = _on_arm64(run, model, sound, arm64, arm64_images, keras["images"])
         failed |= wrong
     verified["passed"] = not failed
-    write_json(run.folder / "verify.json", verified)
+    write_json(run.stage("verify.json"), verified)
     return verified
 
 

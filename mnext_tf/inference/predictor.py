@@ -180,7 +180,7 @@ def exports_of(run: Run) -> list[tuple[str, Path]]:
     found = [("saved_model", run.stage("saved_model"))] if run.manifest("saved_model") else []
     if run.manifest("frozen"):
         found.append(("frozen", run.stage("frozen") / "frozen.pb"))
-    for manifest in sorted(run.folder.glob("tflite_*/manifest.json")):
+    for manifest in sorted(run.stage("").glob("tflite_*/manifest.json")):
         stage = manifest.parent.name
         found.append((stage, manifest.parent / run.manifest(stage).result["file"]))
     return found

@@ -21,10 +21,14 @@ class Layers:
 
     Args:
       layers: where the layer classes come from: `keras_layers`, or `outline` for shapes only.
+      output_stride: sides of the image over those of the last feature map. Below 32, that many of the first strided
+        convolutions are computed at stride 1, so that names and weights are the same at every output stride.
+      drop_connect: rate of the stochastic depth (Huang et al., 2016) that a block after all others would have.
     """
 
-    def __init__(self, layers, convention: Convention):
-        self.layers, self.convention = layers, convention
+    def __init__(self, layers, convention: Convention, output_stride: int = 32, drop_connect: float = 0.0):
+        self.layers, self.convention, self.drop_connect = layers, convention, drop_connect
+        self.unstrided = (32 // output_stride).bit_length() - 1  # strided convolutions still to be computed at 1
 
     def image(self, input_size: int, include_preprocessing: bool = True):
         """(the input "image", what the first convolution takes: the image, normalized with preprocessing)."""
@@ -39,6 +43,7 @@ class Layers:
 
         `padding` replaces the convention's; `groups` is for 1x1 convolutions.
         """
+        stride = self._computed(stride)
         x, padding = self._padded(x, kernel, stride, padding or self.convention.padding, name)
         options = {"padding": padding, "use_bias": False, "name": name}
         kind = self.layers.Conv2D
@@ -50,12 +55,20 @@ class Layers:
 
     def depthwise(self, x, name: str, *, kernel=3, stride=1, activation):
         """Depthwise convolution, batch normalization, and activation."""
+        stride = self._computed(stride)
         x, padding = self._padded(x, kernel, stride, self.convention.padding, name)
         initializer = fan_out_normal(kernel * kernel)
         x = self.layers.DepthwiseConv2D(
             kernel, stride, padding=padding, use_bias=False, depthwise_initializer=initializer, name=name
         )(x)
         return self._normalized(x, name, activation)
+
+    def _computed(self, stride: int) -> int:
+        """The stride at which the next convolution in order of computation is computed; see `output_stride`."""
+        if stride == 1 or self.unstrided == 0:
+            return stride
+        self.unstrided -= 1
+        return 1
 
     def _padded(self, x, kernel: int, stride: int, padding: str, name: str):
         """(the input, padded explicitly where Keras's padding differs; the padding left to the convolution)."""
@@ -86,7 +99,14 @@ class Layers:
         s = k.Activation("sigmoid", name=f"{name}_se_expand_sigmoid")(s)
         return k.Multiply(name=f"{name}_se_scale")([x, s])
 
-    def add(self, x, identity, name: str):
+    def shortcut(self, x, identity, name: str, depth: float):
+        """Add the input of a block to its output.
+
+        With drop-connect, training leaves out the block's output for random images, and scales the others up: at rate 0
+        in the first block, growing with `depth`, the share of the network's blocks that precede this one.
+        """
+        if rate := self.drop_connect * depth:
+            x = self.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
         return self.layers.Add(name=f"{name}_add")([x, identity])
 
     def classifier(self, x, num_classes: int, dropout: float):

@@ -6,11 +6,19 @@ import dataclasses
 import importlib
 import math
 from dataclasses import dataclass
+from typing import Self
 
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.models import registry
 from mnext_tf.models.blocks import Layers
 from mnext_tf.records import Record, field
+
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+def default_output_stride(input_size: int) -> int:
+    """The output stride for images of this size that leaves the last feature map at least 4 pixels wide."""
+    return 8 if input_size <= 48 else 16 if input_size <= 96 else 32
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,12 @@ class ModelConfig(Record):
         1.0, "Share 1/k of the channels that mnext's shortcuts carry.", absent=1.0
     )
     dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
+    drop_connect: float = field(
+        0.0, "Rate at which training leaves out the last block; the first has 0.", at_least=0, below=1, absent=0.0
+    )
+    output_stride: int = field(
+        32, "Side of the image over that of the last feature map.", choices=OUTPUT_STRIDES, absent=32
+    )
     options: dict = field({}, "Further arguments, such as the convention of a MobileNetV2.", absent={})
     mean: tuple[float, ...] | None = field(None, "Subtracted from red, green and blue in [0, 255].", absent=None)
     std: tuple[float, ...] | None = field(None, "Divides red, green and blue in [0, 255].", absent=None)
@@ -44,10 +58,16 @@ class ModelConfig(Record):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         super().__post_init__()
         entry = registry.REGISTRY[self.name]
-        if self.input_size < entry.min_input_size:
+        smallest = entry.min_input_size * self.output_stride // 32
+        if self.input_size < smallest:
             raise ConfigError(
-                f"input_size of {self.name} must be at least {entry.min_input_size}, below which its last feature maps "
-                f"are empty; received {self.input_size}."
+                f"input_size of {self.name} must be at least {smallest}, below which its last feature maps are empty; "
+                f"received {self.input_size}. A lower output_stride allows smaller images."
+            )
+        if self.drop_connect and not entry.shortcuts:
+            raise ConfigError(
+                f"drop_connect={self.drop_connect:g} does not fit model {self.name!r}, whose blocks have no shortcut "
+                "that could replace them. Leave it at 0."
             )
         if self.identity_tensor_multiplier != 1 and not entry.identity_tensor_multiplier:
             takers = ", ".join(filter(registry.has_identity_tensor_multiplier, registry.list_models()))
@@ -56,6 +76,13 @@ class ModelConfig(Record):
                 f"only {takers} has one. Leave it at 1."
             )
         registry.check_options(self.name, self.options)
+
+    @classmethod
+    def from_dict(cls, value, where: str = "") -> Self:
+        """See `Record.from_dict`. Before drop_connect was a field, mnext_s and mnext_l had it at 0.2."""
+        if isinstance(value, dict) and value.get("name") in ("mnext_s", "mnext_l"):
+            value = {"drop_connect": 0.2, **value}
+        return super().from_dict(value, where)
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -81,7 +108,8 @@ class ModelConfig(Record):
     def _build(self, layers, include_preprocessing: bool = True):
         mean, std = self.normalization
         convention = registry.convention_of(self.name, self.options)
-        net = Layers(layers, dataclasses.replace(convention, mean=mean, std=std))
+        convention = dataclasses.replace(convention, mean=mean, std=std)
+        net = Layers(layers, convention, self.output_stride, self.drop_connect)
         image, x = net.image(self.input_size, include_preprocessing)
         x = importlib.import_module(registry.REGISTRY[self.name].module).features(net, x, self)
         return layers.Model(image, net.classifier(x, self.num_classes, self.dropout), name=self.name)

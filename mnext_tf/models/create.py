@@ -20,6 +20,8 @@ def create_model(
     identity_tensor_multiplier: float = 1.0,
     include_preprocessing: bool = True,
     dropout: float = 0.2,
+    drop_connect: float = 0.0,
+    output_stride: int = 32,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     **options,
@@ -35,6 +37,10 @@ def create_model(
       include_preprocessing: True normalizes pixels inside the network, which then takes RGB in [0, 255]; False uses
         the input as it is.
       dropout: rate before the last dense layer.
+      drop_connect: rate at which training leaves out a block for an image: 0 in the first one, growing linearly (see
+        `Layers.shortcut`). Not for `mobilenet_v1`, which has no shortcuts.
+      output_stride: 8, 16 or 32; the side of the image over that of the last feature map. Below 32, for small images,
+        the first strided convolutions have stride 1. Names and weights are those of 32, so weights can be exchanged.
       mean, std: replace the network's pixel normalization; three numbers each, for red, green, and blue in units of
         [0, 255] (see `ModelConfig.normalization`).
       **options: `convention="pytorch" | "tensorflow"` for the MobileNetV2s: padding of strided convolutions,
@@ -54,6 +60,8 @@ def create_model(
         input_size=input_size,
         identity_tensor_multiplier=identity_tensor_multiplier,
         dropout=dropout,
+        drop_connect=drop_connect,
+        output_stride=output_stride,
         options=options,
         mean=mean,
         std=std,

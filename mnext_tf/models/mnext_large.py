@@ -23,7 +23,6 @@ STAGES = (
 )
 DEPTH = {"mnext_s": 1.0, "mnext_l": 1.1}
 GROUPS = {"mnext_s": 1, "mnext_l": 2}
-DROP_CONNECT = 0.2
 
 
 def features(net: Layers, x, model):
@@ -34,15 +33,14 @@ def features(net: Layers, x, model):
     for (t, c, _, kernel, first_stride), n in zip(STAGES, repeats, strict=True):
         for i in range(n):
             stride = first_stride if i == 0 else 1
-            drop = DROP_CONNECT * index / sum(repeats)  # the first block has index 0, as in EfficientNet-PyTorch
-            index += 1
+            depth, index = index / sum(repeats), index + 1  # the first block has depth 0, as in EfficientNet-PyTorch
             out = make_divisible(c * model.width, 8)
-            x = sandglass(net, x, out, stride, t, kernel, groups, drop, f"block{index:02d}")
+            x = sandglass(net, x, out, stride, t, kernel, groups, f"block{index:02d}", depth)
     return x
 
 
-def sandglass(net: Layers, x, out: int, stride: int, t: int, kernel: int, groups: int, drop: float, name: str):
-    """(batch, h, w, inp) to (batch, h / stride, w / stride, out).
+def sandglass(net: Layers, x, out: int, stride: int, t: int, kernel: int, groups: int, name: str, depth: float):
+    """(batch, h, w, inp) to (batch, h / stride, w / stride, out); `depth` as in `Layers.shortcut`.
 
     A block that changes the width (except with t = 2) omits the first depthwise convolution and the groups, and at
     stride 1 the last depthwise one, too.
@@ -61,8 +59,4 @@ def sandglass(net: Layers, x, out: int, stride: int, t: int, kernel: int, groups
     if not widens or stride == 2:
         x = net.depthwise(x, f"{name}_depthwise2", kernel=kernel, stride=stride, activation=None)
     x = net.squeeze_excite(x, max(1, int(out / t * 0.25)), name)
-    if not has_shortcut:
-        return x
-    # Drop-connect: training skips the block for random images, and scales the others up.
-    x = net.layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
-    return net.add(x, identity, name)
+    return net.shortcut(x, identity, name, depth) if has_shortcut else x

@@ -17,7 +17,8 @@ class Entry:
     convention: str = "pytorch"  # a name in CONVENTIONS; the option of that name overrides it
     options: dict[str, tuple] = field(default_factory=dict)  # name -> allowed values
     identity_tensor_multiplier: bool = False
-    min_input_size: int = 16  # below it, a convolution without padding has no output
+    min_input_size: int = 16  # at output stride 32; below it, a convolution without padding has no output
+    shortcuts: bool = True
 
 
 _EITHER_CONVENTION = {"convention": ("pytorch", "tensorflow")}
@@ -25,7 +26,7 @@ REGISTRY = {
     "mnext": Entry("mnext_tf.models.mnext", identity_tensor_multiplier=True),
     "mnext_s": Entry("mnext_tf.models.mnext_large", "efficientnet", min_input_size=32),
     "mnext_l": Entry("mnext_tf.models.mnext_large", "efficientnet", min_input_size=32),
-    "mobilenet_v1": Entry("mnext_tf.models.mobilenet_v1", "mobilenet_v1", min_input_size=31),
+    "mobilenet_v1": Entry("mnext_tf.models.mobilenet_v1", "mobilenet_v1", min_input_size=31, shortcuts=False),
     "mobilenet_v2": Entry("mnext_tf.models.mobilenet_v2", options=_EITHER_CONVENTION),
     # as in the repository of the MobileNeXt authors
     "mobilenet_v2_mnext": Entry("mnext_tf.models.mobilenet_v2", options=_EITHER_CONVENTION),

@@ -17,11 +17,13 @@ from mnext_tf.report.accuracy_latency import Comparison, headline
 from mnext_tf.report.markdown import decimals, number
 from mnext_tf.report.rows import Measurement, processor
 from mnext_tf.report.run_facts import RunFacts
+from mnext_tf.report.seeds import Network
 from mnext_tf.text import printable
 
 # Okabe and Ito's palette, which color-blind readers can tell apart, without its yellow
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 LINES = ("-", "--", "-.")
+DOTS = (0, (1, 1))
 MARKERS = {"cpu": "o", "gpu": "s", "nnapi": "D"}
 DOTS_PER_INCH = 150
 LONGEST_LABEL = 40
@@ -179,14 +181,10 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     for axes, name in zip(figure.subplots(len(data), 2, squeeze=False), data, strict=True):
         for facts in (f for f in runs if f.data == name):
             run = names[facts.name]
-            epochs = [row["epoch"] for row in facts.history]
-            style = {"color": colors[run], "linestyle": styles[run], "marker": "o" if len(epochs) == 1 else None}
-            for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
-                for part, width, alpha in (("train", 0.9, 0.55), ("val", 2.0, 0.95)):
-                    values = [row[f"{part}_{what}"] * scale for row in facts.history]
-                    axis.plot(epochs, values, linewidth=width, alpha=alpha, **style)
+            _history(axes, facts, {"color": colors[run], "linestyle": styles[run]})
         for axis, what in zip(axes, ("loss", "accuracy, %"), strict=True):
             axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_ylabel(what)
             axis.grid(axis="y", color="0.9")
             _plain(axis)
@@ -195,7 +193,86 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     handles = [Line2D([], [], color=c, linestyle=styles[n], linewidth=2, label=label(n)) for n, c in colors.items()]
     handles += [Line2D([], [], color="0.3", linewidth=2, label="thick: validation")]
     handles += [Line2D([], [], color="0.3", linewidth=0.9, label="thin: training, augmented images")]
+    handles += [
+        Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="white", label="ring: best epoch")
+    ]
+    if any("ema_val_accuracy" in row for facts in runs for row in facts.history):
+        handles += [
+            Line2D([], [], color="0.3", linewidth=2, linestyle=DOTS, label="dotted: validation, averaged weights")
+        ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
+    _save(figure, path)
+
+
+def _history(axes, facts: RunFacts, style: dict) -> None:
+    """One run's loss and accuracy, with a ring at the best epoch."""
+    parts = (("train_{}", 0.9, 0.55, {}), ("val_{}", 2.0, 0.95, {}), ("ema_val_{}", 2.0, 0.95, {"linestyle": DOTS}))
+    for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+        for part, width, alpha, other in parts:
+            points = [
+                (row["epoch"], scale * row[part.format(what)]) for row in facts.history if part.format(what) in row
+            ]
+            marker = "o" if len(points) == 1 else None
+            if points:
+                axis.plot(*zip(*points, strict=True), linewidth=width, alpha=alpha, marker=marker, **(style | other))
+    best = facts.best
+    accuracy = facts.history[best.epoch - 1][f"{'ema_' * (best.weights == 'ema')}val_accuracy"]
+    axes[1].plot(best.epoch, 100 * accuracy, "o", color=style["color"], markerfacecolor="white", zorder=3)
+
+
+def against_published(path: Path, runs: Sequence[RunFacts]) -> None:
+    """Top-1 of each run and of the published training that it repeats, and between the two the difference."""
+    figure = Figure(figsize=(10, 3.4 * len(runs)), layout="constrained")
+    for axes, facts in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
+        curve, column = facts.curve, facts.published_column
+        axes[0].plot(range(1, len(curve.top1_percent) + 1), curve.top1_percent, color="0.55", label="published")
+        names = {"val_accuracy": "this run", "ema_val_accuracy": "this run, averaged weights"}
+        for name, color in zip(names, COLORS, strict=False):
+            points = [(row["epoch"], 100 * row[name]) for row in facts.history if name in row]
+            if points:
+                axes[0].plot(*zip(*points, strict=True), color=color, label=names[name])
+        gaps = [(row["epoch"], 100 * row[column] - published) for row, published in facts.published if column in row]
+        color = COLORS[list(names).index(column)]
+        axes[1].axhline(0, color="0.55")
+        axes[1].plot(*zip(*gaps, strict=True), color=color, marker="o" if len(gaps) == 1 else None)
+        axes[0].set_title(label(f"{facts.title} ({facts.name}), recipe {curve.recipe}", 70), fontsize=11, loc="left")
+        axes[0].legend(frameon=False, loc="lower right")
+        for axis, what in zip(axes, ("top-1, %", "points above the published top-1"), strict=True):
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(what)
+            axis.grid(axis="y", color="0.92")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            _plain(axis)
+    _save(figure, path)
+
+
+def seeds(path: Path, networks: Sequence[Network]) -> None:
+    """A line for each network: every seed as a point, their mean as a stroke; a panel for each data set."""
+    data = list(dict.fromkeys(network.data for network in networks))
+    rows = [[network for network in networks if network.data == name] for name in data]
+    colors = colors_of(network.label for network in networks)
+    heights = [0.9 + 0.45 * len(row) for row in rows]
+    figure = Figure(figsize=(8.5, 0.5 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(data), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, name, row in zip(axes, data, rows, strict=True):
+        for y, network in enumerate(row):
+            style = {"color": colors[network.label], "markersize": 7, "alpha": 0.7, "markeredgewidth": 0}
+            axis.plot(network.accuracies, [y] * len(network.accuracies), "o", **style)
+            axis.plot([network.mean] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=2)
+            place = {"xytext": (10, 0), "textcoords": "offset points", "va": "center", "fontsize": 9.5}
+            note = f"{network.mean:.2f} ± {network.deviation:.2f}"
+            axis.annotate(note, (max(network.accuracies), y), **place)
+        low, high = (f([a for n in row for a in n.accuracies]) for f in (min, max))
+        margin = max(high - low, 0.2)
+        axis.set_xlim(low - 0.1 * margin, high + 0.35 * margin)  # the note is to the right
+        axis.set_ylim(len(row) - 0.4, -0.6)
+        axis.set_yticks(range(len(row)), [label(network.label) for network in row], fontsize=10)
+        axis.set_xlabel(
+            "validation accuracy, %; points are seeds, strokes their means (± standard deviation)", loc="right"
+        )
+        axis.set_title(label(name), fontsize=11, loc="left")
+        axis.grid(axis="x", color="0.92")
+        _plain(axis)
     _save(figure, path)
 
 

@@ -11,7 +11,7 @@ from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
 from mnext_tf.naming import distinct_names
 from mnext_tf.provenance import now, versions
-from mnext_tf.report import accuracy_latency, latency, plots, published, reproduce, run_tables
+from mnext_tf.report import accuracy_latency, latency, plots, published, reproduce, run_tables, seed_tables, seeds
 from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import Measurement, host_rows, ordered
@@ -51,12 +51,16 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     phones = [(device, ordered(phone_rows(device, name))) for device, name in zip(devices, session_names, strict=True)]
     on_phones = [row for _, rows in phones for row in rows]
     newest = headline_rows(hosts)
-    lines = [*_accuracy_lines(facts), _speed_line(newest), _files_line(facts)]
+    several = seeds.networks(facts)
+    pairs = seeds.pairs(several)
+    verdicts = [pair.verdict for pair in pairs if pair.first.is_best_of(several)]
+    lines = [*verdicts, *_accuracy_lines(facts), _speed_line(newest), _files_line(facts)]
     lines += [latency.summary_line(on_phones)] if devices else []
     sections = [
         "# Report",
         "\n".join(f"- {escape_markdown(line)}" for line in lines),
         _overview(out, facts, newest),
+        seed_tables.section(out, several, pairs),
         latency.section(out, hosts, phones),
         _accuracy_latency(out, [*on_phones, *(row for rows in hosts for row in rows)]),
         _titled("Accuracy before and after quantization", run_tables.accuracy(facts)),
@@ -205,7 +209,30 @@ def _training(out: Path, trained: Sequence[RunFacts]) -> str:
     if not trained:
         return ""
     plots.training(out / "training.png", trained)
-    return f"## Training\n\n{run_tables.training(trained)}\n\n![Loss and accuracy per epoch](training.png)"
+    parts = ["## Training", run_tables.training(trained), "![Loss and accuracy per epoch](training.png)"]
+    return "\n\n".join([*parts, *_against_published(out, [f for f in trained if f.curve and f.published])])
+
+
+def _against_published(out: Path, repeated: Sequence[RunFacts]) -> list[str]:
+    """Whether runs that repeat a published training are on track."""
+    if not repeated:
+        return []
+    plots.against_published(out / "published.png", repeated)
+    lines = []
+    for run in repeated:
+        row, expected = run.published[-1]
+        top1, averaged = 100 * row[run.published_column], ", averaged weights" * run.curve.is_ema
+        lines.append(
+            f"- {escape_markdown(run.label)}: {top1:.2f} % after epoch {row['epoch']:.0f}, {top1 - expected:+.2f} "
+            f"points from the published {expected:.2f} % (recipe {run.curve.recipe}{averaged})"
+        )
+    return [
+        "### Against the published trainings",
+        "\n".join(lines),
+        "![Top-1 per epoch, and published top-1](published.png)",
+        f"Source: {published.MNEXT_LINK}, the training logs beside the checkpoints. Averaged weights (EMA) stay "
+        "at chance for tens of epochs.",
+    ]
 
 
 def _titled(heading: str, table: str) -> str:

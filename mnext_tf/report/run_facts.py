@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
@@ -14,8 +16,12 @@ from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_ti
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
+from mnext_tf.training.curves import Curve, curve_of
 
-HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+if TYPE_CHECKING:
+    from mnext_tf.training.best import Best
+
+HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")  # others may be there, too
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,37 @@ class RunFacts:
     name: str  # unlike that of any other run in the report
     label: str  # network, and the name where two runs have the same network
     data: str  # the data set's name, unlike that of any other data
-    history: list[dict[str, float]]  # one row per epoch, HISTORY_NUMBERS
+    history: list[dict[str, float]]  # one row per epoch: HISTORY_NUMBERS, and what else was measured in that epoch
     exports: list[Export]  # float32 first
 
     @property
     def title(self) -> str:
         return _title(self.run)
+
+    @property
+    def curve(self) -> Curve | None:
+        """The published training that this one repeats."""
+        return curve_of(self.run.config)
+
+    @property
+    def published(self) -> list[tuple[dict[str, float], float]]:
+        """The epochs for which `curve` has a top-1, and that top-1 in percent."""
+        pairs = [(row, self.curve.top1(int(row["epoch"]))) for row in self.history]
+        return [(row, top1) for row, top1 in pairs if top1 is not None]
+
+    @property
+    def published_column(self) -> str:
+        """Of the history: what `curve` is of, weights or their average."""
+        averaged = self.curve.is_ema and "ema_val_accuracy" in self.history[-1]
+        return "ema_val_accuracy" if averaged else "val_accuracy"
+
+    @property
+    def best(self) -> Best:
+        """The best epoch by the recipe's metric, of the weights or their average; there must be a history."""
+        from mnext_tf.training.best import better  # imports TensorFlow
+
+        found = better(self.history, dataclasses.replace(self.run.config.recipe, keep_last=False))
+        return dataclasses.replace(found, epoch=int(found.epoch))
 
     @property
     def measures_accuracy(self) -> bool:
@@ -124,7 +155,7 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         return []
     try:
         with open(path, newline="", encoding="utf-8") as f:
-            return [{name: float(row[name]) for name in HISTORY_NUMBERS} for row in csv.DictReader(f)]
+            return [_numbers(row) for row in csv.DictReader(f)]
     except (KeyError, ValueError, TypeError) as e:
         raise DataError(
             f"{path} is damaged ({e}). Delete it to leave this run's curves out, or train again with "
@@ -132,8 +163,13 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         ) from e
 
 
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    """What is empty was not measured in that epoch: a later release added its column, and the run was resumed."""
+    return {name: float(row[name]) for name in (*HISTORY_NUMBERS, *row) if name in HISTORY_NUMBERS or row[name]}
+
+
 def _read_exports(run: Run) -> list[Export]:
-    stages = [p.name for p in run.folder.glob("tflite_*") if (p / "manifest.json").is_file()]
+    stages = [p.name for p in run.stage("").glob("tflite_*") if (p / "manifest.json").is_file()]
     exports = [_read_export(run, stage) for stage in stages]
     order = {precision: index for index, precision in enumerate(PRECISIONS)}
     return sorted(exports, key=lambda e: (order.get(e.precision, len(order)), e.precision, e.variant))

@@ -79,15 +79,31 @@ def sizes(facts: Sequence[RunFacts], rows: Sequence[Measurement]) -> str:
 
 
 def training(facts: Sequence[RunFacts]) -> str:
-    body = [
-        (
-            f.title,
-            f.name,
-            f.data,
-            f"{f.history[-1]['epoch']:.0f}",
-            f"{f.history[-1]['val_loss']:.4f}",
-            f"{100 * f.history[-1]['val_accuracy']:.2f}",
+    """A row for each run: its best epoch with all that was measured in it, and its last."""
+    header = (
+        "network|run|data|epochs|best epoch|validation accuracy there, %|of averaged weights, %|top-5, %|macro F1, %"
+        "|loss|accuracy in the last epoch, %"
+    )
+    body = []
+    for f in facts:
+        best, last = f.best, f.history[-1]
+        row, prefix = f.history[best.epoch - 1], "ema_" * (best.weights == "ema")
+        body.append(
+            (
+                f.title,
+                f.name,
+                f.data,
+                f"{last['epoch']:.0f}",
+                f"{best.epoch}" + " (averaged)" * bool(prefix),
+                _percent(row["val_accuracy"]),
+                *(_percent(row.get(name)) for name in ("ema_val_accuracy", f"{prefix}val_top5_accuracy")),
+                _percent(row.get(f"{prefix}val_macro_f1")),
+                f"{row[f'{prefix}val_loss']:.4f}",
+                _percent(last[f"{prefix}val_accuracy"]),
+            )
         )
-        for f in facts
-    ]
-    return table(("network", "run", "data", "epochs", "validation loss", "validation accuracy, %"), body)
+    return table(header.split("|"), body, drop_empty=True)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"

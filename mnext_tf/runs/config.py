@@ -59,7 +59,7 @@ class ImportSource(Record):
 
 @dataclass(frozen=True)
 class InitialWeights(Record):
-    """The run whose weights a training starts from."""
+    """The run whose weights a training starts from, or learns from."""
 
     run: str
     weights_sha256: str
@@ -85,6 +85,7 @@ class RunConfig(Record):
     verify_images: int = field(1000, at_least=1, absent=1000)
     source: ImportSource | None = field(None, absent=None)
     init_from: InitialWeights | None = field(None, absent=None)
+    teacher: InitialWeights | None = field(None, absent=None)
     task: str = field("classification", choices=("classification",), absent="classification")
     created: str = field("", absent="")
     versions: dict = field({}, absent={})

@@ -27,14 +27,19 @@ WEIGHTS_STAGE = {"trained": "train", "random": "init", "imported": "import"}  # 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its resolved configuration."""
+    """A run folder and its resolved configuration.
+
+    `variant` is "" for the weights that the training chose, or "raw" or "ema" for either kind (see `training.best`),
+    whose exports are in a folder of that name.
+    """
 
     folder: Path
     config: RunConfig
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return f"{self.folder.name}-{self.variant}" if self.variant else self.folder.name
 
     @property
     def trained(self) -> bool:
@@ -48,10 +53,20 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        return self.stage(WEIGHTS_STAGE[self.config.init]) / "model.weights.h5"
+        return self.stage(WEIGHTS_STAGE[self.config.init]) / f"{self.variant or 'model'}.weights.h5"
 
     def stage(self, name: str) -> Path:
-        return self.folder / name
+        if name == WEIGHTS_STAGE[self.config.init]:
+            return self.folder / name
+        return self.folder / self.variant / name
+
+    def with_weights(self, variant: str) -> Run:
+        """The same run with its raw weights, or their average ("ema"). ConfigError where it has none of these."""
+        chosen = dataclasses.replace(self, variant=variant)
+        if not chosen.weights.is_file():
+            kind = "an average of its weights; train with --ema_decay" if variant == "ema" else "such weights"
+            raise ConfigError(f"{self.folder} does not have {kind} ({chosen.weights} is missing).")
+        return chosen
 
     @property
     def finished(self) -> bool:

@@ -215,6 +215,8 @@ def _same(recorded, wanted) -> bool:
 def _stage_of(run: Run, path: str) -> str | None:
     """The stage that an input comes from; None for a file from elsewhere."""
     parts = Path(path).parts
+    if run.variant and parts[0] == run.variant:
+        parts = parts[1:]
     inside = len(parts) > 1 and ".." not in parts and not Path(path).is_absolute()
     return parts[0] if inside and (run.stage(parts[0]) / MANIFEST).is_file() else None
 

@@ -33,24 +33,78 @@ class Classification:
     name: ClassVar[str] = "classification"
     output: ClassVar[str] = "logits"  # name of the output in every exported signature
 
-    def loss(self, num_classes: int, label_smoothing: float):
-        """A function of (labels (n,), logits (n, classes)) to the mean loss, for training."""
+    def loss(self, num_classes: int, label_smoothing: float, class_weights: Sequence[float] | None = None):
+        """A function of (labels, logits (n, classes)) to the mean loss, for training.
+
+        Labels are (n,) classes or, after mixup, (n, classes) shares. `class_weights` multiply the losses of the images
+        of a class.
+        """
         import tensorflow as tf
 
-        cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing)
-        return lambda labels, logits: cross_entropy(tf.one_hot(labels, num_classes), logits)
+        reduction = "sum_over_batch_size" if class_weights is None else "none"
+        cross_entropy = tf.keras.losses.CategoricalCrossentropy(
+            True, label_smoothing=label_smoothing, reduction=reduction
+        )
 
-    def batch_metrics(self, labels, logits):
-        """(sum of the losses without smoothing, number of correct top-1) of a batch, as tensors."""
+        def loss(labels, logits):
+            if len(labels.shape) == 2:
+                return cross_entropy(labels, logits)
+            losses = cross_entropy(tf.one_hot(labels, num_classes), logits)
+            if class_weights is None:
+                return losses
+            return tf.reduce_mean(losses * tf.gather(tf.constant(class_weights, tf.float32), labels))
+
+        return loss
+
+    def distillation(self, logits, teacher, temperature: float):
+        """Mean cross-entropy of the softened outputs with the teacher's, times the squared temperature."""
         import tensorflow as tf
 
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(losses), self.correct(labels, logits)
+        soft = tf.nn.softmax(teacher / temperature)
+        losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits / temperature)
+        return temperature**2 * tf.reduce_mean(losses)
+
+    def batch_metrics(self, labels, logits) -> dict:
+        """Sums over a batch, as tensors, which may be added up over batches; `metrics` makes metrics of them."""
+        import tensorflow as tf
+
+        classes = logits.shape[-1]
+        top1 = tf.argmax(logits, axis=-1, output_type=labels.dtype)
+        right = tf.cast(tf.equal(top1, labels), tf.float32)
+        top5 = tf.math.in_top_k(labels, logits, min(5, classes))
+
+        def count(which, weights=None):
+            return tf.math.bincount(which, weights, minlength=classes, maxlength=classes, dtype=tf.float32)
+
+        return {
+            "images": tf.cast(tf.size(labels), tf.float32),
+            "loss": tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)),
+            "correct": tf.reduce_sum(right),
+            "in_top5": tf.reduce_sum(tf.cast(top5, tf.float32)),
+            "right_of_class": count(labels, right),
+            "of_class": count(labels),
+            "predicted": count(top1),
+        }
+
+    def metrics(self, sums: dict[str, np.ndarray]) -> dict[str, float]:
+        """loss (without smoothing), accuracy, top5_accuracy (of more than 5 classes), and macro_f1, each in 0..1.
+
+        macro_f1 is the mean over the classes that occur among the labels or the predictions.
+        """
+        images = float(sums["images"])
+        occurs = np.asarray(sums["of_class"] + sums["predicted"], np.float64)
+        f1 = 2 * np.asarray(sums["right_of_class"], np.float64)[occurs > 0] / occurs[occurs > 0]
+        found = {"loss": float(sums["loss"]) / images, "accuracy": float(sums["correct"]) / images}
+        if len(occurs) > 5:
+            found["top5_accuracy"] = float(sums["in_top5"]) / images
+        return {**found, "macro_f1": float(f1.mean())}
 
     def correct(self, labels, logits):
-        """Number of images whose top-1 is the label, float32."""
+        """Number of images whose top-1 is the label, or the larger share of a mixed one, float32."""
         import tensorflow as tf
 
+        if len(labels.shape) == 2:
+            labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
         top1 = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return tf.reduce_sum(tf.cast(tf.equal(top1, labels), tf.float32))
 
@@ -188,8 +242,8 @@ def _agreement_failure(measured: dict, required: float) -> list[str]:
     ]
 
 
-def accuracy_drop_interval(measured: dict) -> tuple[float, float]:
-    """95 % interval of a drop in percentage points, paired on the same images.
+def accuracy_drop_interval(measured: dict, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a drop in percentage points, paired on the same images.
 
     Of the images on which just one of the two networks is right, the number of lost ones is binomial (McNemar); the
     interval of its share is Clopper and Pearson's, which is exact.
@@ -197,8 +251,9 @@ def accuracy_drop_interval(measured: dict) -> tuple[float, float]:
     from scipy.special import betaincinv
 
     lost, gained, n = measured["lost"], measured["gained"], measured["images"]
-    low = float(betaincinv(lost, gained + 1, 0.025)) if lost else 0.0
-    high = float(betaincinv(lost + 1, gained, 0.975)) if gained else 1.0
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(lost, gained + 1, tail)) if lost else 0.0
+    high = float(betaincinv(lost + 1, gained, 1 - tail)) if gained else 1.0
     return tuple(100 * (2 * share - 1) * (lost + gained) / n for share in (low, high))
 
 

@@ -14,21 +14,20 @@ from mnext_tf.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
-KEPT = 2  # the newest, and one to fall back on
 
-
-def save_checkpoint(folder: Path, step: int, variables: dict[str, np.ndarray], state: dict) -> Path:
-    """Write `folder/step_<step>.npz` and delete all but the newest two.
+def save_checkpoint(folder: Path, step: int, variables: dict[str, np.ndarray], state: dict, *, keep: int = 2) -> Path:
+    """Write `folder/step_<step>.npz` and delete all but the newest `keep`.
 
     Args:
       variables: name -> array.
       state: what else resuming needs; plain JSON values.
+      keep: with two or more there is one to fall back on where the newest is damaged.
     """
     path = Path(folder) / f"step_{step:08d}.npz"
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
     with atomic_write(path) as temporary, open(temporary, "wb") as f:
         np.savez(f, __state__=text, **variables)
-    for old in list_checkpoints(folder)[:-KEPT]:
+    for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
 

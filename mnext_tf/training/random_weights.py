@@ -11,7 +11,7 @@ from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import Run, create_run, open_run
 from mnext_tf.runs.stages import run_stage
-from mnext_tf.training.recipe import RECIPES
+from mnext_tf.training.recipes import RECIPES
 from mnext_tf.training.start import make_config
 
 

@@ -1,15 +1,18 @@
-"""The settings of a training, and good values for several data sets."""
+"""The settings of a training, in one record; `training.recipes` has good values for several data sets."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mnext_tf.data.augment import Augment
 from mnext_tf.data.preprocess import Preprocess
-from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.models.config import ModelConfig
-from mnext_tf.records import Record, check_field, field
+from mnext_tf.errors import ConfigError
+from mnext_tf.models.config import ModelConfig, default_output_stride
+from mnext_tf.records import Record, field
+
+METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1")
 
 
 def _like(cls, name: str):
@@ -18,28 +21,67 @@ def _like(cls, name: str):
     return field(f.default, **f.metadata)
 
 
+def _later(default, help: str, **metadata):
+    """A field that version 1 did not have; it stood for the default."""
+    return field(default, help, **{"absent": default, **metadata})
+
+
 @dataclass(frozen=True)
 class Recipe(Record):
-    """Every field is a flag of `pipelines.train`. The defaults are the authors' for ImageNet."""
+    """Every field is a flag of `pipelines.train`. The defaults are the authors' for MobileNeXt 1.0 on ImageNet."""
+
+    VERSION: ClassVar[int] = 2
 
     # network
     width: float = _like(ModelConfig, "width")
     input_size: int = _like(ModelConfig, "input_size")
+    output_stride: int | None = field(
+        None, "Input size over that of the last map. Without it: by the input size.", choices=(8, 16, 32), absent=32
+    )
     identity_tensor_multiplier: float = _like(ModelConfig, "identity_tensor_multiplier")
     dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
-    # schedule: linear warm-up, cosine to the final rate, then cool-down epochs at that rate
+    drop_connect: float = _like(ModelConfig, "drop_connect")
+    # schedule: linear warm-up, then cosine, step or constant, then cool-down epochs at the final rate
+    schedule: str = _later("cosine", "Shape of the learning rate.", choices=("cosine", "step", "constant"))
     epochs: int = field(210, "Epochs in all, warm-up and cool-down included.", at_least=1)
     warmup_epochs: float = field(3, "Epochs of linear warm-up; 0.5 is half an epoch.", at_least=0)
     cooldown_epochs: float = field(10, "Epochs at the final learning rate; 0.5 is half an epoch.", at_least=0)
-    batch_size: int = field(256, "Images per step.", at_least=2, why="(batch norm needs a batch)")
+    decay_rate: float = _later(0.97, "Factor of one step of the step schedule.", above=0, at_most=1)
+    decay_epochs: float = _later(2.4, "Epochs between two steps of the step schedule; may be fractional.", above=0)
+    batch_size: int = field(256, "Images per step, over all devices.", at_least=2, why="(batch norm needs a batch)")
+    accumulate: int = _later(1, "Parts that a batch is computed in, one after the other, to save memory.", at_least=1)
     learning_rate: float = field(0.1, "Learning rate after the warm-up.", above=0)
+    reference_batch_size: int = field(
+        256,
+        "Batch size that learning_rate is for; it scales linearly with batch_size. 0: it is taken as it is.",
+        at_least=0,
+        absent=0,
+    )
     warmup_learning_rate: float = field(1e-4, "Learning rate of the first step.", above=0)
-    final_learning_rate: float = field(1e-5, "Learning rate of the cool-down.", above=0)
-    # SGD; the decay is L2, on convolution and dense kernels only
-    momentum: float = field(0.9, "Momentum of SGD.", at_least=0, below=1)
-    nesterov: bool = field(True, "Nesterov momentum.")
+    final_learning_rate: float = field(1e-5, "Learning rate of the cool-down, and the least of the others.", above=0)
+    # optimizer
+    optimizer: str = _later("sgd", "What updates the weights.", choices=("sgd", "rmsprop_tf", "adamw", "yellowfin"))
+    momentum: float = field(0.9, "Momentum; beta 1 of AdamW.", at_least=0, below=1)
+    nesterov: bool = field(True, "Nesterov momentum, of SGD.")
+    rho: float = _later(0.9, "Decay of RMSprop's mean square.", at_least=0, below=1)
+    beta_2: float = _later(0.999, "Decay of AdamW's mean square.", at_least=0, below=1)
+    epsilon: float = _later(1e-3, "Epsilon of RMSprop, inside the root, and of AdamW.", above=0)
     weight_decay: float = field(1e-4, "L2 decay of convolution and dense kernels.", at_least=0, below=1)
+    decay_all: bool = _later(False, "Decay batch norm and biases as well.")
+    clip_norm: float = _later(0.0, "Largest global norm of the gradients; 0: no clipping.", at_least=0)
+    freeze: str = _later("", "What stays as it is: backbone, batch_norm, or layers by the start of their names; a,b.")
+    backbone_learning_rate: float = _later(1.0, "Factor on the learning rate of all but the head.", above=0)
+    # loss and regularization
     label_smoothing: float = field(0.1, "Label smoothing.", at_least=0, below=1)
+    ema_decay: float = _later(
+        0.0, "Decay of an exponential moving average of the weights; 0: none.", at_least=0, below=1
+    )
+    class_balance: str = _later(
+        "none", "Rare classes count more (weights) or are drawn more often (sampling).",
+        choices=("none", "weights", "sampling"),
+    )  # fmt: skip
+    distill_temperature: float = _later(2.0, "Temperature of the softmax that a --teacher is matched at.", above=0)
+    distill_weight: float = _later(0.5, "Share of the teacher in the loss.", at_least=0, at_most=1)
     # images
     crop_fraction: float = _like(Preprocess, "crop_fraction")
     interpolation: str = _like(Preprocess, "interpolation")
@@ -47,6 +89,24 @@ class Recipe(Record):
     flip: bool = _like(Augment, "flip")
     color_jitter: float = _like(Augment, "color_jitter")
     shift: float = _like(Augment, "shift")
+    rand_augment: str = _like(Augment, "rand_augment")
+    erasing: float = _like(Augment, "erasing")
+    erasing_mode: str = _like(Augment, "erasing_mode")
+    mixup: float = _like(Augment, "mixup")
+    cutmix: float = _like(Augment, "cutmix")
+    # which weights are kept
+    monitor: str = _later("val_accuracy", "Metric by which the best epoch is chosen.", choices=METRICS)
+    patience: int = _later(0, "Stop after this many epochs without a better one; 0: never.", at_least=0)
+    keep_last: bool = field(False, "Keep the weights of the last epoch in place of the best one's.", absent=True)
+    # computation
+    precision: str = _later(
+        "float32", "Type that layers compute in; weights stay float32.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )  # fmt: skip
+    sync_batch_norm: bool = _later(False, "Batch statistics over all devices in place of each device's own.")
+    data_streams: int = _later(
+        1, "Groups of shards that are shuffled apart; as many workers each read their own.", at_least=1
+    )
     seed: int = field(0, "Seed of initial weights, order and augmentation.", at_least=0, below=2**32)
 
     def __post_init__(self):
@@ -57,13 +117,27 @@ class Recipe(Record):
                 f"some of the {self.epochs} epochs between them; raise --epochs or lower those."
             )
         for name in ("warmup_learning_rate", "final_learning_rate"):
-            if getattr(self, name) > self.learning_rate:
+            if getattr(self, name) > self.peak_learning_rate:
+                scaled = "" if self.peak_learning_rate == self.learning_rate else ", scaled to batch_size"
                 raise ConfigError(
-                    f"{name} ({getattr(self, name):g}) must not be above learning_rate ({self.learning_rate:g}), the "
-                    "peak."
+                    f"{name} ({getattr(self, name):g}) must not be above learning_rate ({self.peak_learning_rate:g}"
+                    f"{scaled}), the peak."
                 )
         if self.nesterov and self.momentum == 0:
             raise ConfigError("nesterov needs a momentum above 0; give --nonesterov or a --momentum.")
+        if self.batch_size % self.accumulate or self.batch_size == self.accumulate:
+            raise ConfigError(
+                f"batch_size ({self.batch_size}) must be a multiple of accumulate ({self.accumulate}), with two images "
+                "or more in a part."
+            )
+        if self.class_balance == "weights" and (self.mixup or self.cutmix):
+            raise ConfigError("class_balance=weights does not fit mixup and cutmix; use class_balance=sampling.")
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after the warm-up, for this batch size (Goyal et al., arXiv 1706.02677)."""
+        scale = self.batch_size / self.reference_batch_size if self.reference_batch_size else 1.0
+        return self.learning_rate * scale
 
     def preprocess(self) -> Preprocess:
         return self._part(Preprocess)
@@ -73,70 +147,10 @@ class Recipe(Record):
 
     def model(self, name: str, num_classes: int = 1000, options: dict | None = None) -> ModelConfig:
         """The network that this recipe trains. Raises ConfigError where recipe or options do not fit it."""
-        return self._part(ModelConfig, name=name, num_classes=num_classes, options=options or {})
+        stride = self.output_stride or default_output_stride(self.input_size)
+        options = options or {}
+        return self._part(ModelConfig, name=name, num_classes=num_classes, output_stride=stride, options=options)
 
     def _part(self, cls, **more):
         shared = {f.name for f in dataclasses.fields(cls)} & {f.name for f in dataclasses.fields(self)}
-        return cls(**{name: getattr(self, name) for name in shared}, **more)
-
-
-RECIPES = {
-    "imagenet": Recipe(),
-    # From scratch on a few thousand images: shorter, gentler crops.
-    "photos": Recipe(
-        input_size=160,
-        epochs=40,
-        warmup_epochs=3,
-        cooldown_epochs=2,
-        batch_size=64,
-        learning_rate=0.05,
-        crop_scale_min=0.35,
-        color_jitter=0.2,
-    ),
-    # From weights trained on similar images (--init): a tenth of the rate, few epochs.
-    "finetune": Recipe(
-        epochs=10,
-        warmup_epochs=1,
-        cooldown_epochs=1,
-        batch_size=32,
-        learning_rate=0.01,
-        crop_scale_min=0.35,
-        color_jitter=0.2,
-    ),
-    # 8x8 pixels: no flips (2 and 5), no color jitter, a shift of half a pixel.
-    "digits": Recipe(
-        input_size=32,
-        dropout=0.0,
-        epochs=15,
-        warmup_epochs=2,
-        cooldown_epochs=2,
-        batch_size=32,
-        learning_rate=0.02,
-        final_learning_rate=1e-4,
-        crop_fraction=1.0,
-        interpolation="bilinear",
-        crop_scale_min=1.0,
-        flip=False,
-        color_jitter=0.0,
-        shift=0.06,
-    ),
-}
-
-
-def resolve_recipe(base: str, overrides: dict) -> Recipe:
-    """The named recipe with some fields replaced.
-
-    Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
-
-    Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
-    """
-    one_of("recipe", base, RECIPES)
-    overrides = {k: v for k, v in overrides.items() if v is not None}
-    for name in overrides:
-        one_of("recipe field", name, [f.name for f in dataclasses.fields(Recipe)])
-    recipe = RECIPES[base]
-    if "epochs" in overrides:
-        check_field(Recipe.__dataclass_fields__["epochs"], int, overrides["epochs"])
-        for name in ("warmup_epochs", "cooldown_epochs"):
-            overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
-    return dataclasses.replace(recipe, **overrides)
+        return cls(**{name: getattr(self, name) for name in shared} | more)

@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import steps_per_epoch
+from mnext_tf.data.input_pipeline import steps_per_epoch, stored_examples
+from mnext_tf.data.preprocess import encoded_size
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
-from mnext_tf.training.recipe import Recipe, resolve_recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import MODELS, canonical_name, resolve_recipe
+from mnext_tf.training.teacher import check_teacher
 from mnext_tf.training.transfer import describe_source, inherited
 
+_log = logging.getLogger(__name__)
+
+SMALL_IMAGE = 64  # pixels; data whose images have no longer side are trained by the recipe small_images
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
 
 
 class Plan(NamedTuple):
-    """What a new run trains: a network, by which recipe."""
+    """What a new run trains: a network, by which recipe.
+
+    given: fields that replace those of a recipe that is chosen by the data; None where a recipe was named, or is clear.
+    """
 
     model: str
     recipe: Recipe
     options: dict
+    given: dict | None = None
+
+    def for_data(self, dataset: Dataset) -> Plan:
+        """The plan now that the data are open: small_images where the images are small and no recipe was named.
+
+        Their own size is the input size, from 32 pixels on. Raises ConfigError where what was given does not fit.
+        """
+        side = 0 if self.given is None else _longest_side(dataset)
+        if not 0 < side <= SMALL_IMAGE:
+            return self
+        recipe = resolve_recipe("small_images", {"input_size": max(32, side), **self.given})
+        recipe.model(self.model, options=self.options)
+        _log.info(f"{dataset.name}: images of {side} pixels, so the recipe is small_images. --recipe names another.")
+        return Plan(self.model, recipe, self.options)
 
 
 def plan_training(
@@ -35,8 +60,9 @@ def plan_training(
     """What to train, from what was asked for; nothing is opened yet.
 
     Args:
-      model: None takes that of `source`, else mnext.
-      recipe: the name of one; None takes finetune with a source, photos with data, else digits.
+      model: None takes that of `source`, else that of a published recipe, else mnext.
+      recipe: the name of one; None takes finetune with a source, digits without data, else photos, until
+        `Plan.for_data` has seen the images.
       given: recipe fields that replace the recipe's. options: further arguments of the network.
       source: a run to start from: its network and preprocessing are taken.
 
@@ -46,10 +72,17 @@ def plan_training(
     if source:
         model, fields, _ = inherited(source, {**given, **options, "model": model})
         given, options = fields | given, source.config.model.options
-    default = "finetune" if source else "photos" if has_data else "digits"
-    plan = Plan(model or "mnext", resolve_recipe(recipe or default, given), options)
+    name = canonical_name(recipe or ("finetune" if source else "photos" if has_data else "digits"))
+    open_until_seen = given if has_data and not (recipe or source) else None
+    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen)
     plan.recipe.model(plan.model, options=plan.options)
     return plan
+
+
+def _longest_side(dataset: Dataset, looked_at: int = 100) -> int:
+    """The longest side of the first training images, in pixels; 0 where their headers do not tell it."""
+    first = itertools.islice(stored_examples(dataset, "train"), looked_at)
+    return max((max(encoded_size(encoded)) for _, encoded, _ in first), default=0)
 
 
 def start_run(
@@ -60,11 +93,13 @@ def start_run(
     *,
     options: dict | None = None,
     source: Run | None = None,
+    teacher: Run | None = None,
     root="runs",
 ) -> Run:
     """Make the folder of a new run; None names it after network, data and time, below `root`.
 
-    `source` is a run whose weights this one starts from; its network must be the same but for the head.
+    `source` is a run whose weights this one starts from; its network must be the same but for the head. `teacher` is a
+    run of the same classes, of any network, whose outputs this one learns as well.
 
     Raises ConfigError where the folder holds a run, or data and recipe do not fit.
     """
@@ -83,6 +118,9 @@ def start_run(
         config = dataclasses.replace(
             config, model=dataclasses.replace(config.model, **arguments), init_from=describe_source(source)
         )
+    if teacher:
+        check_teacher(teacher, config.class_names)
+        config = dataclasses.replace(config, teacher=describe_source(teacher))
     return create_run(folder, config)
 
 

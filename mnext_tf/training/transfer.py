@@ -12,6 +12,7 @@ from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.weights import load_network, require_weights
 
 HEAD = "logits"  # the layer whose size is the number of classes
+_FIXED = ("width", "identity_tensor_multiplier", "output_stride")  # what weights are of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
     require_weights(source)
     model = source.config.model
     fixed = {"model": model.name, "convention": "pytorch", **model.options}
-    fixed |= {k: getattr(model, k) for k in ("width", "identity_tensor_multiplier")}
+    fixed |= {k: getattr(model, k) for k in _FIXED}
     for name, value in given.items():
         if value is not None and name in fixed and value != fixed[name]:
             raise ConfigError(
@@ -53,7 +54,7 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
                 "Leave the flag out."
             )
     preprocess = source.config.preprocess
-    fields = {k: getattr(model, k) for k in ("width", "identity_tensor_multiplier")}
+    fields = {k: getattr(model, k) for k in _FIXED}
     fields |= {k: getattr(preprocess, k) for k in ("input_size", "crop_fraction", "interpolation")}
     return model.name, fields, {k: getattr(model, k) for k in ("options", "mean", "std")}
 

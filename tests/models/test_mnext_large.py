@@ -1,4 +1,4 @@
-"""The larger MobileNeXt: groups, padding, squeeze-excite and drop-connect."""
+"""The larger MobileNeXt: groups, padding, squeeze-excite."""
 
 import numpy as np
 import pytest
@@ -18,22 +18,11 @@ def blocks(model, suffix):
     return [layer.name.removesuffix(suffix) for layer in model.layers if layer.name.endswith(suffix)]
 
 
-def test_blocks_with_a_shortcut_and_their_drop_connect(large):
+def test_blocks_with_a_shortcut(large):
     """All but the first of stages 3 to 7 and the second of stage 2 and 8; stage 1, of two blocks, has none."""
     expected = [4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25, 26, 28]
     assert blocks(large, "_se_scale") == [f"block{i:02d}" for i in range(1, 29)]
-    assert blocks(large, "_add") == blocks(large, "_drop") == [f"block{i:02d}" for i in expected]
-    for i in expected:
-        assert large.get_layer(f"block{i:02d}_drop").rate == pytest.approx(0.2 * (i - 1) / 28)
-
-
-def test_drop_connect_leaves_out_whole_images(large):
-    drop = large.get_layer("block28_drop")
-    x = np.ones((200, 2, 2, 3), np.float32)
-    y = np.asarray(drop(x, training=True))
-    assert (y == y[:, :1, :1, :1]).all()
-    np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - drop.rate)], rtol=1e-5)
-    np.testing.assert_array_equal(drop(x, training=False), x)
+    assert blocks(large, "_add") == [f"block{i:02d}" for i in expected]
 
 
 def test_only_the_larger_one_has_groups_and_not_where_the_width_changes(large):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnext_tf import list_models
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
 COMMANDS = sorted(p.stem for p in (Path(__file__).parents[2] / "pipelines").glob("[!_]*.py"))
@@ -271,6 +271,6 @@ def test_summary_prints_the_table_and_writes_it(command, tmp_path):
     assert "75.1 M" in finished.stdout
     assert "block20_expand" in finished.stdout
     assert (tmp_path / "table.csv").read_text().splitlines() == [
-        "model,width,input_size,num_classes,parameters,multiply_adds",
-        "mnext,0.35,224,1000,1913976,75141032",
+        "model,width,input_size,output_stride,num_classes,parameters,multiply_adds",
+        "mnext,0.35,224,32,1000,1913976,75141032",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.tasks import get_task
@@ -30,9 +31,42 @@ def test_the_loss_is_cross_entropy_with_smoothing():
     target = np.full((2, 3), 0.1 / 3)
     target[[0, 1], labels] += 0.9
     assert float(TASK.loss(3, 0.1)(labels, logits)) == pytest.approx(-(target * log_p).sum(1).mean(), rel=1e-5)
-    total, correct = TASK.batch_metrics(labels, logits)
-    assert float(total) == pytest.approx(-log_p[[0, 1], labels].sum(), rel=1e-5)
-    assert float(correct) == 1
+    shares = np.array([[0.7, 0.3, 0], [0, 0.2, 0.8]], np.float32)
+    mixed = -((0.9 * shares + 0.1 / 3) * log_p).sum(1).mean()
+    assert float(TASK.loss(3, 0.1)(tf.constant(shares), logits)) == pytest.approx(mixed, rel=1e-5)
+    weighted = -(target * log_p).sum(1) @ [2.0, 0.5] / 2
+    assert float(TASK.loss(3, 0.1, [2.0, 7.0, 0.5])(tf.constant(labels), logits)) == pytest.approx(weighted, rel=1e-5)
+    assert float(TASK.correct(tf.constant(shares), logits)) == float(TASK.correct(tf.constant(labels), logits)) == 1
+
+
+@pytest.mark.parametrize("classes", [4, 7])
+def test_metrics_of_batches_are_those_of_scikit_learn(classes):
+    from sklearn.metrics import accuracy_score, f1_score, log_loss, top_k_accuracy_score
+
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(60, classes)).astype(np.float32), rng.integers(0, classes - 1, 60)
+    logits[np.arange(60), labels] += 1
+    logits[:, -1] -= 9  # a class that occurs neither among the labels nor among the predictions
+    sums = [TASK.batch_metrics(tf.constant(labels[i : i + 25], tf.int32), logits[i : i + 25]) for i in (0, 25, 50)]
+    found = TASK.metrics({name: sum(s[name].numpy() for s in sums) for name in sums[0]})
+    probabilities, every = TASK.decode(logits), np.arange(classes)
+    expected = {
+        "loss": log_loss(labels, probabilities, labels=every),
+        "accuracy": accuracy_score(labels, logits.argmax(1)),
+        "macro_f1": f1_score(labels, logits.argmax(1), average="macro"),
+    }
+    if classes > 5:
+        expected["top5_accuracy"] = top_k_accuracy_score(labels, logits, k=5, labels=every)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_distillation_is_least_where_student_and_teacher_agree():
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    soft = np.exp(teacher / 2) / np.exp(teacher / 2).sum(1, keepdims=True)
+    log_p = student / 2 - np.log(np.exp(student / 2).sum(1, keepdims=True))
+    assert float(TASK.distillation(student, teacher, 2.0)) == pytest.approx(-4 * (soft * log_p).sum(1).mean(), rel=1e-5)
+    assert float(TASK.distillation(teacher, teacher, 2.0)) < float(TASK.distillation(student, teacher, 2.0))
 
 
 def test_a_comparison_in_batches_is_that_of_the_whole():

@@ -8,16 +8,15 @@ import os
 import shutil
 import signal
 
-import numpy as np
 import pytest
+from support.training import assert_bitwise_equal, before_step, interrupt, train, without_times
 
 from mnext_tf.errors import CheckpointError, ConfigError, MnextError, TrainingError
 from mnext_tf.files import exclusive_lock, read_json, write_json
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.run import open_run
-from mnext_tf.training.checkpoint import load_latest_checkpoint
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
 # 3 steps an epoch, with everything that draws random numbers: order, crops, flips, colours, shifts, dropout
@@ -35,7 +34,6 @@ RECIPE = resolve_recipe(
     },
 )
 ONE_EPOCH = {"epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0}
-TIMES = ("seconds", "images_per_second")
 
 
 @pytest.fixture
@@ -44,76 +42,6 @@ def new_run(tmp_path, few_images):
         return start_run(tmp_path / name, model, dataclasses.replace(RECIPE, **changes), few_images)
 
     return new_run
-
-
-def train(run, dataset, **options):
-    from mnext_tf.training import loop
-
-    return loop.train(run, dataset, progress=False, **options)
-
-
-@contextlib.contextmanager
-def before_step(number, action):
-    """`action()` is called just before training step `number`, counted from 0, runs."""
-    from mnext_tf.training import loop
-
-    make_steps, steps = loop.make_steps, []
-
-    def watched(*arguments):
-        train_step, eval_step = make_steps(*arguments)
-
-        def step(*batch):
-            if len(steps) == number:
-                action()
-            steps.append(number)
-            return train_step(*batch)
-
-        return step, eval_step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "make_steps", watched)
-        yield
-
-
-def ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def interrupt(run, dataset, step, action=ctrl_c):
-    with before_step(step, action), pytest.raises(KeyboardInterrupt) as stopped:
-        train(run, dataset)
-    return str(stopped.value)
-
-
-def state_of(run):
-    """Weights, optimizer and random state at the end, and the history without times."""
-    variables, state = load_latest_checkpoint(run.folder / "train" / "checkpoints")
-    return variables, without_times(state["history"])
-
-
-def without_times(history):
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in history]
-
-
-def assert_bitwise_equal(run, undisturbed):
-    import h5py
-
-    (variables, history), (expected, expected_history) = state_of(run), state_of(undisturbed)
-    assert history == expected_history
-    assert variables.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(variables[name], value, err_msg=name)
-
-    def arrays(path):
-        found = {}
-        with h5py.File(path) as f:
-            f.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        return found
-
-    weights, expected = arrays(run.weights), arrays(undisturbed.weights)
-    assert weights.keys() == expected.keys()
-    assert weights
-    assert all(np.array_equal(weights[name], value) for name, value in expected.items())
 
 
 def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_run, few_images, monkeypatch, log_lines):
@@ -199,20 +127,20 @@ def test_what_a_finished_run_leaves_and_that_it_returns_at_once(
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_with_the_step_named(new_run, few_images, two_layers, monkeypatch, loss):
-    from mnext_tf.training import loop
+    from mnext_tf.training import network
 
-    run, make_steps, rates = new_run("run"), loop.make_steps, []
+    run, make_steps, rates = new_run("run"), network.make_steps, []
 
-    def diverging(*arguments):
-        train_step, eval_step = make_steps(*arguments)
+    def diverging(*arguments, **options):
+        train_step, eval_step = make_steps(*arguments, **options)
 
-        def step(images, labels, rate):
+        def step(images, labels, rate, number):
             rates.append(float(rate))
-            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate)
+            return (loss, 0.0) if len(rates) == 5 else train_step(images, labels, rate, number)
 
         return step, eval_step
 
-    monkeypatch.setattr(loop, "make_steps", diverging)
+    monkeypatch.setattr(network, "make_steps", diverging)
     with pytest.raises(TrainingError, match=rf"loss is {loss} at step 4 \(epoch 2, ") as error:
         train(run, few_images)
     assert f"learning rate {rates[4]:.3g}" in str(error.value)

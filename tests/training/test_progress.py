@@ -22,7 +22,7 @@ def test_a_log_without_a_terminal_gets_a_line_a_minute(clock, log_lines):
             clock[0] += 2
             bar.update(1, 0.5, 0.1)
     assert len(log_lines) == 3
-    assert log_lines[0] == "epoch 2/10, step 130 of 1000: loss 0.5000, 16 images/s, 29:00 left"
+    assert log_lines[0] == "epoch 2/10, step 130 of 1000: loss 0.5000, 16 images/s, 0% waiting for data, 29:00 left"
     assert [re.search(r"step (\d+)", line)[1] for line in log_lines] == ["130", "160", "190"]
 
 

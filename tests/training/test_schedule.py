@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from mnext_tf.training.recipe import RECIPES, Recipe, resolve_recipe
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import RECIPES, resolve_recipe
 from mnext_tf.training.schedule import describe_schedule, learning_rate
 
 RECIPE = Recipe(
@@ -52,7 +53,7 @@ def test_without_warm_up_it_starts_at_the_peak():
 def test_every_recipe_stays_between_its_rates(name, epochs):
     recipe = resolve_recipe(name, {"epochs": epochs})
     found = rates(recipe, 8)
-    assert 0.9 * recipe.learning_rate < found.max() <= recipe.learning_rate
+    assert 0.9 * recipe.peak_learning_rate < found.max() <= recipe.peak_learning_rate
     assert found.min() >= min(recipe.final_learning_rate, recipe.warmup_learning_rate) * (1 - 1e-9)
     peak = math.ceil(recipe.warmup_epochs * 8)
     assert (np.diff(found[: peak + 1]) > 0).all()
@@ -77,3 +78,55 @@ def test_the_schedule_is_described_in_the_steps_that_it_takes(epochs, warmup, co
     assert text.startswith(f"schedule: epochs {epochs}, steps per epoch 7, batch size 256, ")
     assert f", learning rate 0.001 to 0.1 in {rising} warm-up steps, " in text
     assert text.endswith(f"cosine to 0.0001, {flat} cool-down steps")
+
+
+STEPS_OF_TEN = dataclasses.replace(RECIPE, schedule="step", decay_rate=0.5, decay_epochs=2.5)
+
+
+def test_step_falls_at_once_and_counts_epochs_from_the_start():
+    found = rates(STEPS_OF_TEN, 10)
+    np.testing.assert_allclose(found[40:50], 0.1 * 0.5)  # epoch 4 to 5, the first after the warm-up
+    np.testing.assert_allclose(found[50:75], 0.1 * 0.5**2)
+    np.testing.assert_allclose(found[75:100], 0.1 * 0.5**3)
+    np.testing.assert_allclose(found[125:140], 0.1 * 0.5**5)
+    np.testing.assert_allclose(found[140:], 0.0001)
+
+
+def test_step_does_not_fall_below_the_final_rate():
+    found = rates(dataclasses.replace(STEPS_OF_TEN, final_learning_rate=0.02), 10)
+    np.testing.assert_allclose(found[50:75], 0.025)
+    np.testing.assert_allclose(found[75:], 0.02)
+
+
+@pytest.mark.parametrize("steps_per_epoch", [5, 1251, 2502, 5004, 5005])
+def test_a_step_of_2_4_epochs_ends_exactly_after_12(steps_per_epoch):
+    recipe = Recipe(schedule="step", learning_rate=1.0, reference_batch_size=0)
+    for twelfth in range(1, 16):
+        last, first = (learning_rate(recipe, 12 * twelfth * steps_per_epoch - i, steps_per_epoch) for i in (1, 0))
+        assert (last, first) == pytest.approx((0.97 ** (5 * twelfth - 1), 0.97 ** (5 * twelfth)))
+
+
+def test_constant_is_the_peak_until_the_cool_down():
+    found = rates(dataclasses.replace(RECIPE, schedule="constant"))
+    np.testing.assert_array_equal(found[4 * STEPS : 14 * STEPS], 0.1)
+    np.testing.assert_array_equal(found[14 * STEPS :], 0.0001)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_the_peak_is_scaled_to_the_batch_and_the_other_rates_are_not(schedule):
+    recipe = dataclasses.replace(RECIPE, schedule=schedule, decay_epochs=50.0, batch_size=512, reference_batch_size=256)
+    found = rates(recipe)
+    assert (found[0], found.max(), found[-1]) == pytest.approx((0.001, 0.2, 0.0001))
+    assert found[4 * STEPS] == found.max()
+
+
+def test_descriptions_of_the_other_schedules():
+    recipe = dataclasses.replace(STEPS_OF_TEN, batch_size=512)
+    assert describe_schedule(recipe, 10) == (
+        "schedule: epochs 20, steps per epoch 10, batch size 512, learning rate 0.001 to 0.2 (0.1 for 256 images, "
+        "times 512 / 256) in 40 warm-up steps, times 0.5 every 2.5 epochs, at least 0.0001, 60 cool-down steps"
+    )
+    recipe = dataclasses.replace(RECIPE, schedule="constant", reference_batch_size=0)
+    assert describe_schedule(recipe, 10).endswith(
+        ", learning rate 0.001 to 0.1 in 40 warm-up steps, constant, then 0.0001, 60 cool-down steps"
+    )

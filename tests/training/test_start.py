@@ -4,7 +4,7 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.files import write_json
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import create_run
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import make_config, resume_run, start_run
 
 RESULT = {"val_accuracy": 0.5, "history": [{"step": 1}]}

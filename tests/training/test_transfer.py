@@ -14,7 +14,7 @@ from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run
 from mnext_tf.runs.stages import run_stage
 from mnext_tf.runs.weights import load_network
-from mnext_tf.training.recipe import resolve_recipe
+from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 from mnext_tf.training.transfer import describe_source, inherited, transfer
 

@@ -1,0 +1,113 @@
+"""The network of a run, with everything that trains and validates it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.input_pipeline import eval_batches, report_damage, train_batches
+from mnext_tf.runs.run import Run
+from mnext_tf.tasks import get_task
+from mnext_tf.training.average import Average
+from mnext_tf.training.freeze import freeze
+from mnext_tf.training.groups import make_groups
+from mnext_tf.training.loss_scale import LossScale
+from mnext_tf.training.state import State
+from mnext_tf.training.steps import make_steps
+from mnext_tf.training.teacher import load_teacher
+from mnext_tf.training.transfer import transfer
+
+
+class Network:
+    """Network, optimizers, average and steps of a run; `state` is what a checkpoint holds of them."""
+
+    def __init__(self, run: Run, dataset: Dataset):
+        self.recipe, self.task = run.config.recipe, get_task(run.config.task)
+        tf.keras.utils.set_random_seed(self.recipe.seed)
+        with _precision(self.recipe.precision):
+            self.model = run.config.model.create()
+        if self.recipe.freeze:
+            freeze(self.model, self.recipe.freeze)
+        groups = make_groups(self.model, self.recipe)
+        self.average = Average(self.model, self.recipe.ema_decay) if self.recipe.ema_decay else None
+        scale = LossScale() if self.recipe.precision == "mixed_float16" else None
+        self.train_step, self._eval_step = make_steps(
+            self.model,
+            groups,
+            self.recipe,
+            self.task,
+            average=self.average,
+            scale=scale,
+            class_weights=_class_weights(dataset) if self.recipe.class_balance == "weights" else None,
+            teacher=load_teacher(run.config.teacher) if run.config.teacher else None,
+        )
+        self.state = State(
+            model=self.model.variables,
+            **{group.name: group.optimizer.variables for group in groups},
+            ema=self.average.variables if self.average else (),
+            loss_scale=scale.variables if scale else (),
+        )
+
+    def start_from(self, run: Run):
+        """The weights of another run; returns what was kept."""
+        transferred = transfer(self.model, run.config)
+        if self.average:
+            self.average.restart()
+        return transferred
+
+    def train_batches(self, dataset: Dataset, epoch: int, start_step: int):
+        recipe = self.recipe
+        batches = train_batches(
+            dataset,
+            recipe.preprocess(),
+            recipe.augment(),
+            recipe.batch_size,
+            seed=recipe.seed,
+            epoch=epoch,
+            start_step=start_step,
+            streams=recipe.data_streams,
+            balanced=recipe.class_balance == "sampling",
+        )
+        return _guarded(batches, dataset, "train")
+
+    def validate(self, dataset: Dataset) -> dict[str, float]:
+        """Metrics of the validation images, val_accuracy and so on, and ema_val_accuracy and so on of the average."""
+        found = self._evaluate(dataset, "val_")
+        if self.average:
+            with self.average.applied():
+                found |= self._evaluate(dataset, "ema_val_")
+        return found
+
+    def _evaluate(self, dataset: Dataset, prefix: str) -> dict[str, float]:
+        batches = eval_batches(dataset, self.recipe.preprocess(), self.recipe.batch_size)
+        sums = None
+        for images, labels in _guarded(batches, dataset, "validation"):
+            more = self._eval_step(images, labels)
+            sums = {k: sums[k] + v for k, v in more.items()} if sums else more
+        return {prefix + k: v for k, v in self.task.metrics({k: v.numpy() for k, v in sums.items()}).items()}
+
+
+def _guarded(batches, dataset: Dataset, split: str):
+    """The same batches; a damaged image raises DataError with the name of its file."""
+    with report_damage(dataset, split):
+        yield from batches
+
+
+@contextlib.contextmanager
+def _precision(name: str):
+    """Networks made within compute in this type; those of other threads and times are not touched."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+def _class_weights(dataset: Dataset) -> np.ndarray:
+    """A weight for every class, so that all count alike and images count 1 on average."""
+    counts = class_counts(dataset)
+    return np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / np.count_nonzero(counts), 0.0)

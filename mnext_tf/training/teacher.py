@@ -1,0 +1,48 @@
+"""Distillation: a trained run teaches another network (Hinton et al., arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mnext_tf.errors import CheckpointError, ConfigError
+from mnext_tf.files import sha256
+from mnext_tf.runs.config import InitialWeights
+from mnext_tf.runs.run import Run, open_run
+from mnext_tf.runs.weights import load_network, require_weights
+
+
+def check_teacher(teacher: Run, class_names: tuple[str, ...]) -> None:
+    """Raise ConfigError unless `teacher` is trained, on these classes in this order."""
+    if not teacher.trained:
+        raise ConfigError(f"{teacher.folder} holds random weights; a teacher is a trained or imported run.")
+    if teacher.config.class_names != tuple(class_names):
+        raise ConfigError(
+            f"The teacher {teacher.folder} has other classes ({len(teacher.config.class_names)}: "
+            f"{', '.join(teacher.config.class_names[:3])} ...) than the data ({len(class_names)}: "
+            f"{', '.join(class_names[:3])} ...). Train the teacher on the same classes."
+        )
+
+
+def load_teacher(wanted: InitialWeights) -> Callable:
+    """A function of images (n, size, size, 3), of any size, to logits. Raises CheckpointError where the run changed."""
+    import tensorflow as tf
+
+    try:
+        run = open_run(Path(wanted.run))
+        found = sha256(require_weights(run))
+    except ConfigError as e:
+        raise CheckpointError(f"The teacher of this run is gone: {e}") from e
+    if found != wanted.weights_sha256:
+        raise CheckpointError(
+            f"The weights of the teacher {run.folder} have changed; put them back or start a new run."
+        )
+    network, size = load_network(run), run.config.model.input_size
+    network.trainable = False
+
+    def logits(images):
+        if images.shape[1] != size:
+            images = tf.image.resize(images, (size, size), antialias=True)
+        return tf.stop_gradient(tf.cast(network(images, training=False), tf.float32))
+
+    return logits
