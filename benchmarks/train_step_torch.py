@@ -70,3 +70,11 @@ def _modules(layer, kind: str, config: ModelConfig) -> list[nn.Module]:
         kernel, stride = layer.sizes
         return [nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)]
     raise ConfigError(f"{config.name} has a layer that PyTorch's side does not: {layer.name}, {kind}.")
+
+
+def make_optimizer(network: Network, recipe, rate: float) -> torch.optim.Optimizer:
+    """SGD as in our recipe: Nesterov momentum, with decay of the kernels only."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others}]
+    return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov)

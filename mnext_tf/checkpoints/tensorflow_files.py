@@ -121,7 +121,7 @@ def _chosen(folder: Path) -> Path:
     listed = ", ".join(found[:5]) or "none"
     if (folder / "checkpoint").is_file():
         text = (folder / "checkpoint").read_text(encoding="utf-8", errors="replace")
-        match = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
+        match = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', text, re.MULTILINE)
         # the folder may have been moved: what stands before the name is a path on another machine
         name = match and match[1].replace("\\", "/").rpartition("/")[2]
         if name not in found:

@@ -51,8 +51,8 @@ def train_batches(
 
     share: (worker, workers): only this worker's part of every batch, B / workers images, the same as they are in the
     whole batch. streams: groups of shards, every `streams`-th in one, that are shuffled on their own and fill an equal
-    part of every batch each; a worker reads only the shards of the streams that meet its part. The order depends on this
-    number, not on that of the workers. A stream that ends before the epoch does goes on with its records in another
+    part of every batch each; a worker reads only the shards of the streams that meet its part. The order depends on
+    this number, not on that of the workers. A stream that ends before the epoch goes on with its records in another
     order. balanced: all classes are as likely: of each class images come twice and more, or are left out, at random;
     this reads the label of every record before shuffling.
 

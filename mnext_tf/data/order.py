@@ -56,25 +56,30 @@ def positioned_records(
     part = batch_size // streams
     sources, sizes = [], []
     for stream in range(begin // part, -(-end // part)):
-        low, high = max(begin, stream * part), min(end, (stream + 1) * part)
-
-        def place(i, record, first=stream * part):
-            return i // part * batch_size + first + i % part, record
-
-        def ours(position, _, low=low, high=high):
-            return (position % batch_size >= low) & (position % batch_size < high)
-
+        low, high = max(0, begin - stream * part), min(part, end - stream * part)
         if streams == 1 and not balanced:
             records = shuffled_records(dataset, seed, epoch)
         else:
             records = _endless_records(dataset, seed, epoch, stream, streams, balanced)
-        source = records.enumerate().skip(start_step * part).map(place)
-        sources.append(source if high - low == part else source.filter(ours))
+        records = records.skip(start_step * part)
+        sources.append(records if high - low == part else _slices(records, low, high, part))
         sizes.append(high - low)
-    if len(sources) == 1:
-        return sources[0]
-    turns = np.repeat(np.arange(len(sources)), sizes)
-    return tf.data.Dataset.choose_from_datasets(sources, tf.data.Dataset.from_tensor_slices(turns).repeat())
+    if len(sources) > 1:
+        turns = np.repeat(np.arange(len(sources)), sizes)
+        records = tf.data.Dataset.choose_from_datasets(sources, tf.data.Dataset.from_tensor_slices(turns).repeat())
+    else:
+        (records,) = sources
+
+    def place(i, record):
+        return (start_step + i // (end - begin)) * batch_size + begin + i % (end - begin), record
+
+    return records.enumerate().map(place)
+
+
+def _slices(records, low: int, high: int, part: int):
+    """The records from `low` to `high` of every `part` records."""
+    mine = records.enumerate().filter(lambda i, _: (i % part >= low) & (i % part < high))
+    return mine.map(lambda _, record: record)
 
 
 def check_parts(dataset: Dataset, batch_size: int, share: tuple[int, int], streams: int) -> None:

@@ -16,19 +16,25 @@ def make_divisible(value: float, divisor: int) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+# Which of a network's five strided convolutions, in order of computation, have stride 1 at an output stride. The last
+# feature map is what small images lack most: at 32 pixels, it learns more from the last stride left out than from the
+# first, at half the cost (docs/python.md).
+UNSTRIDED = {32: (), 16: (5,), 8: (1, 5)}
+
+
 class Layers:
     """Adds blocks to one network, in its convention.
 
     Args:
       layers: where the layer classes come from: `keras_layers`, or `outline` for shapes only.
-      output_stride: sides of the image over those of the last feature map. Below 32, that many of the first strided
-        convolutions are computed at stride 1, so that names and weights are the same at every output stride.
+      output_stride: side of the image over that of the last feature map. Below 32, strided convolutions are computed
+        at stride 1 (see UNSTRIDED), so that names and weights are the same at every output stride.
       drop_connect: rate of the stochastic depth (Huang et al., 2016) that a block after all others would have.
     """
 
     def __init__(self, layers, convention: Convention, output_stride: int = 32, drop_connect: float = 0.0):
         self.layers, self.convention, self.drop_connect = layers, convention, drop_connect
-        self.unstrided = (32 // output_stride).bit_length() - 1  # strided convolutions still to be computed at 1
+        self.unstrided, self.strided = UNSTRIDED[output_stride], 0  # `strided`: such convolutions so far
 
     def image(self, input_size: int, include_preprocessing: bool = True):
         """(the input "image", what the first convolution takes: the image, normalized with preprocessing)."""
@@ -64,11 +70,10 @@ class Layers:
         return self._normalized(x, name, activation)
 
     def _computed(self, stride: int) -> int:
-        """The stride at which the next convolution in order of computation is computed; see `output_stride`."""
-        if stride == 1 or self.unstrided == 0:
-            return stride
-        self.unstrided -= 1
-        return 1
+        """The stride at which the next convolution is computed, given that at output stride 32."""
+        if stride > 1:
+            self.strided += 1
+        return 1 if self.strided in self.unstrided else stride
 
     def _padded(self, x, kernel: int, stride: int, padding: str, name: str):
         """(the input, padded explicitly where Keras's padding differs; the padding left to the convolution)."""

@@ -142,7 +142,7 @@ def _by_input(dy, kernel, x, stride: int, padding):
     (top, bottom), (left, right) = padding[1:3]
     height, width = x.shape[1:3]
     if x.dtype == tf.float32:  # explicit padding takes twice the time
-        shape = tf.shape(x) + [0, top + bottom, left + right, 0]
+        shape = (tf.shape(x)[0], height + top + bottom, width + left + right, x.shape[3])
         padded = tf.nn.depthwise_conv2d_backprop_input(shape, kernel, dy, [1, stride, stride, 1], "VALID")
         return padded[:, top : top + height, left : left + width]
     # Zeros between the values of dy, then a convolution with the kernel turned.

@@ -109,5 +109,5 @@ def _precision(name: str):
 
 def _class_weights(dataset: Dataset) -> np.ndarray:
     """A weight for every class, so that all count alike and images count 1 on average."""
-    counts = class_counts(dataset)
+    counts = np.array(dataset.class_counts["train"])
     return np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / np.count_nonzero(counts), 0.0)

@@ -121,6 +121,8 @@ def test_the_folder_whose_file_chooses(tmp_path):
     )
     found = read_checkpoint(tmp_path)
     assert (found.path, found.tensors[KEY][0]) == (tmp_path / "model.ckpt-7", 7)
+    (tmp_path / "checkpoint").write_text(r'model_checkpoint_path: "C:\\train\\model.ckpt-10"')  # Windows
+    assert read_checkpoint(tmp_path).path == tmp_path / "model.ckpt-10"
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "../model.ckpt-8"\n')
     assert "checkpoint names model.ckpt-8, which is not in the folder; checkpoints in it: model.ckpt-10" in refusal(
         tmp_path

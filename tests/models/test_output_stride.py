@@ -33,18 +33,20 @@ def test_the_last_map_and_the_weights(name, stride):
         assert [x.weights for x in model.layers if x.weights] == [x.weights for x in full.layers if x.weights]
 
 
+@pytest.mark.parametrize(("stride", "others"), [(16, 1), (8, 2)])
 @pytest.mark.parametrize("name", list_models())
-def test_the_first_strides_are_left_out(name):
-    """At output stride 8, the first two; all maps behind them are four times as wide."""
-    at_32, at_8 = (maps(config(name, stride, 64).outline()) for stride in (32, 8))
-    kept = [x for x in at_8 if not x.endswith("_pad") and "_se_" not in x]
-    assert {at_8[x] // at_32[x] for x in kept if at_32[x] > 16} == {1, 2}
-    assert {at_8[x] // at_32[x] for x in kept if at_32[x] <= 8} == {4}
+def test_which_strides_are_left_out(name, stride, others):
+    """The last one first, which leaves all other maps as they are; then that of the stem, which doubles all of them."""
+    full, model = (maps(config(name, s, 64).outline()) for s in (32, stride))
+    kept = [x for x in model if not x.endswith("_pad") and "_se_" not in x]
+    assert {model[x] // full[x] for x in kept if full[x] == 64} == {1}
+    assert {model[x] // full[x] for x in kept if 2 < full[x] < 64} == {others}
+    assert {model[x] // full[x] for x in kept if full[x] == 2} == {2 * others}
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_weights_load_across_output_strides(name, randomise, tmp_path):
-    """From the widest maps to a network of narrow ones with drop-connect, where it has any."""
+    """To a network of larger maps that has drop-connect, too, where that fits."""
     more = {"drop_connect": 0.2} if REGISTRY[name].shortcuts else {}
     full, small = randomise(config(name, 32).create()), config(name, 8, **more).create()
     full.save_weights(tmp_path / "full.weights.h5")
