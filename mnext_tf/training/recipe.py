@@ -111,6 +111,7 @@ class Recipe(Record):
 
     def __post_init__(self):
         super().__post_init__()
+        self.augment()  # checks what it takes
         if self.warmup_epochs + self.cooldown_epochs >= self.epochs:
             raise ConfigError(
                 f"warmup_epochs ({self.warmup_epochs:g}) and cooldown_epochs ({self.cooldown_epochs:g}) must leave "
