@@ -195,6 +195,7 @@ def test_an_out_folder_below_a_file_is_one_line(command, few_images, tmp_path):
     message = error_of(
         command(
             "train",
+            "--recipe=digits",
             "--batch_size=8",
             f"--data_dir={few_images.folder}",
             f"--out={tmp_path / 'file' / 'run'}",
