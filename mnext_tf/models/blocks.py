@@ -16,9 +16,8 @@ def make_divisible(value: float, divisor: int) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-# Which of a network's five strided convolutions, in order of computation, have stride 1 at an output stride. The last
-# feature map is what small images lack most: at 32 pixels, it learns more from the last stride left out than from the
-# first, at half the cost (docs/python.md).
+# Which of a network's five strided convolutions, in order of computation, have stride 1 at an output stride. At 32
+# pixels, stem and last learn more than stem and second, at half the cost (measured in docs/python.md).
 UNSTRIDED = {32: (), 16: (5,), 8: (1, 5)}
 
 

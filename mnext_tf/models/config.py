@@ -17,7 +17,7 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 def default_output_stride(input_size: int) -> int:
-    """The output stride for images of this size that leaves the last feature map at least 4 pixels wide."""
+    """The output stride of recipes; from 24 pixels on it leaves the last feature map at least 3 pixels wide."""
     return 8 if input_size <= 48 else 16 if input_size <= 96 else 32
 
 

@@ -40,7 +40,7 @@ def create_model(
       drop_connect: rate at which training leaves out a block for an image: 0 in the first one, growing linearly (see
         `Layers.shortcut`). Not for `mobilenet_v1`, which has no shortcuts.
       output_stride: 8, 16 or 32; the side of the image over that of the last feature map. Below 32, for small images,
-        the first strided convolutions have stride 1. Names and weights are those of 32, so weights can be exchanged.
+        the last strided convolution has stride 1, at 8 the stem, too. Names and weights are those of 32.
       mean, std: replace the network's pixel normalization; three numbers each, for red, green, and blue in units of
         [0, 255] (see `ModelConfig.normalization`).
       **options: `convention="pytorch" | "tensorflow"` for the MobileNetV2s: padding of strided convolutions,

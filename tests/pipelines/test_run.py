@@ -1,4 +1,4 @@
-"""pipelines.run: what it refuses before any work, and several seeds from data to verdict."""
+"""pipelines.run: what it refuses before any work, and what it hands to the workflow."""
 
 import pytest
 
@@ -31,13 +31,32 @@ def test_each_network_needs_a_run_to_start_from(python, repository):
     assert f"--init has two runs of {model}" in twice.stderr
 
 
-@pytest.mark.slow
-def test_several_seeds_from_data_to_verdict(python, tmp_path):
-    flags = ["--models=mobilenet_v1,mobilenet_v2", "--width=0.1", "--epochs=1", "--batch_size=256", "--seeds=0,1"]
-    flags += ["--quantize=float32", "--benchmark_input_size=32", "--threads=1"]
-    done = python("-m", "pipelines.run", *flags, f"--cache_dir={tmp_path}/data", f"--out={tmp_path}/out", timeout=400)
-    assert done.returncode == 0, done.stderr
-    assert "MobileNetV1 0.1" in done.stdout.splitlines()[0]
-    (pair,) = read_json(tmp_path / "out" / "report" / "seeds.json")["pairs"]
-    assert (pair["seeds"], pair["images"]) == ([0, 1], 360)
-    assert (tmp_path / "out" / "report" / "seeds.png").is_file()
+def test_the_flags_become_plans_seeds_and_a_benchmark(python):
+    flags = [
+        "--models=mnext,mobilenet_v2",
+        "--seeds=2,1",
+        "--width=0.5",
+        "--epochs=4",
+        "--quantize=int8",
+        "--out=there",
+    ]
+    code = f"""
+import runpy, sys
+import mnext_tf.workflow, pipelines._recipe
+pipelines._recipe.open_data = lambda: "the data"
+def run_workflow(out, plans, dataset, benchmark, **options):
+    print(out, dataset, options["seeds"], options["precisions"], options["sources"])
+    print(*((plan.model, plan.recipe.width, plan.recipe.epochs) for plan in plans))
+    print(benchmark.models, benchmark.width)
+    raise KeyboardInterrupt
+mnext_tf.workflow.run_workflow = run_workflow
+sys.argv[1:] = {flags}
+runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
+"""
+    done = python("-c", code)
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.splitlines() == [
+        "there the data (2, 1) ('int8',) {}",
+        "('mnext', 0.5, 4) ('mobilenet_v2', 0.5, 4)",
+        "('mobilenet_v2', 'mnext') 0.5",
+    ]

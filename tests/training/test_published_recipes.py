@@ -55,7 +55,7 @@ PUBLISHED = {
     "photos": Published(40, 3, 2, 1e-4, 0.05, 1e-5, 64),
     "finetune": Published(10, 1, 1, 1e-4, 0.01, 1e-5, 32),
     "digits": Published(15, 2, 2, 1e-4, 0.02, 1e-4, 32),
-    "small_images": Published(20, 1, 1, 1e-4, 0.1, 1e-4, 128),
+    "small_images": Published(30, 1, 0, 1e-4, 0.05, 1e-4, 64),
 }
 
 
