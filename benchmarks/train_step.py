@@ -225,7 +225,7 @@ def _plot(path: Path, rows: list[dict], host: dict) -> None:
 
     groups = list(dict.fromkeys((row["model"], row["device"]) for row in rows))
     colors = dict(zip(("tensorflow", "litert", "pytorch"), COLORS, strict=False))
-    figure = Figure(figsize=(12, 0.6 + 3.2 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(13, 0.6 + 3.4 * len(groups)), layout="constrained")
     panels = figure.subplots(len(groups), 3, squeeze=False)
     kinds = (("step", True, "Training step"), ("forward", True, "Inference"), ("forward", False, "Inference"))
     for (model, device), line in zip(groups, panels, strict=True):
@@ -234,7 +234,7 @@ def _plot(path: Path, rows: list[dict], host: dict) -> None:
             mine = [r for r in mine if (r["batch_size"] > 1) == whole]
             _bars(axes, mine, kind, colors)
             batch = f"batch {FLAGS.batch_size}" if whole else "one image"
-            axes.set_title(f"{model} on {device}: {title.lower()}, {batch}", fontsize=10)
+            axes.set_title(f"{title}, {batch}\n{model}, {device}", fontsize=10)
     for axes in panels[-1]:
         axes.set_xlabel("images a second")
     figure.suptitle(f"{host['cpu']}, {FLAGS.input_size} pixels, width {FLAGS.width:g}; more is better", fontsize=11)
@@ -252,8 +252,8 @@ def _bars(axes, rows: list[dict], kind: str, colors: dict) -> None:
         axes.annotate(f" {middle:.3g}", (high, y), va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [f"{row['framework']} {row['precision']}" for row in rows], fontsize=8)
     axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set_xlim(left=0)
+    fastest = max((row["batch_size"] / min(row[f"{kind}_rounds_ms"]) * 1e3 for row in rows), default=1)
+    axes.set_xlim(0, 1.2 * fastest)  # room for the numbers
 
 
 if __name__ == "__main__":
