@@ -29,6 +29,10 @@ class TrainingError(MnextError):
     """Training cannot go on, for example because the loss is not a number."""
 
 
+class WorkerLostError(TrainingError):
+    """Another of several workers that train together is gone; resume together with it."""
+
+
 def one_of(what: str, received, allowed, error=ConfigError) -> None:
     """Raise unless `received` is one of `allowed`; the text names both and the nearest match."""
     import difflib

@@ -3,16 +3,19 @@
 python -m pipelines.train --model=mnext --data_dir=photos --epochs=60
 python -m pipelines.train --data_dir=photos --init=runs/mobilenet_v2-imported
 python -m pipelines.train --resume
+python -m pipelines.train --data_dir=photos --distribute=mirrored
 python -m pipelines.train --recipe=mnext_s --dry_run --out=schedule
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.errors import ConfigError
+from mnext_tf.errors import ConfigError, WorkerLostError
 from mnext_tf.models import list_models
 from mnext_tf.training.settings import TrainSettings
 from pipelines import _cli, _flags, _recipe
@@ -63,15 +66,20 @@ def main() -> None:
         raise ConfigError("--dry_run and --preview are for a run that has not begun; leave out --resume.")
     if RESUME.value and OUT.value:
         raise ConfigError("--resume continues in the run's own folder; leave out --out.")
-    if RESUME.value:
+    if RESUME.value and _recipe.RECIPE.value:
+        raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
+    several = settings.distribute == "multi_worker"
+    if several and _finished():
+        settings, resume = dataclasses.replace(settings, distribute="none"), True
+    else:
+        resume = _join(settings) or RESUME.value
+    if resume:
         from mnext_tf.training.start import resume_run
 
-        if _recipe.RECIPE.value:
-            raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
         given = {**_recipe.given(), **options, "model": MODEL.value}
         if not _recipe.source_of_data():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
-        run = resume_run(RUN.value, given, root=RUNS_ROOT.value)
+        run = resume_run(RUN.value or (OUT.value if several else None), given, root=RUNS_ROOT.value)
     else:
         from mnext_tf.runs.run import open_run
         from mnext_tf.training.start import start_run
@@ -82,13 +90,13 @@ def main() -> None:
         if DRY_RUN.value:
             return _dry_run(plan)
 
-    if RESUME.value and not _recipe.source_of_data():
+    if resume and not _recipe.source_of_data():
         from mnext_tf.data import reopen_dataset
 
         dataset = reopen_dataset(run.config.dataset, run.config.model.num_classes)
     else:
         dataset = _recipe.open_data()
-    if not RESUME.value:
+    if not resume:
         plan = plan.for_data(dataset)
     if PREVIEW.value:
         from mnext_tf.data.preview import write_preview
@@ -97,7 +105,7 @@ def main() -> None:
         sheet = write_preview(PREVIEW.value, dataset, recipe.preprocess(), recipe.augment(), seed=recipe.seed)
         print(f"augmented images: {sheet}")
         return
-    if not RESUME.value:
+    if not resume:
         run = start_run(
             OUT.value,
             plan.model,
@@ -114,13 +122,45 @@ def main() -> None:
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
     )
     from mnext_tf.training.loop import train
+    from mnext_tf.training.strategy import make_devices
 
+    devices = make_devices(settings.distribute)
+    if devices.chief:
+        devices.meet()  # the others wait for the folder
     trained = train(run, dataset, settings=settings)
     kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
     average = " of the average" if trained.weights == "ema" else ""
     print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
     print(f"weights: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
+
+
+def _join(settings: TrainSettings) -> bool:
+    """Find the devices; True where this is one of several workers and their run has begun, so that all resume it.
+
+    Worker 0 begins it, the others wait for that.
+    """
+    if DRY_RUN.value or PREVIEW.value or settings.distribute == "none":
+        return False
+    from mnext_tf.training.strategy import make_devices
+    from mnext_tf.training.workers import wait_for
+
+    several, folder = settings.distribute == "multi_worker", OUT.value or RUN.value
+    if several and not folder:
+        raise ConfigError("--distribute=multi_worker needs --out, the run folder, on a disk that all workers share.")
+    devices = make_devices(settings.distribute)
+    if not devices.chief:
+        devices.meet()
+        wait_for(Path(folder) / "config.json")
+    return several and (Path(folder) / "config.json").exists()
+
+
+def _finished() -> bool:
+    """Whether nothing is left to do in the run of several workers: the others may be gone."""
+    from mnext_tf.runs.run import open_run
+
+    folder = Path(OUT.value or RUN.value or "")
+    return (folder / "config.json").exists() and open_run(folder).finished
 
 
 def _list_recipes() -> None:
@@ -147,5 +187,15 @@ def _dry_run(plan) -> None:
             print(path)
 
 
+def _again_without_a_worker() -> None:
+    try:
+        main()
+    except WorkerLostError as e:
+        from mnext_tf.training.workers import restart
+
+        _cli.log(f"{e} Starting again, to resume when it is back.")
+        restart()
+
+
 if __name__ == "__main__":
-    _cli.run(main)
+    _cli.run(_again_without_a_worker)

@@ -110,10 +110,12 @@ def eval_batches(
     *,
     split: str = "validation",
     max_images: int | None = None,
+    share: tuple[int, int] = (0, 1),
 ):
     """A tf.data.Dataset of images and labels as in `train_batches`, in stored order, the last batch smaller.
 
-    `max_images` takes that many, evenly spaced over the split: shards may be sorted by class.
+    `max_images` takes that many, evenly spaced over the split: shards may be sorted by class. `share=(i, n)` takes
+    every n-th of these, from number i on.
     """
     import tensorflow as tf
 
@@ -136,6 +138,7 @@ def eval_batches(
             .filter(lambda position, _: tf.reduce_any(tf.equal(chosen, position)))
             .map(lambda _, record: record)
         )
+    records = records.shard(share[1], share[0])
     batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
     return _in_order(batches)
 

@@ -8,6 +8,8 @@ import contextvars
 import numpy as np
 import tensorflow as tf
 
+from mnext_tf.models import sync_batch_norm
+
 layers = tf.keras.layers
 Model = tf.keras.Model
 
@@ -50,13 +52,7 @@ class BatchNormalization(layers.BatchNormalization):
         if not (training and self.trainable):  # a frozen layer keeps its statistics, too
             folded = self._folded(x) if _folding.get() and not training else None
             return super().call(x, training=False) if folded is None else folded
-        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x,
-            tf.convert_to_tensor(self.gamma),
-            tf.convert_to_tensor(self.beta),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
+        y, mean, variance = (sync_batch_norm.normalize if self.synchronized else _fused)(self, x)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(self.momentum * tf.convert_to_tensor(moving) + (1 - self.momentum) * batch)
         return y
@@ -170,6 +166,11 @@ def _explicit(padding: str, shape, kernel: int, stride: int):
         amount = max((-(-side // stride) - 1) * stride + kernel - side, 0) if padding == "SAME" else 0
         sides.append((amount // 2, amount - amount // 2))
     return [(0, 0), *sides, (0, 0)]
+
+
+def _fused(layer, x):
+    gamma, beta = tf.convert_to_tensor(layer.gamma), tf.convert_to_tensor(layer.beta)
+    return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=layer.epsilon, is_training=True)[:3]
 
 
 class GroupedConv2D(layers.Conv2D):

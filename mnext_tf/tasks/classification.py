@@ -41,18 +41,16 @@ class Classification:
         """
         import tensorflow as tf
 
-        reduction = "sum_over_batch_size" if class_weights is None else "none"
-        cross_entropy = tf.keras.losses.CategoricalCrossentropy(
-            True, label_smoothing=label_smoothing, reduction=reduction
-        )
+        # Keras's own mean is divided by the number of devices
+        cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing, reduction="none")
 
         def loss(labels, logits):
             if len(labels.shape) == 2:
-                return cross_entropy(labels, logits)
+                return tf.reduce_mean(cross_entropy(labels, logits))
             losses = cross_entropy(tf.one_hot(labels, num_classes), logits)
-            if class_weights is None:
-                return losses
-            return tf.reduce_mean(losses * tf.gather(tf.constant(class_weights, tf.float32), labels))
+            if class_weights is not None:
+                losses *= tf.gather(tf.constant(class_weights, tf.float32), labels)
+            return tf.reduce_mean(losses)
 
         return loss
 

@@ -40,4 +40,5 @@ def make_groups(model, recipe: Recipe) -> list[Group]:
 def _group(name: str, variables: list, recipe: Recipe, factor: float = 1.0) -> Group:
     optimizer = make_optimizer(recipe, no_decay=not_decayed(variables, recipe))
     optimizer.build(variables)
+    optimizer._all_reduce_sum_gradients = list  # Keras would sum them over devices: done before, as clipping needs it
     return Group(name, optimizer, list(variables), factor)

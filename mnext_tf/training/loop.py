@@ -7,6 +7,7 @@ the same weights, bit by bit, as one that was never interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.manifest import MANIFEST, Manifest
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import require_weights
-from mnext_tf.training.best import choose, keep_best, stops_early
+from mnext_tf.training.best import better, choose, keep_best, stops_early
 from mnext_tf.training.checkpoint import load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.curves import curve_of, epoch_suffix
 from mnext_tf.training.meter import Meter, not_a_number
@@ -34,7 +35,9 @@ from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.schedule import describe_schedule, learning_rate
 from mnext_tf.training.settings import TrainSettings
 from mnext_tf.training.stop import stop_signals
+from mnext_tf.training.strategy import Devices, make_devices
 from mnext_tf.training.summaries import Summaries
+from mnext_tf.training.workers import lost_workers
 
 _log = logging.getLogger(__name__)
 _READ_EVERY = 20  # steps whose losses are read together, so that no step waits for the device just to report
@@ -62,12 +65,16 @@ def train(run: Run, dataset: Dataset, *, settings: TrainSettings | None = None, 
       ConfigError: data and configuration do not fit.
       CheckpointError: no checkpoint can be read, or the finished weights have changed.
       MnextError: another process works on the run; names it.
+      WorkerLostError: of several workers, another was lost; call `restart`.
     """
     check_same_data(run, dataset)
-    with run_lock(run.folder, "training"):
+    settings = settings or TrainSettings()
+    devices = make_devices(settings.distribute)
+    with run_lock(run.folder, "training") if devices.chief else contextlib.nullcontext():
         manifest = run.manifest("train")
         if not (manifest and run.weights.is_file()):
-            return _train(run, dataset, settings or TrainSettings(), progress)
+            with lost_workers() if devices.workers > 1 else contextlib.nullcontext():
+                return _train(run, dataset, settings, devices, progress and devices.chief)
         require_weights(run)
         _log.info(f"train: already finished, kept {run.stage('train')}")
         result = manifest.result
@@ -76,10 +83,11 @@ def train(run: Run, dataset: Dataset, *, settings: TrainSettings | None = None, 
         return Trained(result["val_accuracy"], history, history[-1]["step"], *kept)
 
 
-def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) -> Trained:
+def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices, progress: bool) -> Trained:
     recipe, folder, started = run.config.recipe, run.stage("train"), time.monotonic()
     checkpoints, per_epoch = folder / "checkpoints", steps_per_epoch(dataset, recipe.batch_size)
-    network = Network(run, dataset)
+    with devices.scope():
+        network = Network(run, dataset, devices)
     _log.info(describe_schedule(recipe, per_epoch))
     step, history, totals = 0, [], (0.0, 0.0)
     if loaded := load_latest_checkpoint(checkpoints):
@@ -89,20 +97,24 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
         _log.info(f"train: resuming at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif run.config.init_from:
         _log.info(f"train: from {run.config.init_from.run} {network.start_from(run)}")
+    devices.check_agreed(step)
+    devices.spread_seeds(network.model)
     resumed_from, meter, curve = step, Meter(checkpoints, totals), curve_of(run.config)
 
-    summaries = Summaries(folder / "tensorboard", histograms=settings.histograms)
+    summaries = devices.chief and Summaries(folder / "tensorboard", histograms=settings.histograms)
     bar = Progress(per_epoch * recipe.epochs, step, recipe.batch_size, recipe.epochs, enabled=progress)
     with stop_signals() as stop, bar:
 
         def checkpoint():
             meter.read()
+            if not devices.chief:
+                return time.monotonic()
             saved = {"step": step, "history": history, "totals": meter.totals}
             save_checkpoint(checkpoints, step, network.state.arrays(), saved, keep=settings.keep)
             return time.monotonic()
 
-        def leave_if_asked(epoch):
-            if stop.requested:
+        def leave_if(asked, epoch):
+            if asked:
                 raise KeyboardInterrupt(f"Stopped at step {step} (epoch {epoch + 1} of {recipe.epochs}); saved.")
 
         saved_at = time.monotonic()
@@ -113,17 +125,19 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
             epoch_started, first = time.monotonic(), step - epoch * per_epoch
             for images, labels in bar.timed(network.train_batches(dataset, epoch, first)):
                 rate = learning_rate(recipe, step, per_epoch)
-                if step == resumed_from:
+                if step == resumed_from and devices.chief:
                     summaries.images(images, step)
                 meter.add(epoch, step, rate, *network.train_step(images, labels, *_tensors(rate, step)))
                 step += 1
                 if step % _READ_EVERY == 0:
                     meter.read()
+                # Workers leave at the same step; asking all at every step would wait for the device.
+                asked = (devices.workers == 1 or step % _READ_EVERY == 0) and devices.any(stop.requested)
                 bar.update(epoch, meter.loss, rate)
                 due = settings.checkpoint_minutes and time.monotonic() - saved_at >= 60 * settings.checkpoint_minutes
-                if stop.requested or due:
+                if asked or due:
                     saved_at = checkpoint()
-                    leave_if_asked(epoch)
+                    leave_if(asked, epoch)
             meter.read()
             seconds = time.monotonic() - epoch_started
             rate = learning_rate(recipe, step - 1, per_epoch)
@@ -141,15 +155,21 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, progress: bool) 
                 raise TrainingError(not_a_number("validation loss", row["val_loss"], step, epoch, rate, checkpoints))
             history.append({k: round(float(v), 6) if isinstance(v, float) else v for k, v in row.items()})
             meter.reset()
-            keep_best(folder, network.model, network.average, history, recipe)
+            if devices.chief:
+                keep_best(folder, network.model, network.average, history, recipe)
             saved_at = checkpoint()
-            write_csv(folder / "history.csv", history)
-            summaries.epoch(row, network.model)
+            if devices.chief:
+                write_csv(folder / "history.csv", history)
+                summaries.epoch(row, network.model)
             _log.info(_epoch_line(row, recipe) + epoch_suffix(curve, epoch + 1))
+            asked = devices.any(stop.requested)
             if epoch + 1 < recipe.epochs:
-                leave_if_asked(epoch)
+                leave_if(asked, epoch)
 
-    best = _finish(run, dataset, history, time.monotonic() - started)
+    if devices.chief:
+        _finish(run, dataset, history, time.monotonic() - started)
+    devices.meet()  # none leaves before the chief has written all
+    best = better(history, recipe)
     if stop.requested:
         raise KeyboardInterrupt(f"Stopped after the last epoch; the training is finished: {run.weights}")
     return Trained(history[best.epoch - 1][_accuracy_of(best)], history, resumed_from, best.epoch, best.weights)
@@ -172,7 +192,7 @@ def _epoch_line(row: dict, recipe: Recipe) -> str:
     )
 
 
-def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
+def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float) -> None:
     """Weights first, the manifest last: it says that the stage is whole."""
     recipe, folder = run.config.recipe, run.stage("train")
     best, beside = choose(folder, run.weights, history, recipe)
@@ -199,4 +219,3 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float):
         },
     )
     write_json(folder / MANIFEST, manifest.to_dict())
-    return best

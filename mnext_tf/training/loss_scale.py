@@ -23,20 +23,17 @@ class LossScale:
     def unscaled(self, gradients: Sequence) -> list:
         return [g / self.scale for g in gradients]
 
-    def update(self, gradients: Sequence, apply: Callable[[], None]) -> None:
-        """`apply()` if all gradients are finite."""
+    def update(self, gradients: Sequence, apply: Callable[[], None], variables: Sequence) -> None:
+        """`apply()`, which updates `variables`; they stay as they were unless all gradients are finite.
+
+        Several devices cannot decide whether to apply: optimizers meet there, which TensorFlow has not in a branch.
+        """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-
-        def good():
-            apply()
-            grow = self.good_steps + 1 >= _GROWTH_STEPS
-            self.scale.assign(tf.where(grow, self.scale * 2, self.scale))
-            self.good_steps.assign(tf.where(grow, 0, self.good_steps + 1))
-            return True
-
-        def bad():
-            self.scale.assign(tf.maximum(1.0, self.scale / 2))
-            self.good_steps.assign(0)
-            return False
-
-        tf.cond(finite, good, bad)
+        before = [tf.identity(v) for v in variables]
+        apply()
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(tf.where(finite, tf.convert_to_tensor(variable), old))
+        grow = finite & (self.good_steps + 1 >= _GROWTH_STEPS)
+        smaller = tf.maximum(1.0, self.scale / 2)
+        self.scale.assign(tf.where(finite, tf.where(grow, self.scale * 2, self.scale), smaller))
+        self.good_steps.assign(tf.where(finite & ~grow, self.good_steps + 1, 0))

@@ -17,6 +17,7 @@ from mnext_tf.training.groups import make_groups
 from mnext_tf.training.loss_scale import LossScale
 from mnext_tf.training.state import State
 from mnext_tf.training.steps import make_steps
+from mnext_tf.training.strategy import Devices
 from mnext_tf.training.teacher import load_teacher
 from mnext_tf.training.transfer import transfer
 
@@ -24,11 +25,13 @@ from mnext_tf.training.transfer import transfer
 class Network:
     """Network, optimizers, average and steps of a run; `state` is what a checkpoint holds of them."""
 
-    def __init__(self, run: Run, dataset: Dataset):
+    def __init__(self, run: Run, dataset: Dataset, devices: Devices):
+        self.devices = devices
         self.recipe, self.task = run.config.recipe, get_task(run.config.task)
         tf.keras.utils.set_random_seed(self.recipe.seed)
         with _precision(self.recipe.precision):
             self.model = run.config.model.create()
+        devices.prepare(self.model, self.recipe)
         if self.recipe.freeze:
             freeze(self.model, self.recipe.freeze)
         groups = make_groups(self.model, self.recipe)
@@ -39,6 +42,7 @@ class Network:
             groups,
             self.recipe,
             self.task,
+            devices=devices,
             average=self.average,
             scale=scale,
             class_weights=_class_weights(dataset) if self.recipe.class_balance == "weights" else None,
@@ -68,6 +72,7 @@ class Network:
             seed=recipe.seed,
             epoch=epoch,
             start_step=start_step,
+            share=self.devices.share,
             streams=recipe.data_streams,
             balanced=recipe.class_balance == "sampling",
         )
@@ -82,11 +87,11 @@ class Network:
         return found
 
     def _evaluate(self, dataset: Dataset, prefix: str) -> dict[str, float]:
-        batches = eval_batches(dataset, self.recipe.preprocess(), self.recipe.batch_size)
+        batches = eval_batches(dataset, self.recipe.preprocess(), self.recipe.batch_size, share=self.devices.share)
         sums = None
-        for images, labels in _guarded(batches, dataset, "validation"):
-            more = self._eval_step(images, labels)
+        for more in self.devices.each(self._eval_step, _guarded(batches, dataset, "validation")):
             sums = {k: sums[k] + v for k, v in more.items()} if sums else more
+        sums = self.devices.over_workers(sums)
         return {prefix + k: v for k, v in self.task.metrics({k: v.numpy() for k, v in sums.items()}).items()}
 
 

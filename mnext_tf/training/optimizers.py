@@ -113,7 +113,7 @@ class YellowFin(tf.keras.optimizers.SGD):
         if replica is None:  # already added
             self._apply(tf.distribute.get_strategy(), list(grads), variables)
         else:
-            grads = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+            grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
             replica.merge_call(self._apply, args=(grads, variables))
         return self.iterations
 

@@ -16,3 +16,8 @@ class TrainSettings(Record):
     )
     keep: int = field(2, "Checkpoints to keep, the newest.", at_least=1)
     histograms: bool = field(False, "Histograms of the weights in TensorBoard, after every epoch.")
+    distribute: str = field(
+        "none",
+        "Devices: one; all of this machine (mirrored); those of all processes in TF_CONFIG (multi_worker); tpu.",
+        choices=("none", "mirrored", "multi_worker", "tpu"),
+    )

@@ -11,6 +11,7 @@ from mnext_tf.training.groups import Group
 from mnext_tf.training.loss_scale import LossScale
 from mnext_tf.training.optimizers import l2_gradients
 from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.strategy import Devices
 
 
 def make_steps(
@@ -19,6 +20,7 @@ def make_steps(
     recipe: Recipe,
     task,
     *,
+    devices: Devices,
     average: Average | None = None,
     scale: LossScale | None = None,
     class_weights=None,
@@ -30,10 +32,13 @@ def make_steps(
     correct. `eval_step(images, labels)` gives what `task.batch_metrics` does.
 
     Args:
-      groups: optimizers with their variables. average: is updated after them. scale: of the loss, for float16.
+      devices: which share the images. groups: optimizers with their variables. average: is updated after them.
+      scale: of the loss, for float16.
       class_weights: (classes,), or None. teacher: images to logits, or None.
     """
     loss_of = task.loss(model.output_shape[-1], recipe.label_smoothing, class_weights)
+    statistics = devices.statistics(model)
+    unroll = recipe.sync_batch_norm and devices.replicas > 1  # TensorFlow cannot sum over devices within its loop
     variables = [v for group in groups for v in group.variables]
 
     def gradients(images, labels):
@@ -44,13 +49,16 @@ def make_steps(
             if teacher:
                 theirs = task.distillation(logits, teacher(images), recipe.distill_temperature)
                 loss = (1 - recipe.distill_weight) * loss + recipe.distill_weight * theirs
+            loss /= devices.replicas  # the sums over replicas are those of the whole batch
             scaled = scale(loss) if scale else loss
         found = [tf.convert_to_tensor(g) for g in tape.gradient(scaled, variables)]
         return loss, task.correct(labels, logits), scale.unscaled(found) if scale else found
 
-    @tf.function
     def train_step(images, labels, rate, step):
-        loss, correct, found = _accumulated(gradients, images, labels, recipe.accumulate, variables)
+        loss, correct, found = _accumulated(gradients, images, labels, recipe.accumulate, variables, unroll=unroll)
+        loss, correct, found, means = devices.total([loss, correct, found, [s / devices.replicas for s in statistics]])
+        for statistic, mean in zip(statistics, means, strict=True):
+            statistic.assign(mean)
         if recipe.clip_norm:
             found, _ = tf.clip_by_global_norm(found, recipe.clip_norm)
         found = l2_gradients(found, variables, recipe)
@@ -60,7 +68,7 @@ def make_steps(
                 group.apply(mine, rate)
 
         if scale:
-            scale.update(found, update)
+            scale.update(found, update, [v for group in groups for v in (*group.variables, *group.optimizer.variables)])
         else:
             update()
         if average:
@@ -71,10 +79,10 @@ def make_steps(
     def eval_step(images, labels):
         return task.batch_metrics(labels, tf.cast(model(images, training=False), tf.float32))
 
-    return train_step, eval_step
+    return devices.compiled(train_step), eval_step
 
 
-def _accumulated(gradients: Callable, images, labels, parts: int, variables):
+def _accumulated(gradients: Callable, images, labels, parts: int, variables, *, unroll: bool):
     """What `gradients` gives for the whole batch, computed in `parts`, one after the other."""
     if parts == 1:
         return gradients(images, labels)
@@ -90,6 +98,11 @@ def _accumulated(gradients: Callable, images, labels, parts: int, variables):
             [s + g / parts for s, g in zip(sums, more[2], strict=True)],
         )
 
+    if unroll:
+        results = 0, 0.0, 0.0, [tf.zeros(v.shape) for v in variables]
+        for _ in range(parts):
+            results = body(*results)
+        return results[1:]
     start = tf.constant(0), tf.constant(0.0), tf.constant(0.0), [tf.zeros(v.shape) for v in variables]
     _, *results = tf.while_loop(lambda i, *_: i < parts, body, start, parallel_iterations=1)
     return results
