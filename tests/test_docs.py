@@ -11,6 +11,7 @@ import pytest
 
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.recipes import RECIPES
+from mnext_tf.training.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "android_assets/README.md"])
@@ -62,6 +63,7 @@ def test_commands_and_flags_that_pages_name_exist(page):
     for name in re.findall(r"python -m ((?:pipelines|benchmarks)\.\w+)", text):
         assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), name
     flags = "\n".join(p.read_text() for p in [*(ROOT / "pipelines").glob("*.py"), *(ROOT / "benchmarks").rglob("*.sh")])
-    flags += "\n".join(f.name for f in dataclasses.fields(Recipe))
-    for flag in re.findall(r"(?<![\w-])--(\w+)", text):
+    flags += "\n".join(f.name for record in (Recipe, TrainSettings) for f in dataclasses.fields(record))
+    ours = re.sub(r"(?m)^\s*#SBATCH.*$", "", text)
+    for flag in re.findall(r"(?<![\w-])--(\w+)", ours):
         assert re.search(rf"\b{flag}\b", flags), f"{page.name} names --{flag}"
