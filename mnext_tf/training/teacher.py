@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from mnext_tf.errors import CheckpointError, ConfigError
-from mnext_tf.files import sha256
+from mnext_tf.errors import ConfigError
 from mnext_tf.runs.config import InitialWeights
-from mnext_tf.runs.run import Run, open_run
-from mnext_tf.runs.weights import load_network, require_weights
+from mnext_tf.runs.run import Run
+from mnext_tf.runs.weights import load_network
+from mnext_tf.training.transfer import open_source
 
 
 def check_teacher(teacher: Run, class_names: tuple[str, ...]) -> None:
@@ -28,15 +27,7 @@ def load_teacher(wanted: InitialWeights) -> Callable:
     """A function of images (n, size, size, 3), of any size, to logits. Raises CheckpointError where the run changed."""
     import tensorflow as tf
 
-    try:
-        run = open_run(Path(wanted.run))
-        found = sha256(require_weights(run))
-    except ConfigError as e:
-        raise CheckpointError(f"The teacher of this run is gone: {e}") from e
-    if found != wanted.weights_sha256:
-        raise CheckpointError(
-            f"The weights of the teacher {run.folder} have changed; put them back or start a new run."
-        )
+    run = open_source(wanted, "The teacher of this run")
     network, size = load_network(run), run.config.model.input_size
     network.trainable = False
 

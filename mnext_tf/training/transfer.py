@@ -64,27 +64,32 @@ def describe_source(source: Run) -> InitialWeights:
     return InitialWeights(str(source.folder.absolute()), sha256(require_weights(source)))
 
 
+def open_source(wanted: InitialWeights, what: str) -> Run:
+    """The run that another one was made from, as it was then; `what` it is, for the CheckpointError where it is not."""
+    try:
+        source = open_run(Path(wanted.run))
+        found = sha256(require_weights(source))
+    except ConfigError as e:
+        raise CheckpointError(f"{what} is gone: {e}") from e
+    if found != wanted.weights_sha256:
+        raise CheckpointError(
+            f"The weights of {source.folder} have changed since this run was made; put them back or start a new run."
+        )
+    return source
+
+
 def transfer(model, config: RunConfig) -> Transferred:
     """Give `model` the weights of the run in `config.init_from`, layer by layer, by name.
 
     The head is kept only where the classes are the same, in the same order. Raises CheckpointError
     where that run has changed or is gone, or where a layer other than the head does not fit.
     """
-    wanted = config.init_from
-    try:
-        source = open_run(Path(wanted.run))
-        found = sha256(require_weights(source))
-    except ConfigError as e:
-        raise CheckpointError(f"The run whose weights this one starts from is gone: {e}") from e
-    if found != wanted.weights_sha256:
-        raise CheckpointError(
-            f"The weights of {source.folder} have changed since this run was made; put them back or start a new run."
-        )
+    source = open_source(config.init_from, "The run whose weights this one starts from")
     same_classes = source.config.class_names == config.class_names
     theirs = {layer.name: layer for layer in load_network(source).layers}
     kept, new = [], []
     for layer in model.layers:
-        if not layer.trainable_weights:  # dropout has weights too: the state of its random numbers
+        if not any("float" in str(w.dtype) for w in layer.weights):  # dropout's are the state of its random numbers
             continue
         names = [f"{layer.name}/{w.name.split('/')[-1].split(':')[0]}" for w in layer.weights]
         if layer.name == HEAD and not same_classes:

@@ -14,6 +14,7 @@ from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run
 from mnext_tf.runs.stages import run_stage
 from mnext_tf.runs.weights import load_network
+from mnext_tf.training.freeze import freeze
 from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 from mnext_tf.training.transfer import describe_source, inherited, transfer
@@ -67,19 +68,23 @@ def test_a_new_run_takes_network_and_preprocessing_of_its_source(source, started
     assert config.init_from.run == str(source.folder.absolute())
 
 
-def test_every_tensor_but_the_head_is_kept(source, started):
+@pytest.mark.parametrize("frozen", ["", "backbone", "batch_norm"])
+def test_every_tensor_but_the_head_is_kept(source, started, frozen):
     model = started.config.model.create()
+    layers = [layer for layer in model.layers if layer.trainable_weights]
+    if frozen:
+        freeze(model, frozen)
     fresh = model.get_layer("logits").get_weights()
     done = transfer(model, started.config)
     theirs = load_network(source)
-    for layer in model.layers:
-        if layer.trainable_weights and layer.name != "logits":
+    for layer in layers:
+        if layer.name != "logits":
             for ours, expected in zip(layer.get_weights(), theirs.get_layer(layer.name).get_weights(), strict=True):
                 np.testing.assert_array_equal(ours, expected)
     for ours, expected in zip(model.get_layer("logits").get_weights(), fresh, strict=True):
         np.testing.assert_array_equal(ours, expected)
     assert done.new == ("logits/kernel", "logits/bias")
-    assert len(done.kept) == len([w for layer in model.layers if layer.trainable_weights for w in layer.weights]) - 2
+    assert len(done.kept) == len([w for layer in layers for w in layer.weights]) - 2
     assert str(done).endswith("new: logits/kernel, logits/bias (the head, 7 -> 3 classes)")
 
 
