@@ -143,6 +143,7 @@ class TensorFlow(_Side):
         from mnext_tf.training.groups import make_groups
         from mnext_tf.training.recipe import Recipe
         from mnext_tf.training.steps import make_steps
+        from mnext_tf.training.strategy import make_devices
 
         half, folded = "bfloat16" in variant.precision, "folded" in variant.precision
         tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if half else "float32")
@@ -160,7 +161,8 @@ class TensorFlow(_Side):
         calls = {"forward": lambda: forward(images).numpy()}
         if "step" in variant.kinds:
             recipe = Recipe()
-            train_step, _ = make_steps(model, make_groups(model, recipe), recipe, get_task("classification"))
+            task, groups = get_task("classification"), make_groups(model, recipe)
+            train_step, _ = make_steps(model, groups, recipe, task, devices=make_devices())
             rate, number = tf.constant(RATE), tf.constant(0, tf.int64)
             calls["step"] = lambda: float(train_step(images, labels, rate, number)[0])
         return calls
