@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from mnext_tf.models.keras_layers import folded_batch_norm
 from mnext_tf.training.average import Average
 from mnext_tf.training.groups import Group
 from mnext_tf.training.loss_scale import LossScale
@@ -77,7 +78,9 @@ def make_steps(
 
     @tf.function(reduce_retracing=True)
     def eval_step(images, labels):
-        return task.batch_metrics(labels, tf.cast(model(images, training=False), tf.float32))
+        with folded_batch_norm():
+            logits = model(images, training=False)
+        return task.batch_metrics(labels, tf.cast(logits, tf.float32))
 
     return devices.compiled(train_step), eval_step
 
