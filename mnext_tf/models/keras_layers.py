@@ -101,14 +101,14 @@ def _relu6_gradient_loop(y, dy):
 
 
 class DepthwiseConv2D(layers.DepthwiseConv2D):
-    """Keras's layer; strided, it is trained with operators that are faster on a CPU.
+    """Keras's layer; strided, it is trained in bfloat16 with operators that are faster on a CPU.
 
     TensorFlow's gradient by the input of a strided depthwise convolution takes ten times as long in bfloat16 as the
     convolution at stride 1 that computes the same.
     """
 
     def call(self, x, training=None):
-        if not training or self.strides[0] == 1:
+        if not training or self.strides[0] == 1 or x.dtype != tf.bfloat16:
             return super().call(x)
         x, padding = _without_padding(x, self.padding.upper())
         kernel = tf.convert_to_tensor(self.weights[0])
@@ -123,9 +123,8 @@ def _strided_depthwise(x, kernel, stride: int, padding):
     @tf.custom_gradient
     def convolve(x, kernel):
         def gradients(dy):
-            # oneDNN has none with explicit padding; in float32 it is not worth a copy of x.
-            given = (x, padding) if x.dtype == tf.float32 else (tf.pad(x, padding), "VALID")
-            by_kernel = tf.nn.depthwise_conv2d_backprop_filter(given[0], kernel.shape, dy, strides, given[1])
+            # oneDNN has none with explicit padding
+            by_kernel = tf.nn.depthwise_conv2d_backprop_filter(tf.pad(x, padding), kernel.shape, dy, strides, "VALID")
             return _by_input(dy, kernel, x, stride, padding), by_kernel
 
         return tf.nn.depthwise_conv2d(x, kernel, strides, padding), gradients
@@ -135,12 +134,8 @@ def _strided_depthwise(x, kernel, stride: int, padding):
 
 def _by_input(dy, kernel, x, stride: int, padding):
     """The gradient by the input `x` of a strided depthwise convolution."""
-    (top, bottom), (left, right) = padding[1:3]
+    (top, _), (left, _) = padding[1:3]
     height, width = x.shape[1:3]
-    if x.dtype == tf.float32:  # explicit padding takes twice the time
-        shape = (tf.shape(x)[0], height + top + bottom, width + left + right, x.shape[3])
-        padded = tf.nn.depthwise_conv2d_backprop_input(shape, kernel, dy, [1, stride, stride, 1], "VALID")
-        return padded[:, top : top + height, left : left + width]
     # Zeros between the values of dy, then a convolution with the kernel turned.
     rows, columns = dy.shape[1:3]
     apart = tf.pad(dy[:, :, None, :, None], [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, stride - 1], [0, 0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf.errors import ExportError
+from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.files import atomic_folder, cached_sha256, plain, sha256, sha256_of, write_json
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.provenance import now, versions
 from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.manifest import MANIFEST, Manifest
@@ -201,8 +204,17 @@ def _configured(run: Run, manifest: Manifest) -> dict:
 
 
 def _differences(recorded: dict, settings: dict) -> list[str]:
-    wanted = plain(settings)
+    recorded, wanted = _as_now(recorded), plain(settings)
     return sorted(k for k in recorded.keys() | wanted.keys() if not _same(recorded.get(k), wanted.get(k)))
+
+
+def _as_now(settings: dict) -> dict:
+    """Settings that an earlier release recorded, with the fields that were added since, as it meant them."""
+    found = dict(settings)
+    for name, record in (("model", ModelConfig), ("preprocess", Preprocess)):
+        with contextlib.suppress(ConfigError):
+            found[name] = record.from_dict(settings[name]).to_dict() if name in settings else None
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _same(recorded, wanted) -> bool:

@@ -87,7 +87,7 @@ def test_several_models_and_an_optimizer(network, tmp_path):
     assert "has no entry 'ema'; it has average, model" in refusal(path, entry="ema")
     found = read_checkpoint(tf.train.Checkpoint(model=network, optimizer=optimizer).write(tmp_path / "v"))
     assert found.entry is None
-    assert re.search(r"ignored \d+ variables of the training: sgd/", " ".join(found.notes))
+    assert re.search(r"ignored \d+ variables of the training: sgd(_\d+)?/", " ".join(found.notes))
 
 
 def test_keras_applications_by_the_order_of_their_objects(unlabeled, tmp_path):
