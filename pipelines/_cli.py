@@ -72,6 +72,7 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
         def muted(module):
             with quiet_stderr():
                 load(module)
+                module.get_logger().setLevel("ERROR")  # it warns of every network that is compiled after a few
                 module.config.list_physical_devices("GPU")  # a broken CUDA driver complains here, once
 
         spec.loader.exec_module = muted
