@@ -212,9 +212,10 @@ def _as_now(settings: dict) -> dict:
     """Settings that an earlier release recorded, with the fields that were added since, as it meant them."""
     found = dict(settings)
     for name, record in (("model", ModelConfig), ("preprocess", Preprocess)):
-        with contextlib.suppress(ConfigError):
-            found[name] = record.from_dict(settings[name]).to_dict() if name in settings else None
-    return {name: value for name, value in found.items() if value is not None}
+        if name in settings:
+            with contextlib.suppress(ConfigError):  # of a newer release, or edited: compared as it is
+                found[name] = record.from_dict(settings[name]).to_dict()
+    return found
 
 
 def _same(recorded, wanted) -> bool:
