@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 
-from mnext_tf.errors import one_of
+from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.records import check_field
 from mnext_tf.training.recipe import Recipe
 
@@ -188,17 +188,20 @@ def photos() -> Recipe:
 
 @_recipe("finetune")
 def finetune() -> Recipe:
-    """From weights trained on similar images, on a few thousand images: a tenth of the rate, few epochs.
+    """From weights trained on similar images, on a few thousand images: AdamW at a small rate, few epochs.
 
     python -m pipelines.train --data_dir=PHOTOS --init=runs/mobilenet_v2-imported
     """
     return Recipe(
-        epochs=10,
+        epochs=15,
         warmup_epochs=1,
         cooldown_epochs=1,
         batch_size=32,
-        learning_rate=0.01,
+        learning_rate=0.001,
         reference_batch_size=32,
+        optimizer="adamw",
+        epsilon=1e-8,
+        weight_decay=0.05,
         crop_scale_min=0.35,
         color_jitter=0.2,
     )
@@ -270,7 +273,7 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
 
     Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
     Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too. AdamW has
-    an epsilon of its own, 1e-8, unless that is given.
+    an epsilon of its own, 1e-8, unless that is given, and does not share learning rate and weight decay with the others.
 
     Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
     """
@@ -284,9 +287,20 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
             overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
     if "learning_rate" in overrides:
         overrides.setdefault("reference_batch_size", overrides.get("batch_size", recipe.batch_size))
-    if overrides.get("optimizer") == "adamw":
-        overrides.setdefault("epsilon", 1e-8)
+    optimizer = overrides.get("optimizer", recipe.optimizer)
+    if "adamw" in {optimizer, recipe.optimizer} and optimizer != recipe.optimizer:
+        _require_rates(base, recipe, overrides)
+        overrides.setdefault("epsilon", 1e-8 if optimizer == "adamw" else Recipe().epsilon)
     return dataclasses.replace(recipe, **overrides)
+
+
+def _require_rates(base: str, recipe: Recipe, overrides: dict) -> None:
+    if missing := [f"--{name}" for name in ("learning_rate", "weight_decay") if name not in overrides]:
+        usual = "0.001 and 0.05" if overrides["optimizer"] == "adamw" else "0.01 and 0.0001"
+        raise ConfigError(
+            f"The learning rate and weight decay of recipe {base} are for {recipe.optimizer}, and those of "
+            f"{overrides['optimizer']} differ: give {' and '.join(missing)} too. For fine-tuning, {usual} are usual."
+        )
 
 
 def published_name(recipe: Recipe, model: str) -> str:

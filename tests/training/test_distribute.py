@@ -29,7 +29,13 @@ CASES = {
     "apart": ("mirrored", {"optimizer": "yellowfin", "dropout": 0.4, "accumulate": 2}),
     "half": (
         "mirrored",
-        {"optimizer": "adamw", "precision": "mixed_float16", "sync_batch_norm": True, "accumulate": 2},
+        {
+            "optimizer": "adamw",
+            "weight_decay": 1e-4,
+            "precision": "mixed_float16",
+            "sync_batch_norm": True,
+            "accumulate": 2,
+        },
     ),
 }
 

@@ -63,7 +63,7 @@ def test_killed_and_resumed_is_bitwise_the_undisturbed_run_with_everything_on(ne
 
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "adamw", "yellowfin"])
 def test_every_optimizer_resumes_bitwise(new_run, few_images, two_layers, optimizer):
-    fields = {"optimizer": optimizer, "nesterov": False, "learning_rate": 0.01}
+    fields = {"optimizer": optimizer, "nesterov": False, "learning_rate": 0.01, "weight_decay": 1e-4}
     undisturbed, disturbed = (new_run(name, **fields) for name in ("undisturbed", "disturbed"))
     train(undisturbed, few_images)
     interrupt(disturbed, few_images, step=3)

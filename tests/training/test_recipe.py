@@ -80,6 +80,17 @@ def test_two_fields_that_contradict_are_both_named(fields, text):
         resolve_recipe("digits", fields)
 
 
+def test_rates_of_adamw_are_not_those_of_others():
+    with pytest.raises(ConfigError, match=r"digits are for sgd.*give --learning_rate and --weight_decay too"):
+        resolve_recipe("digits", {"optimizer": "adamw"})
+    with pytest.raises(ConfigError, match=r"finetune are for adamw.*give --weight_decay too"):
+        resolve_recipe("finetune", {"optimizer": "sgd", "learning_rate": 0.01})
+    given = {"learning_rate": 0.01, "weight_decay": 1e-3}
+    assert resolve_recipe("digits", {"optimizer": "adamw", **given}).epsilon == 1e-8
+    assert resolve_recipe("finetune", {"optimizer": "rmsprop_tf", **given}).epsilon == 1e-3
+    assert resolve_recipe("digits", {"optimizer": "yellowfin"}).learning_rate == RECIPES["digits"].learning_rate
+
+
 def test_each_contradiction_has_a_way_out():
     resolve_recipe("digits", {"epochs": 13, "warmup_epochs": 7, "cooldown_epochs": 5})
     resolve_recipe("digits", {"momentum": 0.0, "nesterov": False})
