@@ -193,7 +193,7 @@ def finetune() -> Recipe:
     python -m pipelines.train --data_dir=PHOTOS --init=runs/mobilenet_v2-imported
     """
     return Recipe(
-        epochs=15,
+        epochs=12,
         warmup_epochs=1,
         cooldown_epochs=1,
         batch_size=32,
@@ -273,7 +273,7 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
 
     Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
     Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too. AdamW has
-    an epsilon of its own, 1e-8, unless that is given, and does not share learning rate and weight decay with the others.
+    an epsilon of its own, 1e-8, unless that is given; learning rate and weight decay of the others do not fit it.
 
     Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
     """
