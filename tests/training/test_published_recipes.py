@@ -54,7 +54,7 @@ PUBLISHED = {
     "mobilenet_v1": Published(200, 0, 0, 0.045, 0.045, 1e-5, 64, drop=(0.94, "2.5")),
     "photos": Published(40, 3, 2, 1e-4, 0.05, 1e-5, 64),
     "finetune": Published(12, 1, 1, 1e-4, 0.001, 1e-5, 32),
-    "digits": Published(15, 2, 2, 1e-4, 0.02, 1e-4, 32),
+    "digits": Published(10, 1, 1, 1e-4, 0.02, 1e-4, 32),
     "small_images": Published(30, 1, 0, 1e-4, 0.05, 1e-4, 64),
 }
 
