@@ -32,8 +32,8 @@ RECIPE = flags.DEFINE_enum(
     "recipe",
     None,
     recipe_names(),
-    "Defaults for the flags below. Without it: digits; with --data_dir or --dataset photos, or small_images where no "
-    "image is longer than 64 pixels; finetune with --init.",
+    "Defaults for the flags below. Without it: digits; with --data_dir or --dataset photos, or small_images where "
+    "none of the first 100 images is longer than 64 pixels; finetune with --init.",
 )
 _FIELDS = _flags.define_all(Recipe)
 

@@ -36,15 +36,13 @@ CONVENTION = flags.DEFINE_enum(
 INIT = flags.DEFINE_string(
     "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
 )
-TEACHER = flags.DEFINE_string(
-    "teacher", None, "Run of the same classes that the network learns from as well, of any network."
-)
+TEACHER = flags.DEFINE_string("teacher", None, "Trained run with the same classes, of any network, to distill from.")
 LIST_RECIPES = flags.DEFINE_bool("list_recipes", False, "List the recipes with their sources and results.")
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print steps, images, memory and learning rates without reading data; --out writes them."
 )
-NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Training images of a --dry_run. Without it: as ImageNet has.")
-PREVIEW = flags.DEFINE_string("preview", None, "Write a contact sheet of augmented images to this folder, and end.")
+NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Training images that --dry_run assumes. Without it: ImageNet's.")
+PREVIEW = flags.DEFINE_string("preview", None, "Write a contact sheet of augmented images to this folder, and exit.")
 _SETTINGS = {
     f: _flags.define(TrainSettings, f, default=getattr(TrainSettings, f)) for f in TrainSettings.__annotations__
 }
@@ -69,7 +67,7 @@ def main() -> None:
     if RESUME.value and _recipe.RECIPE.value:
         raise ConfigError("--resume continues with the run's own recipe; leave out --recipe.")
     several = settings.distribute == "multi_worker"
-    if several and _finished():
+    if several and not (DRY_RUN.value or PREVIEW.value) and _finished():
         settings, resume = dataclasses.replace(settings, distribute="none"), True
     else:
         resume = _join(settings) or RESUME.value
@@ -116,7 +114,9 @@ def main() -> None:
             teacher=teacher,
             root=RUNS_ROOT.value,
         )
-    _cli.resume_with(f"python -m pipelines.train --resume --run={shlex.quote(str(run.folder))}")
+    if not several:  # several workers each get the command that they were started with
+        devices = "" if settings.distribute == "none" else f" --distribute={settings.distribute}"
+        _cli.resume_with(f"python -m pipelines.train --resume --run={shlex.quote(str(run.folder))}{devices}")
     _cli.log(
         f"{run.config.model.name} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
@@ -129,7 +129,7 @@ def main() -> None:
         devices.meet()  # the others wait for the folder
     trained = train(run, dataset, settings=settings)
     kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
-    average = " of the average" if trained.weights == "ema" else ""
+    average = " (averaged weights)" if trained.weights == "ema" else ""
     print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
     print(f"weights: {run.weights}")
     print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
@@ -147,7 +147,10 @@ def _join(settings: TrainSettings) -> bool:
 
     several, folder = settings.distribute == "multi_worker", OUT.value or RUN.value
     if several and not folder:
-        raise ConfigError("--distribute=multi_worker needs --out, the run folder, on a disk that all workers share.")
+        raise ConfigError(
+            "--distribute=multi_worker needs the run folder, on a disk that all workers share: --out for a new run, "
+            "--run with --resume."
+        )
     devices = make_devices(settings.distribute)
     if not devices.chief:
         devices.meet()
@@ -176,7 +179,7 @@ def _dry_run(plan) -> None:
 
     num_images = IMAGENET_IMAGES[0] if NUM_IMAGES.value is None else NUM_IMAGES.value
     if plan.given is not None:
-        print(f"These are photographs; for images of at most {SMALL_IMAGE} pixels, add --recipe=small_images.")
+        print(f"This assumes recipe photos; for images of at most {SMALL_IMAGE} pixels, add --recipe=small_images.")
     model = plan.recipe.model(plan.model, options=plan.options)
     result = dry_run(plan.recipe, model, num_images=num_images)
     print(f"{plan.model} on {num_images:,} images\n{result.describe()}")

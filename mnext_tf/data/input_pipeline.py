@@ -178,6 +178,13 @@ def report_damage(dataset: Dataset, split: str) -> Iterator[None]:
         if damage := tfrecord.find_damage(dataset.shard_paths(split), dataset.keys):
             raise DataError(damage) from error
         raise
+    except tf.errors.FailedPreconditionError as error:  # of assert_cardinality
+        if "expected to contain" not in str(error):
+            raise
+        raise DataError(
+            f"A group of shards of {dataset.folder} has no training images. Use fewer --data_streams (or workers), or "
+            "write the shards again."
+        ) from error
 
 
 def _in_order(batches):

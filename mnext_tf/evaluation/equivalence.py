@@ -12,6 +12,7 @@ from mnext_tf.errors import VerificationError
 from mnext_tf.inference.tflite import dequantize_array, quantize_array
 from mnext_tf.tflite.operators import layer_of, open_interpreter, operators
 
+CHANNEL_FACTORS = "channel_factors.npz"  # beside a file that scales channels: by how much, by layer
 NOISE_OF_SOUND_NETWORKS = 3e-5  # see `rounding_noise`; found 5e-6 after one epoch on digits
 
 
@@ -26,6 +27,7 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
       the Keras layer's output (after batch norm and activation, which exporting fuses).
     """
     expected = _keras_outputs(model, images)
+    factors = _channel_factors(path)
     interpreter = open_interpreter(path, delegate=False, keep_all=True, threads=os.cpu_count() or 1)
     where = {}  # layer -> its last operator in the file
     for op in operators(interpreter):
@@ -49,10 +51,19 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
         value = np.stack(actual[layer]) if layer in actual else None
         if value is None or value.size != reference.size:
             continue  # a layer that the file computes in parts
+        value = value / factors.get(layer, 1.0)
         error = np.sqrt(np.mean((value.reshape(reference.shape) - reference) ** 2))
         scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
         rows.append({"layer": layer, "operator": where[layer].kind, "relative_error": float(error / max(scale, 1e-30))})
     return rows
+
+
+def _channel_factors(path: Path) -> dict[str, np.ndarray]:
+    """What a file multiplies the channels of each layer's output with, where its effort scales some."""
+    if not (path.parent / CHANNEL_FACTORS).is_file():
+        return {}
+    with np.load(path.parent / CHANNEL_FACTORS) as factors:
+        return {_stem(name): factors[name] for name in factors}
 
 
 def rounding_noise(model, images: np.ndarray) -> float:
@@ -108,6 +119,11 @@ def _keras_outputs(model, images: np.ndarray) -> dict[str, np.ndarray]:
     last = {}
     for layer in model.layers[1:]:
         if type(layer).__name__ not in ("ZeroPadding2D", "Dropout"):
-            last[re.sub(r"_(bn|relu6|swish|sigmoid)$", "", layer.name)] = layer.output
+            last[_stem(layer.name)] = layer.output
     outputs = tf.keras.Model(model.inputs, list(last.values()))(tf.convert_to_tensor(images), training=False)
     return {name: np.asarray(value) for name, value in zip(last, outputs, strict=True)}
+
+
+def _stem(name: str) -> str:
+    """The layer that a batch norm or an activation belongs to."""
+    return re.sub(r"_(bn|relu6|swish|sigmoid)$", "", name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError
+from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
 from mnext_tf.files import atomic_write, sha256, write_json
 from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import stage_name
@@ -40,6 +42,8 @@ def probabilities(run: Run, precision: str = "float32", *, force: bool = False, 
 
         path = folder / stages.tflite_name(run, name)
         about, outputs = read_metadata(before), get_task(run.config.task).output_info("probabilities")
+        for factors in source.folder.glob(CHANNEL_FACTORS):
+            shutil.copy2(factors, folder)
         path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, outputs))
         return stages.verified_tflite(run, path, precision, tolerance)
 

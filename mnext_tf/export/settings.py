@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json, write_json
+from mnext_tf.naming import EFFORTS
 from mnext_tf.records import Record, field
 from mnext_tf.runs.run import Run
 
@@ -22,6 +23,7 @@ class ExportSettings(Record):
     calibration_count: int | None = field(
         None, "Training images that set the ranges of an int8 file.", at_least=1, absent=None
     )
+    effort: str | None = field(None, "What is done for the accuracy of an int8 file.", choices=EFFORTS, absent=None)
 
 
 def remembered(run: Run, stage: str, given: ExportSettings) -> ExportSettings:
@@ -46,4 +48,7 @@ def _of_manifest(run: Run, stage: str) -> dict:
     manifest = run.manifest(stage)
     settings = manifest.settings if manifest else {}
     about = {key: value for key, value in settings.get("about", {}).items() if value != "not stated"}
-    return {**about, **{k: v for k, v in settings.items() if k == "calibration_count"}}
+    chosen = {k: v for k, v in settings.items() if k in ("calibration_count", "effort")}
+    if chosen:  # an int8 file; before there were efforts, the least one made them
+        chosen = {"effort": "fast", **chosen}
+    return {**about, **chosen}

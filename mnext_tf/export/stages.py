@@ -16,7 +16,7 @@ import numpy as np
 
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
+from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS, layer_differences, refuse, rounding_noise
 from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.export.settings import ExportSettings, remembered
 from mnext_tf.files import sha256, write_csv, write_json, write_text
@@ -90,6 +90,7 @@ def tflite(
     *,
     io_type: str = "int8",
     calibration_count: int | None = None,
+    effort: str | None = None,
     tolerance: Tolerance | None = None,
     author: str | None = None,
     license: str | None = None,
@@ -97,9 +98,10 @@ def tflite(
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an int8 file. `author` and `license` are written into the file. None
-    for any of these takes what an earlier call was given, even one whose check failed; else 200 images (untrained 32)
-    and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
+    `calibration_count` images set the ranges of an int8 file. `effort` for its accuracy, one of `EFFORTS`: see
+    `mnext_tf.compression.post_training`. `author` and `license` are written into the file. None for any of these takes
+    what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", and
+    "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
     `export_stage`.
 
     Raises ExportError where batch norms were left over or int8 is not full integer, VerificationError where the file
@@ -110,8 +112,9 @@ def tflite(
     if io_type != "int8" and precision != "int8":
         raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
     name = stage_name(precision, io_type)
-    chosen = remembered(run, name, ExportSettings(author, license, calibration_count))
+    chosen = remembered(run, name, ExportSettings(author, license, calibration_count, effort))
     calibration_count = chosen.calibration_count or CALIBRATION_IMAGES[run.config.init]
+    effort = chosen.effort or "fast"
     accepted = run.manifest(name)
     tolerance = tolerance or tolerance_of(accepted.settings if accepted else {})
     about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
@@ -119,6 +122,7 @@ def tflite(
     settings = {"precision": precision, "tolerance": dataclasses.asdict(tolerance), "about": about}
     if precision == "int8":
         settings |= {"io_type": io_type, "calibration_count": calibration_count}
+        settings |= {} if effort == "fast" else {"effort": effort}  # older releases knew no other
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.tflite import convert
@@ -131,11 +135,26 @@ def tflite(
             calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
         _log.info(f"{path.name}: converting")
         content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
+        found = {"calibration_images": len(calibration)}
+        if precision == "int8" and effort != "fast":
+            content, found["effort"] = _improved(run, content, calibration, folder)
         outputs = get_task(run.config.task).output_info("logits")
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), outputs))
-        return {**verified_tflite(run, path, precision, tolerance), "calibration_images": len(calibration)}
+        return {**verified_tflite(run, path, precision, tolerance), **found}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
+
+
+def _improved(run: Run, content: bytes, calibration, folder: Path) -> tuple[bytes, dict]:
+    """(the best int8 file that was found, what each step brought)"""
+    from mnext_tf.compression.post_training import improve
+
+    best = improve(load_network(run), content, calibration, seed=run.config.seed)
+    if best.factors:
+        np.savez_compressed(folder / CHANNEL_FACTORS, **best.factors)
+    if best.layers:
+        write_csv(folder / "fitted_layers.csv", best.layers)
+    return best.content, {"step": best.step, "measured": best.measured}
 
 
 def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) -> dict:

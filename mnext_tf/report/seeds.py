@@ -72,8 +72,9 @@ class Votes:
 class Pair:
     """Two networks on the same seeds and images; positive numbers say that the first is better.
 
-    difference: of the mean accuracies, in points; interval: of that difference over seeds (paired t). Both are None
-    where fewer than two seeds are common, votes where the runs were not evaluated on the same images.
+    difference: of the mean accuracies, in points; None where fewer than two seeds are common. interval: of that
+    difference over seeds (paired t); None there, too, and where just two seeds differ by the same. votes: None
+    where the runs were not evaluated on the same images.
     """
 
     first: Network
@@ -90,7 +91,7 @@ class Pair:
         one, two, data = self.first, self.second, self.first.data
         unknown = f"The data do not tell whether {one.label} or {two.label} is better on {data}"
         if self.interval is None:
-            return f"{unknown}: they have fewer than two seeds in common."
+            return f"{unknown}: they have too few seeds in common."
         sign = 1 if self.difference >= 0 else -1
         better, worse = (one, two)[::sign]
         by_seeds = _turned(self.interval, sign)[0] > 0
@@ -149,8 +150,8 @@ def _what(run: Run) -> str:
     """The same for runs that differ in their seed only."""
     config = run.config.to_dict()
     recipe = {name: value for name, value in config["recipe"].items() if name != "seed"}
-    start = run.config.init_from.weights_sha256 if run.config.init_from else None
-    return sha256_of([config["model"], config["preprocess"], recipe, run.config.dataset.fingerprint, start])
+    others = [other and other.weights_sha256 for other in (run.config.init_from, run.config.teacher)]
+    return sha256_of([config["model"], config["preprocess"], recipe, run.config.dataset.fingerprint, *others])
 
 
 def pairs(found: Sequence[Network]) -> list[Pair]:
@@ -168,7 +169,9 @@ def _pair(first: Network, second: Network, confidence: float) -> Pair:
     difference = interval = None
     if len(seeds) > 1:
         points = [a.accuracy - b.accuracy for a, b in zip(mine, others, strict=True)]
-        difference, interval = statistics.fmean(points), t_interval(points, confidence)
+        difference = statistics.fmean(points)
+        if len(set(points)) > 1 or len(points) > 2:  # two equal differences may be chance: accuracies are coarse
+            interval = t_interval(points, confidence)
     return Pair(first, second, seeds, confidence, difference, interval, _votes(mine, others, confidence))
 
 

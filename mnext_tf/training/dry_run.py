@@ -71,7 +71,7 @@ def dry_run(
     Raises ConfigError where the images do not make one batch.
     """
     per_epoch = num_images // recipe.batch_size
-    if not per_epoch:
+    if per_epoch < 1:
         raise ConfigError(f"batch_size={recipe.batch_size} is more than the {num_images} training images.")
     steps = per_epoch * recipe.epochs
     layers = model.outline().layers

@@ -129,7 +129,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
                     summaries.images(images, step)
                 meter.add(epoch, step, rate, *network.train_step(images, labels, *_tensors(rate, step)))
                 step += 1
-                if step % _READ_EVERY == 0:
+                if step % _READ_EVERY == 0 or step == resumed_from + 1:  # the first, so that the bar has a loss
                     meter.read()
                 # Workers leave at the same step; asking all at every step would wait for the device.
                 asked = (devices.workers == 1 or step % _READ_EVERY == 0) and devices.any(stop.requested)
@@ -153,7 +153,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
             }
             if not np.isfinite(row["val_loss"]):  # the last update can spoil what the training loss never saw
                 raise TrainingError(not_a_number("validation loss", row["val_loss"], step, epoch, rate, checkpoints))
-            history.append({k: round(float(v), 6) if isinstance(v, float) else v for k, v in row.items()})
+            history.append({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()})
             meter.reset()
             if devices.chief:
                 keep_best(folder, network.model, network.average, history, recipe)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import eval_batches, report_damage, train_batches
+from mnext_tf.errors import ConfigError
 from mnext_tf.runs.run import Run
 from mnext_tf.tasks import get_task
 from mnext_tf.training.average import Average
@@ -26,6 +27,8 @@ class Network:
     """Network, optimizers, average and steps of a run; `state` is what a checkpoint holds of them."""
 
     def __init__(self, run: Run, dataset: Dataset, devices: Devices):
+        if dataset.splits["validation"] < devices.workers:
+            raise ConfigError(f"{dataset.name} has fewer validation images than there are workers, {devices.workers}.")
         self.devices = devices
         self.recipe, self.task = run.config.recipe, get_task(run.config.task)
         tf.keras.utils.set_random_seed(self.recipe.seed)

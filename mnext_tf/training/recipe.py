@@ -49,7 +49,9 @@ class Recipe(Record):
     decay_rate: float = _later(0.97, "Factor of one step of the step schedule.", above=0, at_most=1)
     decay_epochs: float = _later(2.4, "Epochs between two steps of the step schedule; may be fractional.", above=0)
     batch_size: int = field(256, "Images per step, over all devices.", at_least=2, why="(batch norm needs a batch)")
-    accumulate: int = _later(1, "Parts that a batch is computed in, one after the other, to save memory.", at_least=1)
+    accumulate: int = _later(
+        1, "Gradient accumulation: a batch is computed in this many parts, to save memory.", at_least=1
+    )
     learning_rate: float = field(0.1, "Learning rate after the warm-up.", above=0)
     reference_batch_size: int = field(
         256,
@@ -60,16 +62,18 @@ class Recipe(Record):
     warmup_learning_rate: float = field(1e-4, "Learning rate of the first step.", above=0)
     final_learning_rate: float = field(1e-5, "Learning rate of the cool-down, and the least of the others.", above=0)
     # optimizer
-    optimizer: str = _later("sgd", "What updates the weights.", choices=("sgd", "rmsprop_tf", "adamw", "yellowfin"))
+    optimizer: str = _later("sgd", "Optimizer.", choices=("sgd", "rmsprop_tf", "adamw", "yellowfin"))
     momentum: float = field(0.9, "Momentum; beta 1 of AdamW.", at_least=0, below=1)
     nesterov: bool = field(True, "Nesterov momentum, of SGD.")
     rho: float = _later(0.9, "Decay of RMSprop's mean square.", at_least=0, below=1)
     beta_2: float = _later(0.999, "Decay of AdamW's mean square.", at_least=0, below=1)
     epsilon: float = _later(1e-3, "Epsilon of RMSprop, inside the root, and of AdamW.", above=0)
-    weight_decay: float = field(1e-4, "L2 decay of convolution and dense kernels.", at_least=0, below=1)
+    weight_decay: float = field(
+        1e-4, "L2 decay of convolution and dense kernels; decoupled with adamw.", at_least=0, below=1
+    )
     decay_all: bool = _later(False, "Decay batch norm and biases as well.")
     clip_norm: float = _later(0.0, "Largest global norm of the gradients; 0: no clipping.", at_least=0)
-    freeze: str = _later("", "What stays as it is: backbone, batch_norm, or layers by the start of their names; a,b.")
+    freeze: str = _later("", "Layers to keep fixed: backbone, batch_norm, or the start of layer names; a,b.")
     backbone_learning_rate: float = _later(1.0, "Factor on the learning rate of all but the head.", above=0)
     # loss and regularization
     label_smoothing: float = field(0.1, "Label smoothing.", at_least=0, below=1)
@@ -122,9 +126,9 @@ class Recipe(Record):
                 scaled = "" if self.peak_learning_rate == self.learning_rate else ", scaled to batch_size"
                 raise ConfigError(
                     f"{name} ({getattr(self, name):g}) must not be above learning_rate ({self.peak_learning_rate:g}"
-                    f"{scaled}), the peak."
+                    f"{scaled}), the peak. Lower --{name} too."
                 )
-        if self.nesterov and self.momentum == 0:
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise ConfigError("nesterov needs a momentum above 0; give --nonesterov or a --momentum.")
         if self.batch_size % self.accumulate or self.batch_size == self.accumulate:
             raise ConfigError(
@@ -155,3 +159,31 @@ class Recipe(Record):
     def _part(self, cls, **more):
         shared = {f.name for f in dataclasses.fields(cls)} & {f.name for f in dataclasses.fields(self)}
         return cls(**{name: getattr(self, name) for name in shared} | more)
+
+
+def rates_of(name: str, recipe: Recipe, given: dict) -> dict:
+    """The fields that follow from those that are `given` in place of the recipe's, as `recipes.resolve_recipe` says.
+
+    Raises ConfigError where another optimizer is given without the rates that it needs.
+    """
+    more = {}
+    if "learning_rate" in given:
+        more["reference_batch_size"] = given.get("batch_size", recipe.batch_size)
+        for field_name in ("warmup_learning_rate", "final_learning_rate"):
+            if 0 < given["learning_rate"] < getattr(recipe, field_name):
+                more[field_name] = given["learning_rate"]
+    optimizer = given.get("optimizer", recipe.optimizer)
+    if optimizer == recipe.optimizer:
+        return {k: v for k, v in more.items() if k not in given}
+    if "adamw" in (optimizer, recipe.optimizer):
+        missing = [f"--{field_name}" for field_name in ("learning_rate", "weight_decay") if field_name not in given]
+        usual = {"adamw": "0.001 and 0.05", "yellowfin": "1 and 0.0001"}.get(optimizer, "0.01 and 0.0001")
+        if missing:
+            raise ConfigError(
+                f"The learning rate and weight decay of recipe {name} are for {recipe.optimizer}, and those of "
+                f"{optimizer} differ: give {' and '.join(missing)} too. For fine-tuning, {usual} are usual."
+            )
+        more["epsilon"] = 1e-8 if optimizer == "adamw" else Recipe().epsilon
+    elif optimizer == "yellowfin" and "learning_rate" not in given:
+        more |= {"learning_rate": 1.0, "reference_batch_size": 0}
+    return {k: v for k, v in more.items() if k not in given}

@@ -9,9 +9,9 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 
-from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.errors import one_of
 from mnext_tf.records import check_field
-from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipe import Recipe, rates_of
 
 RECIPES: dict[str, Recipe] = {}
 DESCRIPTIONS: dict[str, str] = {}
@@ -272,8 +272,9 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
     """The named recipe with some fields replaced.
 
     Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
-    Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too. AdamW has
-    an epsilon of its own, 1e-8, unless that is given; learning rate and weight decay of the others do not fit it.
+    Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too; the rates
+    of the first and last steps are then at most that. AdamW has an epsilon of its own, 1e-8, unless that is given;
+    learning rate and weight decay of the others do not fit it. YellowFin's rate multiplies the one that it tunes: 1.
 
     Raises ConfigError, before any data is opened, for an unknown name or a contradiction.
     """
@@ -285,28 +286,14 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
         check_field(Recipe.__dataclass_fields__["epochs"], int, overrides["epochs"])
         for name in ("warmup_epochs", "cooldown_epochs"):
             overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
-    if "learning_rate" in overrides:
-        overrides.setdefault("reference_batch_size", overrides.get("batch_size", recipe.batch_size))
-    optimizer = overrides.get("optimizer", recipe.optimizer)
-    if "adamw" in {optimizer, recipe.optimizer} and optimizer != recipe.optimizer:
-        _require_rates(base, recipe, overrides)
-        overrides.setdefault("epsilon", 1e-8 if optimizer == "adamw" else Recipe().epsilon)
+    overrides |= rates_of(base, recipe, overrides)
     return dataclasses.replace(recipe, **overrides)
-
-
-def _require_rates(base: str, recipe: Recipe, overrides: dict) -> None:
-    if missing := [f"--{name}" for name in ("learning_rate", "weight_decay") if name not in overrides]:
-        usual = "0.001 and 0.05" if overrides["optimizer"] == "adamw" else "0.01 and 0.0001"
-        raise ConfigError(
-            f"The learning rate and weight decay of recipe {base} are for {recipe.optimizer}, and those of "
-            f"{overrides['optimizer']} differ: give {' and '.join(missing)} too. For fine-tuning, {usual} are usual."
-        )
 
 
 def published_name(recipe: Recipe, model: str) -> str:
     """The published recipe that a run of `model` follows, whatever its seed and devices; "" where it follows none."""
 
-    def essence(r: Recipe) -> Recipe:
-        return dataclasses.replace(r, **{name: getattr(Recipe(), name) for name in _FREE})
+    def essence(r: Recipe) -> dict:
+        return {name: value for name, value in vars(r).items() if name not in _FREE}
 
     return next((n for n, m in MODELS.items() if m == model and essence(RECIPES[n]) == essence(recipe)), "")

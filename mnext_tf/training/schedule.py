@@ -59,8 +59,9 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
             f" ({recipe.learning_rate:g} for {recipe.reference_batch_size} images, times "
             f"{recipe.batch_size} / {recipe.reference_batch_size})"
         )
+    rising = f"{recipe.warmup_learning_rate:g} to {peak}{scaled} in {warmup} warm-up steps"
     return (
         f"schedule: epochs {recipe.epochs}, steps per epoch {steps_per_epoch}, batch size {recipe.batch_size}, "
-        f"learning rate {recipe.warmup_learning_rate:g} to {peak}{scaled} in {warmup} warm-up steps, {shape}, "
+        f"learning rate {rising if warmup else f'{peak}{scaled}, no warm-up'}, {shape}, "
         f"{cooldown} cool-down steps"
     )

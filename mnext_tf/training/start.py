@@ -112,6 +112,11 @@ def start_run(
     steps_per_epoch(dataset, recipe.batch_size)  # refuses a batch larger than the data, before a run is made
     if not dataset.labelled:
         raise ConfigError(f"The images of {dataset.name} have no labels, which training needs.")
+    if recipe.monitor == "val_top5_accuracy" and dataset.num_classes <= 5:
+        raise ConfigError(
+            f"--monitor=val_top5_accuracy needs more than 5 classes; {dataset.name} has {dataset.num_classes}. Use "
+            "val_accuracy."
+        )
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, "width": recipe.width})

@@ -57,5 +57,5 @@ def wait_for(path: Path) -> None:
             return
         time.sleep(1)
     raise ConfigError(
-        f"Worker 0 has written {path}, which is not to be seen here. Name a folder that all workers share."
+        f"Worker 0 has written {path}, but it is not visible on this host. Name a folder that all workers share."
     )

@@ -125,7 +125,7 @@ def test_runs_that_were_not_evaluated_are_compared_by_seed_and_the_page_says_how
 
 def test_without_common_seeds_nothing_is_said(trainings):
     _, (pair,) = compared(trainings("mnext", [150, 151]) + trainings("mobilenet_v2", [1, 2, 3, 4])[2:])
-    assert "fewer than two seeds in common" in pair.verdict
+    assert "too few seeds in common" in pair.verdict
 
 
 def test_one_seed_each_is_no_comparison(tmp_path, trainings):

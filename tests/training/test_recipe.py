@@ -22,8 +22,8 @@ def test_any_number_of_epochs_is_valid_by_itself(name, epochs):
 def test_the_recipe_of_the_digits_is_what_its_published_accuracies_were_trained_with():
     """Earlier releases wrote warm-up and cool-down as whole numbers; a recipe of theirs is read and written alike."""
     recipe = RECIPES["digits"]
-    assert (recipe.epochs, recipe.warmup_epochs, recipe.cooldown_epochs) == (15, 2, 2)
-    assert Recipe.from_dict({**recipe.to_dict(), "warmup_epochs": 2}).to_dict() == recipe.to_dict()
+    assert (recipe.epochs, recipe.warmup_epochs, recipe.cooldown_epochs) == (10, 1, 1)
+    assert Recipe.from_dict({**recipe.to_dict(), "warmup_epochs": 1}).to_dict() == recipe.to_dict()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -69,8 +69,8 @@ def test_fewer_epochs_shorten_warm_up_and_cool_down():
             r"final_learning_rate \(0\.02\).*learning_rate \(0\.01\)",
         ),
         (
-            {"learning_rate": 1e-5, "final_learning_rate": 1e-6},
-            r"warmup_learning_rate \(0\.0001\).*learning_rate \(1e-05\)",
+            {"learning_rate": 1e-5, "warmup_learning_rate": 1e-4},
+            r"warmup_learning_rate \(0\.0001\).*learning_rate \(1e-05\).*Lower --warmup_learning_rate too",
         ),
         ({"momentum": 0.0}, "nesterov needs a momentum above 0; give --nonesterov"),
     ],
@@ -88,7 +88,17 @@ def test_rates_of_adamw_are_not_those_of_others():
     given = {"learning_rate": 0.01, "weight_decay": 1e-3}
     assert resolve_recipe("digits", {"optimizer": "adamw", **given}).epsilon == 1e-8
     assert resolve_recipe("finetune", {"optimizer": "rmsprop_tf", **given}).epsilon == 1e-3
-    assert resolve_recipe("digits", {"optimizer": "yellowfin"}).learning_rate == RECIPES["digits"].learning_rate
+
+
+def test_the_rate_of_yellowfin_multiplies_the_one_that_it_tunes():
+    recipe = resolve_recipe("photos", {"optimizer": "yellowfin", "batch_size": 128})
+    assert recipe.peak_learning_rate == 1
+    assert resolve_recipe("photos", {"optimizer": "yellowfin", "learning_rate": 0.5}).learning_rate == 0.5
+
+
+def test_a_small_rate_lowers_those_of_the_first_and_last_steps():
+    recipe = resolve_recipe("finetune", {"learning_rate": 5e-6})
+    assert recipe.warmup_learning_rate == recipe.final_learning_rate == recipe.peak_learning_rate == 5e-6
 
 
 def test_each_contradiction_has_a_way_out():

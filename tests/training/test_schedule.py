@@ -76,7 +76,9 @@ def test_the_schedule_is_described_in_the_steps_that_it_takes(epochs, warmup, co
     flat = int((found == recipe.final_learning_rate).sum())
     text = describe_schedule(recipe, STEPS)
     assert text.startswith(f"schedule: epochs {epochs}, steps per epoch 7, batch size 256, ")
-    assert f", learning rate 0.001 to 0.1 in {rising} warm-up steps, " in text
+    assert (
+        f", learning rate 0.001 to 0.1 in {rising} warm-up steps, " if warmup else ", learning rate 0.1, no warm-up, "
+    ) in text
     assert text.endswith(f"cosine to 0.0001, {flat} cool-down steps")
 
 
