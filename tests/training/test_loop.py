@@ -215,7 +215,7 @@ def test_weights_that_were_replaced_are_not_taken_for_finished(new_run, few_imag
     run = new_run("run", **ONE_EPOCH)
     train(run, few_images)
     assert log_lines[0].startswith(
-        "schedule: epochs 1, steps per epoch 3, batch size 8, learning rate 0.0001 to 0.1 in 0"
+        "schedule: epochs 1, steps per epoch 3, batch size 8, learning rate 0.1, no warm-up, "
     )
     run.weights.write_bytes(b"other weights")
     with pytest.raises(CheckpointError, match="have changed"):
