@@ -21,6 +21,7 @@ def code_blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
 
 
+@pytest.mark.slow
 def test_the_python_page_runs_from_top_to_bottom(python, tmp_path):
     blocks = code_blocks(ROOT / "docs/python.md")
     assert len(blocks) >= 8

@@ -46,6 +46,7 @@ def weights_of(run):
     return {w.path if hasattr(w, "path") else w.name: w.numpy() for w in load_network(run).weights}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_bitwise_the_undisturbed_run_with_everything_on(new_run, few_images, monkeypatch):
     monkeypatch.setattr("mnext_tf.models.mnext.STAGES", ((2, 96, 1, 2), (6, 96, 2, 1)))
     undisturbed, disturbed = (new_run(name, **EVERYTHING) for name in ("undisturbed", "disturbed"))
@@ -181,6 +182,7 @@ def test_the_backbone_learns_at_its_own_rate(new_run, few_images, two_layers):
     assert 0 < moved[0.01] < 0.05 * moved[1.0]
 
 
+@pytest.mark.slow
 def test_a_student_learns_its_teachers_answers(new_run, few_images, two_layers, monkeypatch):
     import tensorflow as tf
 

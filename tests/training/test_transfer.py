@@ -101,6 +101,7 @@ def test_as_many_classes_with_other_names_need_a_new_head(source):
     assert transfer(MODEL.create(), other).new == ("logits/kernel", "logits/bias")
 
 
+@pytest.mark.slow
 def test_training_starts_from_them_and_resumes_without_them(source, started, few_images, log_lines):
     from mnext_tf.training.loop import train
 
