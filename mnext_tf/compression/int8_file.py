@@ -49,7 +49,9 @@ class Int8File:
             kind = names[self.tree.operatorCodes[op.opcodeIndex].builtinCode]
             output = self.graph.tensors[op.outputs[0]]
             if kind in _WITH_KERNEL and op.inputs[2] < 0:  # the converter leaves out a bias of zeros
-                op.inputs = [*op.inputs[:2], self._new_bias(schema, output)]
+                shape, steps = [int(output.shape[-1])], schema.QuantizationParametersT()
+                bias = flatbuffer.add_tensor(self.graph, "bias", shape, schema.TensorType.INT32, steps)
+                op.inputs = [*op.inputs[:2], bias]
             tensors = [self.graph.tensors[i] for i in op.inputs]
             if kind == "DEQUANTIZE" or (op.inputs[0] == self.graph.inputs[0] and kind == "QUANTIZE"):
                 continue  # ends of files that take or give other types
@@ -69,16 +71,6 @@ class Int8File:
             entry.inputs.append(tensors[0])
             if kind in _WITH_KERNEL:
                 entry.kind, entry.weights, entry.bias = kind, *tensors[1:]
-
-    def _new_bias(self, schema, output) -> int:
-        """Index of a bias without content for an operator with this output."""
-        bias = schema.TensorT()
-        bias.name, bias.shape, bias.type = output.name + b"/bias", [int(output.shape[-1])], schema.TensorType.INT32
-        bias.quantization = schema.QuantizationParametersT()
-        self.tree.buffers.append(schema.BufferT())
-        bias.buffer = len(self.tree.buffers) - 1
-        self.graph.tensors.append(bias)
-        return len(self.graph.tensors) - 1
 
     def ranges(self) -> dict[str, list[tuple[float, float]]]:
         """Of the outputs of each layer."""
@@ -107,7 +99,8 @@ class Int8File:
         self._fill(entry.bias, np.rint(bias / steps).astype(np.int32), steps, axis=0)
 
     def _fill(self, tensor, values: np.ndarray, scale: np.ndarray, *, axis: int) -> None:
-        if sum(other.buffer == tensor.buffer for other in self.graph.tensors) > 1:  # the converter joins equal ones
+        users = sum(other.buffer == tensor.buffer for other in self.graph.tensors)
+        if tensor.buffer == 0 or users > 1:  # 0 stands for no content, and the converter joins equal ones
             self.tree.buffers.append(type(self.tree.buffers[0])())
             tensor.buffer = len(self.tree.buffers) - 1
         self.tree.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)

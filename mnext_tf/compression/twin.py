@@ -19,7 +19,6 @@ def make_twin(network, ranges: Mapping[str, Sequence[Range]]):
     """
     config: ModelConfig = network.mnext_config
     twin = config._build(TwinLayers(ranges))
-    twin.mnext_config = config
     for layer in kernels(twin):
         kernel, bias = folded(network, layer.name)
         layer.kernel.assign(kernel)

@@ -152,8 +152,7 @@ def _improved(run: Run, content: bytes, calibration, folder: Path) -> tuple[byte
     best = improve(load_network(run), content, calibration, seed=run.config.seed)
     if best.factors:
         np.savez_compressed(folder / CHANNEL_FACTORS, **best.factors)
-    if best.layers:
-        write_csv(folder / "fitted_layers.csv", best.layers)
+    write_csv(folder / "fitted_layers.csv", best.layers)
     return best.content, {"step": best.step, "measured": best.measured}
 
 

@@ -118,3 +118,14 @@ def write_model(model) -> bytes:
     builder = Aligned(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def add_tensor(graph, name: str, shape, kind: int, quantization=None) -> int:
+    """Index of a new tensor without content in a subgraph of a `ModelT`."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensor = schema.TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, shape, kind, 0
+    tensor.quantization = quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1

@@ -25,16 +25,16 @@ def add_softmax(model: bytes) -> bytes:
     if graph.tensors[image].type == kind.INT8:
         taken = graph.tensors[image].quantization
         shifted = _quantization(schema, float(taken.scale[0]), int(taken.zeroPoint[0]) + 128)
-        pixels = _tensor(schema, graph, "image_uint8", graph.tensors[image].shape, kind.UINT8, shifted)
+        pixels = flatbuffer.add_tensor(graph, "image_uint8", graph.tensors[image].shape, kind.UINT8, shifted)
         graph.operators.insert(0, _operator(schema, tree, "QUANTIZE", [pixels], [image]))
         graph.inputs, signatures[0].inputs[0].tensorIndex = [pixels], pixels
     if graph.tensors[logits].type != kind.FLOAT32:
         shape = graph.tensors[logits].shape
         version = 2 if graph.tensors[logits].type == kind.INT8 else 1
-        real = _tensor(schema, graph, "logits_float32", shape, kind.FLOAT32)
+        real = flatbuffer.add_tensor(graph, "logits_float32", shape, kind.FLOAT32)
         graph.operators.append(_operator(schema, tree, "DEQUANTIZE", [logits], [real], version=version))
         logits = real
-    probabilities = _tensor(schema, graph, OUTPUT, graph.tensors[logits].shape, kind.FLOAT32)
+    probabilities = flatbuffer.add_tensor(graph, OUTPUT, graph.tensors[logits].shape, kind.FLOAT32)
     softmax = _operator(schema, tree, "SOFTMAX", [logits], [probabilities])
     softmax.builtinOptionsType, softmax.builtinOptions = schema.BuiltinOptions.SoftmaxOptions, schema.SoftmaxOptionsT()
     softmax.builtinOptions.beta = 1.0
@@ -42,15 +42,6 @@ def add_softmax(model: bytes) -> bytes:
     graph.outputs, signatures[0].outputs[0].tensorIndex = [probabilities], probabilities
     signatures[0].outputs[0].name = OUTPUT
     return flatbuffer.write_model(tree)
-
-
-def _tensor(schema, graph, name: str, shape, kind: int, quantization=None) -> int:
-    """Index of a new tensor without content."""
-    tensor = schema.TensorT()
-    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, shape, kind, 0
-    tensor.quantization = quantization
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
 
 
 def _quantization(schema, scale: float, zero_point: int):

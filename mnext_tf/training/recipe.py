@@ -173,17 +173,20 @@ def rates_of(name: str, recipe: Recipe, given: dict) -> dict:
             if 0 < given["learning_rate"] < getattr(recipe, field_name):
                 more[field_name] = given["learning_rate"]
     optimizer = given.get("optimizer", recipe.optimizer)
-    if optimizer == recipe.optimizer:
-        return {k: v for k, v in more.items() if k not in given}
-    if "adamw" in (optimizer, recipe.optimizer):
-        missing = [f"--{field_name}" for field_name in ("learning_rate", "weight_decay") if field_name not in given]
-        usual = {"adamw": "0.001 and 0.05", "yellowfin": "1 and 0.0001"}.get(optimizer, "0.01 and 0.0001")
-        if missing:
-            raise ConfigError(
-                f"The learning rate and weight decay of recipe {name} are for {recipe.optimizer}, and those of "
-                f"{optimizer} differ: give {' and '.join(missing)} too. For fine-tuning, {usual} are usual."
-            )
-        more["epsilon"] = 1e-8 if optimizer == "adamw" else Recipe().epsilon
-    elif optimizer == "yellowfin" and "learning_rate" not in given:
-        more |= {"learning_rate": 1.0, "reference_batch_size": 0}
+    if optimizer != recipe.optimizer:
+        more |= _rates_of_another(optimizer, name, recipe, given)
     return {k: v for k, v in more.items() if k not in given}
+
+
+def _rates_of_another(optimizer: str, name: str, recipe: Recipe, given: dict) -> dict:
+    if "adamw" not in (optimizer, recipe.optimizer):
+        unscaled = optimizer == "yellowfin" and "learning_rate" not in given
+        return {"learning_rate": 1.0, "reference_batch_size": 0} if unscaled else {}
+    missing = [f"--{rate}" for rate in ("learning_rate", "weight_decay") if rate not in given]
+    if missing:
+        usual = {"adamw": "0.001 and 0.05", "yellowfin": "1 and 0.0001"}.get(optimizer, "0.01 and 0.0001")
+        raise ConfigError(
+            f"The learning rate and weight decay of recipe {name} are for {recipe.optimizer}, and those of "
+            f"{optimizer} differ: give {' and '.join(missing)} too. For fine-tuning, {usual} are usual."
+        )
+    return {"epsilon": 1e-8 if optimizer == "adamw" else Recipe().epsilon}
