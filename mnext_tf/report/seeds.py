@@ -1,4 +1,4 @@
-"""Several networks, each trained with several seeds on the same data: which is better, or that the data do not tell."""
+"""Several networks, each trained with several seeds on the same data: which is better, or that it is undecided."""
 
 from __future__ import annotations
 
@@ -87,11 +87,12 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """In one sentence. A network is better where neither other seeds nor other images would turn it."""
+        """In one sentence. A network is better where the lead is significant over seeds and over images."""
         one, two, data = self.first, self.second, self.first.data
-        unknown = f"The data do not tell whether {one.label} or {two.label} is better on {data}"
+        unknown = f"Undecided whether {one.label} or {two.label} is better on {data}"
         if self.interval is None:
-            return f"{unknown}: they have too few seeds in common."
+            same = self.difference is not None and f", and differ by {self.difference:.2f} points with each"
+            return f"{unknown}: they have {len(self.seeds)} seeds in common{same or ''}. Train with more seeds."
         sign = 1 if self.difference >= 0 else -1
         better, worse = (one, two)[::sign]
         by_seeds = _turned(self.interval, sign)[0] > 0
@@ -100,10 +101,10 @@ class Pair:
             images = "these images of " if self.votes is None else ""
             return f"{better.label} is better than {worse.label} on {images}{data}: {self._numbers(sign)}."
         more = {
-            (True, False): "whatever the seed, but other images may turn that; more validation images may tell",
-            (False, True): "but other seeds may turn that; more seeds may tell",
-            (False, None): "but other seeds may turn that; more seeds may tell",
-            (False, False): "but other seeds and other images may turn that; more of both may tell",
+            (True, False): "significant over seeds but not over images. Validate on more images",
+            (False, True): "significant over images but not over seeds. Train with more seeds",
+            (False, None): "not significant over seeds. Train with more seeds",
+            (False, False): "significant neither over seeds nor over images. More of both may decide",
         }
         lead = f"{better.label} is ahead by" if self.difference else "the difference is"
         return f"{unknown}: {lead} {self._numbers(sign)}, {more[by_seeds, by_images]}."

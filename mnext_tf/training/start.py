@@ -117,6 +117,8 @@ def start_run(
             f"--monitor=val_top5_accuracy needs more than 5 classes; {dataset.name} has {dataset.num_classes}. Use "
             "val_accuracy."
         )
+    if recipe.freeze and not source:
+        raise ConfigError(f"--freeze={recipe.freeze} would keep random weights. Start from a run with --init=RUN.")
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, "width": recipe.width})

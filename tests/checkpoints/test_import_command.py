@@ -87,6 +87,7 @@ def test_the_real_keras_weights_are_recognized(golden):
     assert found.preprocess.input_size == 224
 
 
+@pytest.mark.slow
 def test_label_offset_reaches_the_data(python, tmp_path, state_dict_of):
     (tmp_path / "w.pdparams").write_bytes(pickle.dumps(state_dict_of("torchvision", 0.1, 6)[1], 4))
     finished = python(

@@ -40,7 +40,7 @@ def converted(tmp_path_factory, randomise):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_twin_without_rounding_is_the_network(converted, name):
+def test_the_twin_without_rounding_is_the_network(converted, few_blocks, name):
     from mnext_tf.compression.equalize import equalize, largest_outputs
     from mnext_tf.compression.int8_file import Int8File
     from mnext_tf.compression.twin import make_twin, unrounded
@@ -58,7 +58,7 @@ def test_the_twin_without_rounding_is_the_network(converted, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_twin_that_is_written_back_is_the_file(converted, name, tmp_path):
+def test_a_twin_that_is_written_back_is_the_file(converted, few_blocks, name, tmp_path):
     """Written back unchanged, it is the converter's file: the twin has its steps, weights, and biases."""
     from mnext_tf.compression.int8_file import Int8File, write_twin
     from mnext_tf.compression.twin import make_twin
@@ -80,7 +80,7 @@ def test_a_twin_that_is_written_back_is_the_file(converted, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_good_is_nearer_to_the_network(converted, name):
+def test_good_is_nearer_to_the_network(converted, few_blocks, name):
     from mnext_tf.compression.post_training import compare_file, improve
 
     network, content, images = converted(name)

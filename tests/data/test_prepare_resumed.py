@@ -58,6 +58,7 @@ def interrupt_after(monkeypatch, shards):
     return done
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(contents, many, undisturbed, tmp_path, python):
     out = tmp_path / "out"
     killed = python("-c", KILLER, many, out, SMALL, 0, 2, 2, 4)

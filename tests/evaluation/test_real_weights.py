@@ -33,6 +33,7 @@ def images(sample_images_500, networks):
     return Images(everything.name, IMAGES, True, lambda: itertools.islice(everything.items(), 0, None, step))
 
 
+@pytest.mark.slow
 def test_all_forms_agree_on_every_image_with_one_another_and_with_keras_applications(
     networks, images, real_weights, tmp_path
 ):

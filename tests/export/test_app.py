@@ -93,6 +93,7 @@ def test_a_second_softmax_is_refused(apps):
         add_softmax(path_of(apps["float32"]).read_bytes())
 
 
+@pytest.mark.slow
 def test_verify_and_evaluate_know_these_files(exported, apps):
     from mnext_tf.evaluation.verify_run import verify_run
     from mnext_tf.inference.predictor import open_exports

@@ -35,6 +35,7 @@ def test_the_file_is_the_model_with_its_labels(model, images, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]  # all that it needs is inside
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_the_images_that_were_given(model, images, tmp_path):
     run = run_of_model(model, tmp_path / "run", calibration=images // 2)
     stage = tflite(run, "int8")

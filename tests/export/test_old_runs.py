@@ -61,6 +61,7 @@ def test_every_form_of_every_run_opens_and_tells_the_same(old):
     assert opened >= 6
 
 
+@pytest.mark.slow
 def test_an_old_run_verifies(old):
     verified = verify_run(open_run(old / "runs" / "trained"), max_images=60)
     assert verified["passed"], verified["failures"]
@@ -69,6 +70,7 @@ def test_an_old_run_verifies(old):
     }
 
 
+@pytest.mark.slow
 def test_exported_again_the_weights_are_the_same(old):
     run, golden = open_run(old / "runs" / "trained"), read_json(old / "digits_int8.json")
     recorded = (golden["activations"], golden["constants"])

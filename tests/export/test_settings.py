@@ -23,6 +23,7 @@ def test_each_stage_remembers_its_own(run):
     assert remembered(run, "tflite_float32", ExportSettings()) == ExportSettings()
 
 
+@pytest.mark.slow
 def test_what_a_failed_check_was_given_holds_for_the_next_export(make_run, few_blocks, monkeypatch):
     run = make_run()
 

@@ -84,6 +84,7 @@ def test_every_node_is_delegated(exported):
         assert found.left == ()
 
 
+@pytest.mark.slow
 def test_mobilenet_v2_is_verified_too(make_run):
     result = stages.tflite(make_run(name="mobilenet_v2", convention="tensorflow"), "float32").result
     assert result["verify"]["networks"]["tflite"]["max_relative_difference"] < 1e-4

@@ -107,6 +107,7 @@ def test_a_qemu_of_another_machine_is_named(make_root, tmp_path):
         run_arm64(tmp_path / "f.tflite", root, [np.zeros(4, np.int8)], [])
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_images_in_order(exported, make_root, images):
     root = make_root(WORKER)
     for stage, dtype in (("tflite_float32", np.float32), ("tflite_int8", np.int8)):
@@ -177,6 +178,7 @@ def copy_of_exported(exported, tmp_path):
     return open_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_verify_run_adds_rows_for_arm64(copy_of_exported, make_root):
     verified = verify_run(copy_of_exported, Tolerance(), max_images=8, arm64=make_root(WORKER), arm64_images=3)
     assert verified["passed"]
@@ -189,6 +191,7 @@ def test_verify_run_adds_rows_for_arm64(copy_of_exported, make_root):
     assert verified["arm64"]["tflite_int8"]["allowed_steps"] == MAX_STEPS
 
 
+@pytest.mark.slow
 def test_a_file_that_arm64_computes_otherwise_is_put_aside(copy_of_exported, make_root, monkeypatch):
     scale = copy_of_exported.manifest("tflite_int8")["result"]["output"]["scale"]
     computed = Arm64Network.__call__
@@ -214,6 +217,7 @@ def test_another_top1_is_wrong_for_trained_networks(exported, make_root, images,
     assert found == []
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_failure_and_the_file_stays(copy_of_exported, make_root):
     verified = verify_run(copy_of_exported, Tolerance(), max_images=8, arm64=make_root("kill -SEGV $$"))
     assert not verified["passed"]

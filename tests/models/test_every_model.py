@@ -9,10 +9,12 @@ from mnext_tf.models import check_model_arguments, create, save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import REGISTRY
 
+SLOW = {"mnext_l": [pytest.mark.slow]}
+MODELS = [pytest.param(name, marks=SLOW.get(name, ())) for name in list_models()]
 NARROW = {"width": 0.1, "input_size": 97, "num_classes": 7}
 
 
-@pytest.fixture(scope="module", params=list_models())
+@pytest.fixture(scope="module", params=MODELS)
 def model(request, randomise):
     return randomise(create_model(request.param, **NARROW))
 

@@ -52,7 +52,7 @@ def test_relu6_in_bfloat16_has_keras_values_and_gradients():
     np.testing.assert_array_equal(slopes[:, :-1], expected_slopes[:, :-1])
 
 
-@pytest.mark.parametrize("name", ["mnext", "mnext_l", "mobilenet_v1"])
+@pytest.mark.parametrize("name", ["mnext", pytest.param("mnext_l", marks=pytest.mark.slow), "mobilenet_v1"])
 def test_folded_batch_norm_changes_rounding_only(name, randomise):
     import tensorflow as tf
 

@@ -44,6 +44,7 @@ def test_which_strides_are_left_out(name, stride, others):
     assert {model[x] // full[x] for x in kept if full[x] == 2} == {2 * others}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_weights_load_across_output_strides(name, randomise, tmp_path):
     """To a network of larger maps that has drop-connect, too, where that fits."""

@@ -176,6 +176,7 @@ runpy.run_module("pipelines.train", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "text"),
     [("EACCES", "No permission to use {run} (Permission denied)"), ("ENOSPC", "The disk is full while writing {run}")],

@@ -62,6 +62,7 @@ def test_killed_and_resumed_is_bitwise_the_undisturbed_run_with_everything_on(ne
             np.testing.assert_array_equal(value, theirs[name], err_msg=f"{kind} {name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "adamw", "yellowfin"])
 def test_every_optimizer_resumes_bitwise(new_run, few_images, two_layers, optimizer):
     fields = {"optimizer": optimizer, "nesterov": False, "learning_rate": 0.01, "weight_decay": 1e-4}
@@ -247,6 +248,7 @@ def test_a_metric_that_the_data_cannot_have_is_refused(new_run, few_images, two_
         train(new_run("run", monitor="val_top5_accuracy"), few_images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_lower_precision_trains_float32_weights(new_run, few_images, precision, monkeypatch):
     import tensorflow as tf

@@ -64,6 +64,7 @@ def test_mobilenext_interrupted_and_resumed_is_bitwise_the_undisturbed_run(new_r
     assert_bitwise_equal(disturbed, undisturbed)
 
 
+@pytest.mark.slow
 def test_stopped_between_an_epoch_and_its_evaluation_the_end_is_the_same(new_run, few_images, two_layers):
     undisturbed = new_run("undisturbed")
     train(undisturbed, few_images)

@@ -38,6 +38,13 @@ def test_a_run_is_not_overwritten(tmp_path, few_images):
     assert (run.folder / "config.json").read_bytes() == before
 
 
+def test_layers_are_not_frozen_at_random_weights(tmp_path, few_images):
+    recipe = resolve_recipe("digits", {"freeze": "backbone", "batch_size": 8})
+    with pytest.raises(ConfigError, match=r"random weights.*--init=RUN"):
+        start_run(tmp_path / "r", "mnext", recipe, few_images)
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.fixture
 def runs(tmp_path, few_images):
     """Three runs, oldest first: one unfinished, one finished, one untrained."""

@@ -28,6 +28,7 @@ def test_every_run_is_opened(folder, log_lines):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed_to_the_same_end(folder, tmp_path):
     from mnext_tf.training.loop import train
 

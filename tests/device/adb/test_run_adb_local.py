@@ -81,6 +81,7 @@ def wait_until_one_is_left(processes: list[subprocess.Popen]) -> list[subprocess
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_one_of_many_contenders_takes_over_a_stale_lock(local_phone, tmp_path, wait_for):
     (local_phone.folder / "benchmark").write_text("* * hang\n")
     calls = local_phone.folder / "calls"
@@ -180,6 +181,7 @@ def test_cores_named_with_leading_zeros(local_phone, shell):
     assert "Threads are pinned to cores 4,5,6,7,8,9 (mask 3f0)." in output
 
 
+@pytest.mark.slow
 @SHELLS
 def test_flags_with_leading_zeros(local_phone, tmp_path, read_session, shell):
     """010 means ten, and 08 is valid."""
