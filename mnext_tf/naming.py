@@ -15,7 +15,7 @@ IO_TYPES = ("int8", "uint8", "float32")
 
 OUTPUTS = ("logits", "probabilities")
 
-EFFORTS = ("fast", "good")  # for the accuracy of an int8 file
+EFFORTS = ("fast", "good", "trained")  # for the accuracy of an int8 file
 
 _NAME = re.compile(
     r"(?P<model>[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"

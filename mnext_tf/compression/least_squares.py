@@ -39,13 +39,27 @@ class Moments:
         for x, y in batches:
             count = x.shape[0]
             x, y = tf.transpose(x, (1, 0, 2)), tf.transpose(y, (1, 0, 2))
+            mean_x, mean_y = tf.reduce_mean(x, 1), tf.reduce_mean(y, 1)
+            x, y = x - mean_x[:, None], y - mean_y[:, None]  # else the sums would lose a small variance
             sums = (
                 tf.reduce_sum(x, 1), tf.reduce_sum(y, 1), tf.matmul(x, x, transpose_a=True),
-                tf.matmul(x, y, transpose_a=True), tf.reduce_sum(y * y, 1),
+                tf.matmul(x, y, transpose_a=True), tf.reduce_sum(y * y, 1), mean_x, mean_y,
             )  # fmt: skip
-            found = cls(count, *(s.numpy().astype(np.float64) for s in sums))
+            *found, mean_x, mean_y = (s.numpy().astype(np.float64) for s in sums)
+            found = cls(count, *found).moved(mean_x, mean_y)
             total = found if total is None else total + found
         return total
+
+    def moved(self, by_x: np.ndarray, by_y: np.ndarray) -> Moments:
+        """Of x + by_x and y + by_y."""
+        n, x, y = self.count, self.x + self.count * by_x, self.y + self.count * by_y
+        outer = lambda a, b: a[:, :, None] * b[:, None]
+        return Moments(
+            n, x, y,
+            self.xx + outer(x, by_x) + outer(by_x, x) - n * outer(by_x, by_x),
+            self.xy + outer(x, by_y) + outer(by_x, y) - n * outer(by_x, by_y),
+            self.yy + 2 * y * by_y - n * by_y**2,
+        )  # fmt: skip
 
     def centered(self) -> Moments:
         """Means of x and y, and their covariances."""
@@ -105,8 +119,8 @@ def _bias(w: np.ndarray, m: Moments) -> np.ndarray:
 
 def _diagonal(m: Moments, share: float) -> np.ndarray:
     variances = np.einsum("gii->gi", m.xx)
-    floor = 1e-5 * (variances + m.x**2).mean() + 1e-12  # sums of float32 are no more exact
-    return (share * variances.mean(1)[:, None, None] + floor) * np.eye(m.xx.shape[1])
+    floor = 1e-6 * variances.mean(1) + 1e-12  # sums of float32 are no more exact
+    return (share * variances.mean(1) + floor)[:, None, None] * np.eye(m.xx.shape[1])
 
 
 def _error(w: np.ndarray, bias: np.ndarray, raw: Moments) -> float:

@@ -78,7 +78,7 @@ def _fit_kernel(layer, inputs: list, wanted: list, rng: np.random.Generator) -> 
 
 def _fit_range(layer, inputs: list[list]) -> None:
     """From the least to the largest output. Where a layer has several ranges, they are left as they are."""
-    if len(getattr(layer, "low", ())) != 1 or layer.fixed_range:
+    if len(getattr(layer, "low", ())) != 1 or 0 in layer.fixed:
         return
     values = _outputs(layer, inputs, quantized=False)  # with a kernel that is rounded already
     low = min(float(tf.reduce_min(y)) for y in values)

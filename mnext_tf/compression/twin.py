@@ -23,7 +23,7 @@ def make_twin(network, ranges: Mapping[str, Sequence[Range]]):
         kernel, bias = folded(network, layer.name)
         layer.kernel.assign(kernel)
         layer.bias.assign(bias)
-        layer.scale.assign(np.maximum(np.abs(layer.matrices()).max(1).reshape(-1), 1e-30) / 127)
+        layer.scale.assign(layer.largest())
     return twin
 
 

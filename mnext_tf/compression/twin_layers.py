@@ -52,36 +52,52 @@ class TwinLayers:
 class Quantized(tf.keras.layers.Layer):
     """Rounds its outputs. `low[i]` and `high[i]` are the variables of its i-th range; `quantized` turns all on.
 
-    fixed_range: TFLite prescribes it.
+    fixed: the numbers of the ranges that TFLite or the network's constants prescribe.
+    observed: (lowest, highest) output by number of the range, where `observe` is on; for eager calls.
     """
 
-    fixed_range = False
+    fixed: tuple[int, ...] = ()
 
     def __init__(self, *arguments, ranges: Sequence[Range] = (), **options):
         super().__init__(*arguments, **options)
         self.initial_ranges = tuple(ranges)
-        self.quantized = True
+        self.quantized, self.observe = True, False
+        self.observed: dict[int, Range] = {}
 
     def build(self, input_shape):
         super().build(input_shape)
         bound = lambda name, i, value: self.add_weight(
-            name=f"{name}{i}", shape=(), initializer=tf.keras.initializers.Constant(value), trainable=True
+            name=f"{name}{i}",
+            shape=(),
+            initializer=tf.keras.initializers.Constant(value),
+            trainable=i not in self.fixed,
         )
         self.low = [bound("low", i, low) for i, (low, _) in enumerate(self.initial_ranges)]
         self.high = [bound("high", i, high) for i, (_, high) in enumerate(self.initial_ranges)]
 
     def rounded(self, x, which: int = 0):
         """The output of the layer's operator number `which`, counted from 0."""
-        if not self.quantized or which >= len(self.low):
+        if which >= len(self.low):
+            return x
+        if self.observe:
+            low, high = self.observed.get(which, (0.0, 0.0))
+            self.observed[which] = min(low, float(tf.reduce_min(x))), max(high, float(tf.reduce_max(x)))
+        if not self.quantized:
             return x
         return fake_quant(x, tf.convert_to_tensor(self.low[which]), tf.convert_to_tensor(self.high[which]))
 
 
 class Kernel(Quantized):
-    """A kernel in steps of `scale`, one for each output channel, and a bias."""
+    """A kernel in steps of `scale`, one for each output channel, and a bias.
+
+    follow: the steps follow the largest weight of each channel, in place of `scale`.
+    """
+
+    channel_axes: tuple[int, ...] = (-1,)  # of the kernel; one of them is 1 where there are two
 
     def __init__(self, *arguments, use_bias: bool = True, **options):
         super().__init__(*arguments, use_bias=True, **options)
+        self.follow = False
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -89,7 +105,14 @@ class Kernel(Quantized):
 
     def steps(self):
         """The scale, in a shape that multiplies the kernel."""
-        return tf.convert_to_tensor(self.scale)
+        scale = self.largest() if self.follow else tf.convert_to_tensor(self.scale)
+        return tf.reshape(scale, [self.kernel.shape[axis] for axis in self.channel_axes])
+
+    def largest(self):
+        """The steps that the largest weight of each channel needs."""
+        kernel = tf.stop_gradient(tf.convert_to_tensor(self.kernel))
+        largest = tf.reduce_max(tf.abs(kernel), range(len(kernel.shape) - len(self.channel_axes)))
+        return tf.maximum(tf.reshape(largest, [-1]), 1e-30) / 127
 
     def rounded_kernel(self):
         kernel = tf.convert_to_tensor(self.kernel)
@@ -163,8 +186,7 @@ class GroupedConv2D(Conv2D):
 
 
 class DepthwiseConv2D(Kernel, tf.keras.layers.DepthwiseConv2D):
-    def steps(self):
-        return super().steps()[:, None]
+    channel_axes = (-2, -1)
 
     def scale_outputs(self, factor: np.ndarray) -> None:
         self.kernel.assign(self.kernel * factor[:, None])
@@ -204,10 +226,11 @@ class ReLU(Quantized, tf.keras.layers.ReLU):
 class Activation(Quantized):
     """Sigmoid, whose output has a fixed range in TFLite, or swish, which multiplies its input by that."""
 
+    fixed = (0,)
+
     def __init__(self, activation: str, **options):
         super().__init__(**options)
         self.activation = activation
-        self.fixed_range = activation == "sigmoid"
 
     def call(self, x, training=None):
         gate = self.rounded(tf.sigmoid(x))
@@ -232,15 +255,19 @@ class GlobalAveragePooling2D(Quantized, tf.keras.layers.GlobalAveragePooling2D):
 class PixelNormalization(Quantized):
     """The image in whole numbers, multiplied, then added to."""
 
+    fixed = (0, 1)
+
     def __init__(self, mean, std, **options):
         super().__init__(**options)
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std = np.array(mean, np.float32), np.array(std, np.float32)
 
     def call(self, image, training=None):
-        if self.quantized:
+        scale, offset = 1 / self.std, -self.mean / self.std
+        if self.quantized:  # the constants, too, each in one tensor
             image = fake_quant(image, 0.0, 255.0)
-        scaled = self.rounded(image / tf.constant(self.std, image.dtype))
-        return self.rounded(scaled - tf.constant(self.mean, image.dtype) / tf.constant(self.std, image.dtype), 1)
+            scale = fake_quant(scale, 0.0, float(scale.max()))
+            offset = fake_quant(offset, min(0.0, float(offset.min())), max(0.0, float(offset.max())))
+        return self.rounded(self.rounded(image * scale) + offset, 1)
 
 
 _LAYERS = {

@@ -114,7 +114,10 @@ def tflite(
     name = stage_name(precision, io_type)
     chosen = remembered(run, name, ExportSettings(author, license, calibration_count, effort))
     calibration_count = chosen.calibration_count or CALIBRATION_IMAGES[run.config.init]
-    effort = chosen.effort or "fast"
+    trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
+    effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
+    if effort == "trained" and not trained_for_int8:
+        raise ConfigError(f"effort=trained is for runs of quantization-aware training, which {run.folder} is not.")
     accepted = run.manifest(name)
     tolerance = tolerance or tolerance_of(accepted.settings if accepted else {})
     about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
@@ -136,7 +139,12 @@ def tflite(
         _log.info(f"{path.name}: converting")
         content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
         found = {"calibration_images": len(calibration)}
-        if precision == "int8" and effort != "fast":
+        if effort == "trained":
+            from mnext_tf.compression.aware import load_twin
+            from mnext_tf.compression.int8_file import write_twin
+
+            content = write_twin(content, load_twin(load_network(run), run.weights))
+        elif effort != "fast":
             content, found["effort"] = _improved(run, content, calibration, folder)
         outputs = get_task(run.config.task).output_info("logits")
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), outputs))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnext_tf.errors import CheckpointError, ConfigError
 from mnext_tf.files import atomic_write
-from mnext_tf.models import save_weights
 from mnext_tf.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -63,7 +62,9 @@ def stops_early(history: Sequence[dict], recipe: Recipe) -> bool:
     return len(history) - chosen.epoch >= recipe.patience
 
 
-def keep_best(folder: Path, model, average: Average | None, history: Sequence[dict], recipe: Recipe) -> None:
+def keep_best(
+    folder: Path, save: Callable[[Path], None], average: Average | None, history: Sequence[dict], recipe: Recipe
+) -> None:
     """Write the weights of the epoch that has just ended, where they are the ones to keep so far."""
     for weights in PREFIX:
         chosen = best(history, recipe, weights)
@@ -71,10 +72,10 @@ def keep_best(folder: Path, model, average: Average | None, history: Sequence[di
             continue
         with atomic_write(folder / f"{weights}.weights.h5") as temporary:
             if weights == "raw":
-                save_weights(model, temporary)
+                save(temporary)
             else:
                 with average.applied():
-                    save_weights(model, temporary)
+                    save(temporary)
 
 
 def choose(folder: Path, path: Path, history: Sequence[dict], recipe: Recipe) -> tuple[Best, list[Path]]:

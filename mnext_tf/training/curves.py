@@ -14,9 +14,12 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnext_tf.training.recipes import published_name
+from mnext_tf.training.recipe import Recipe
+from mnext_tf.training.recipes import MODELS, RECIPES
 
 _FOLDER = Path(__file__).with_name("published_curves")
+# Fields that a published result does not depend on, as far as its source says
+_FREE = ("batch_size", "seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
 _COLUMNS = ("train_loss", "val_loss", "top1", "top5")
 
 
@@ -65,8 +68,8 @@ def _recipe_name(config) -> str:
     """mnext_id0.5 is no recipe of its own: the authors' recipe for mnext, with shortcuts of half the channels."""
     recipe, model = config.recipe, config.model.name
     if recipe.identity_tensor_multiplier != 0.5:
-        return published_name(recipe, model)
-    whole = published_name(dataclasses.replace(recipe, identity_tensor_multiplier=1.0), model)
+        return _published_name(recipe, model)
+    whole = _published_name(dataclasses.replace(recipe, identity_tensor_multiplier=1.0), model)
     return "mnext_id0.5" if whole == "mnext" else ""
 
 
@@ -76,3 +79,12 @@ def epoch_suffix(curve: Curve | None, epoch: int) -> str:
     if top1 is None:
         return ""
     return f"  published on ImageNet{' (EMA)' if curve.is_ema else ''} {top1:.2f} %"
+
+
+def _published_name(recipe: Recipe, model: str) -> str:
+    """The published recipe that a run of `model` follows, whatever its seed and devices; "" where it follows none."""
+
+    def essence(r: Recipe) -> dict:
+        return {name: value for name, value in vars(r).items() if name not in _FREE}
+
+    return next((n for n, m in MODELS.items() if m == model and essence(RECIPES[n]) == essence(recipe)), "")

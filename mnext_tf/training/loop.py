@@ -96,7 +96,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
         step, history, totals = saved["step"], saved["history"], saved["totals"]
         _log.info(f"train: resuming at step {step} of {per_epoch * recipe.epochs} (epoch {len(history) + 1})")
     elif run.config.init_from:
-        _log.info(f"train: from {run.config.init_from.run} {network.start_from(run)}")
+        _log.info(f"train: from {run.config.init_from.run} {network.start_from(run, dataset)}")
     devices.check_agreed(step)
     devices.spread_seeds(network.model)
     resumed_from, meter, curve = step, Meter(checkpoints, totals), curve_of(run.config)
@@ -156,7 +156,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
             history.append({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()})
             meter.reset()
             if devices.chief:
-                keep_best(folder, network.model, network.average, history, recipe)
+                keep_best(folder, network.save, network.average, history, recipe)
             saved_at = checkpoint()
             if devices.chief:
                 write_csv(folder / "history.csv", history)

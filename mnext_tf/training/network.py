@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from mnext_tf.compression import aware
+from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import eval_batches, report_damage, train_batches
 from mnext_tf.errors import ConfigError
+from mnext_tf.models import save_weights
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import Run
+from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import get_task
 from mnext_tf.training.average import Average
 from mnext_tf.training.freeze import freeze
@@ -20,7 +26,7 @@ from mnext_tf.training.state import State
 from mnext_tf.training.steps import make_steps
 from mnext_tf.training.strategy import Devices
 from mnext_tf.training.teacher import load_teacher
-from mnext_tf.training.transfer import transfer
+from mnext_tf.training.transfer import open_source, transfer
 
 
 class Network:
@@ -33,7 +39,8 @@ class Network:
         self.recipe, self.task = run.config.recipe, get_task(run.config.task)
         tf.keras.utils.set_random_seed(self.recipe.seed)
         with _precision(self.recipe.precision):
-            self.model = run.config.model.create()
+            self.model = (aware.aware_network if self.recipe.qat else ModelConfig.create)(run.config.model)
+        self._plain = run.config.model.create() if self.recipe.qat else None
         devices.prepare(self.model, self.recipe)
         if self.recipe.freeze:
             freeze(self.model, self.recipe.freeze)
@@ -58,12 +65,26 @@ class Network:
             loss_scale=scale.variables if scale else (),
         )
 
-    def start_from(self, run: Run):
-        """The weights of another run; returns what was kept."""
-        transferred = transfer(self.model, run.config)
+    def start_from(self, run: Run, dataset: Dataset) -> str:
+        """The weights of another run; returns what was done, in words. `dataset` has the images of a calibration."""
+        if self.recipe.qat:
+            source = open_source(run.config.init_from, "The run whose weights this one starts from")
+            count = aware.CALIBRATION_IMAGES
+            images = calibration_images(dataset, self.recipe.preprocess(), count, seed=self.recipe.seed)
+            aware.start(self.model, load_network(source), images)
+            done = f"folded its batch norms, and set the ranges of activations on {len(images)} training images"
+        else:
+            done = str(transfer(self.model, run.config))
         if self.average:
             self.average.restart()
-        return transferred
+        return done
+
+    def save(self, path: Path) -> None:
+        """Write the weights, as every later stage reads them."""
+        if self.recipe.qat:
+            aware.save(self.model, self._plain, path)
+        else:
+            save_weights(self.model, path)
 
     def train_batches(self, dataset: Dataset, epoch: int, start_step: int):
         recipe = self.recipe

@@ -61,6 +61,7 @@ class Recipe(Record):
     )
     warmup_learning_rate: float = field(1e-4, "Learning rate of the first step.", above=0)
     final_learning_rate: float = field(1e-5, "Learning rate of the cool-down, and the least of the others.", above=0)
+    qat: bool = _later(False, "Quantization-aware training of an int8 file, from a trained run of the same classes.")
     # optimizer
     optimizer: str = _later("sgd", "Optimizer.", choices=("sgd", "rmsprop_tf", "adamw", "yellowfin"))
     momentum: float = field(0.9, "Momentum; beta 1 of AdamW.", at_least=0, below=1)
@@ -135,6 +136,8 @@ class Recipe(Record):
                 f"batch_size ({self.batch_size}) must be a multiple of accumulate ({self.accumulate}), with two images "
                 "or more in a part."
             )
+        if self.qat and self.precision != "float32":
+            raise ConfigError(f"qat rounds to int8 in float32; remove --precision={self.precision}.")
         if self.class_balance == "weights" and (self.mixup or self.cutmix):
             raise ConfigError("class_balance=weights does not fit mixup and cutmix; use class_balance=sampling.")
 

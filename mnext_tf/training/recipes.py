@@ -17,8 +17,6 @@ RECIPES: dict[str, Recipe] = {}
 DESCRIPTIONS: dict[str, str] = {}
 MODELS: dict[str, str] = {}  # of recipes that belong to one network
 _OTHER_NAMES = {"imagenet": "mnext"}  # names of earlier releases
-# Fields that a published result does not depend on, as far as its source says
-_FREE = ("batch_size", "seed", "accumulate", "precision", "data_streams", "monitor", "keep_last")
 
 
 def _recipe(name: str, model: str | None = None) -> Callable:
@@ -207,6 +205,16 @@ def finetune() -> Recipe:
     )
 
 
+@_recipe("qat")
+def qat() -> Recipe:
+    """Quantization-aware training of a trained network: few epochs at a small rate.
+
+    python -m pipelines.train --qat --data_dir=PHOTOS --init=runs/mobilenet_v2-photos
+    """
+    shorter = {"epochs": 5, "warmup_epochs": 0.5, "cooldown_epochs": 0.5, "learning_rate": 1e-4}
+    return dataclasses.replace(finetune(), qat=True, weight_decay=0.0, **shorter)
+
+
 @_recipe("digits")
 def digits() -> Recipe:
     """Scikit-learn's digits of 8x8 pixels: no flips (2 and 5), no color jitter, a shift of half a pixel.
@@ -288,12 +296,3 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
             overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
     overrides |= rates_of(base, recipe, overrides)
     return dataclasses.replace(recipe, **overrides)
-
-
-def published_name(recipe: Recipe, model: str) -> str:
-    """The published recipe that a run of `model` follows, whatever its seed and devices; "" where it follows none."""
-
-    def essence(r: Recipe) -> dict:
-        return {name: value for name, value in vars(r).items() if name not in _FREE}
-
-    return next((n for n, m in MODELS.items() if m == model and essence(RECIPES[n]) == essence(recipe)), "")

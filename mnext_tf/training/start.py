@@ -72,7 +72,12 @@ def plan_training(
     if source:
         model, fields, _ = inherited(source, {**given, **options, "model": model})
         given, options = fields | given, source.config.model.options
-    name = canonical_name(recipe or ("finetune" if source else "photos" if has_data else "digits"))
+        if given.get("qat") and source.config.recipe:  # goes on with the images that the network was trained on
+            theirs = vars(source.config.recipe)
+            given = {name: theirs[name] for name in vars(source.config.recipe.augment()) if name in theirs} | given
+    name = canonical_name(
+        recipe or ("qat" if given.get("qat") else "finetune" if source else "photos" if has_data else "digits")
+    )
     open_until_seen = given if has_data and not (recipe or source) else None
     plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen)
     plan.recipe.model(plan.model, options=plan.options)
@@ -119,6 +124,11 @@ def start_run(
         )
     if recipe.freeze and not source:
         raise ConfigError(f"--freeze={recipe.freeze} would keep random weights. Start from a run with --init=RUN.")
+    if recipe.qat and (not source or source.config.class_names != tuple(dataset.class_names)):
+        raise ConfigError(
+            "--qat needs --init=RUN, a trained run of the same classes as the data. Without one, train it first by the "
+            "same command without --qat."
+        )
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
         _, _, arguments = inherited(source, {"model": model, "width": recipe.width})
