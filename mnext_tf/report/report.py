@@ -219,7 +219,7 @@ def _accuracy_latency(out: Path, rows: Sequence[Measurement]) -> str:
         accuracy_plot.accuracy_against_latency(out / plot, comparison)
         parts += [*equal_accuracy.answers(comparison), f"![Published accuracy against measured latency]({plot})"]
     if equal_accuracy.write_table(out / "accuracy_latency.csv", found):
-        parts.append("Every comparison at equal published top-1: [accuracy_latency.csv](accuracy_latency.csv).")
+        parts.append("All comparisons at equal accuracy: [accuracy_latency.csv](accuracy_latency.csv).")
     models = {point.model for comparison in found for point in comparison.points}
     note = (
         "The accuracies are those that the networks' authors published for their float weights at 224 pixels; "

@@ -1,12 +1,13 @@
 """Benchmarks of trained runs: their own files where they have them, and folders that stay as they are."""
 
+import csv
 import shutil
 
 import pytest
 
 from mnext_tf.benchmark import cases as cases_module
 from mnext_tf.benchmark.cases import NO_ACCURACY_LIMIT, make_cases
-from mnext_tf.benchmark.results import read_results
+from mnext_tf.benchmark.results import format_table, read_results
 from mnext_tf.benchmark.settings import Settings
 from mnext_tf.benchmark.suite import new_folder, run_benchmark
 from mnext_tf.files import sha256
@@ -76,6 +77,18 @@ def test_two_runs_of_one_network_are_told_apart(trained, tmp_path):
     assert [case.name for case in cases(tmp_path, ("int8",), trained, other)] == ["trained", "other"]
     same_name = shutil.copytree(trained, tmp_path / "elsewhere" / "trained")
     assert [c.name for c in cases(tmp_path, ("int8",), trained, same_name)] == [str(trained), str(same_name)]
+
+
+def test_rows_of_two_runs_of_one_network_are_told_apart(trained, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "runs" / "other")
+    settings = Settings(**QUICK, precisions=("int8",), runs=(str(trained), str(other)))
+    results = read_results(run_benchmark(tmp_path / "out", settings, progress=False))
+    assert [row["name"] for row in results.rows] == ["trained", "other"]
+    assert results.rows[0]["ratio"] == 1 != results.rows[1]["ratio"]
+    first, second = format_table(results.rows).splitlines()[1:]
+    assert (first.split("  ")[0], second.split("  ")[0]) == ("mobilenet_v1 (trained)", "mobilenet_v1 (other)")
+    with open(results.folder / "benchmark.csv", newline="") as f:
+        assert [row["name"] for row in csv.DictReader(f)] == ["trained", "other"]
 
 
 def test_every_benchmark_has_a_folder_of_its_own(tmp_path):
