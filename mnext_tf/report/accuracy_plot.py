@@ -28,6 +28,9 @@ def accuracy_against_latency(path: Path, comparison: Comparison) -> None:
         _band(axis, points, colors[model])
     for point in comparison.points:
         _annotate(axis, point, colors[point.model], aside=point in comparison.aside)
+    if any(point.name for point in comparison.aside):
+        hollow = {"linestyle": "", "color": "0.35", "markerfacecolor": "white"}
+        axis.plot([], [], "o", label="another file of a network, at the network's top-1", **hollow)
     axis.margins(x=0.08, y=0.1)
     _ticks(axis)
     axis.set_xlabel("ms per image, measured (median and range of rounds; logarithmic)")

@@ -12,7 +12,7 @@ from mnext_tf.benchmark.settings import Settings
 from mnext_tf.benchmark.suite import run_benchmark
 from mnext_tf.errors import ConfigError
 from mnext_tf.naming import network_of
-from mnext_tf.tflite.operators import open_interpreter, size_and_precision
+from mnext_tf.tflite.operators import delegation, open_interpreter, size_and_precision
 
 SMALL = {"width": 0.35, "input_size": 32}
 QUICK = {"input_sizes": (32,), "rounds": 2, "runs_per_round": 2, "warmup": 1, "threads": (1,)}
@@ -48,30 +48,39 @@ def test_wrong_settings_are_refused(changes, message):
         Settings(**changes).check()
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "keras_MobileNetV2_0.35_32"
-    return {p: export_keras_network("keras:MobileNetV2", folder, p, **SMALL) for p in ("float32", "int8")}
-
-
-def test_both_precisions_are_what_they_say(exported):
-    for precision, file in exported.items():
+@pytest.mark.slow
+def test_both_precisions_are_what_they_say(tmp_path):
+    folder = tmp_path / "keras_MobileNetV2_0.35_32"
+    for precision in ("float32", "int8"):
+        file = export_keras_network("keras:MobileNetV2", folder, precision, **SMALL)
         assert network_of(file.stem).title == "Keras MobileNetV2 0.35"
         assert size_and_precision(file) == (32, precision)
         interpreter = open_interpreter(file)
         (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
         assert (list(taken["shape"]), list(given["shape"])) == ([1, 32, 32, 3], [1, 1000])
         assert taken["dtype"] == given["dtype"] == np.dtype(precision).type
+        operators = delegation(file)
+        assert operators.nodes_delegated == operators.nodes_total
 
 
-def test_a_file_is_made_once(exported, monkeypatch):
-    file = exported["float32"]
-    monkeypatch.setattr(keras_networks, "_convert", lambda *args: b"another")
-    assert export_keras_network("keras:MobileNetV2", file.parents[1], "float32", **SMALL) == file
-    assert file.read_bytes() != b"another"
-    file.with_name("manifest.json").write_text('{"made_of": {}, "sha256": ""}')  # of other versions
-    export_keras_network("keras:MobileNetV2", file.parents[1], "float32", **SMALL)
-    assert file.read_bytes() == b"another"
+def test_a_file_is_made_once(tmp_path, monkeypatch):
+    made = []
+
+    def convert(*arguments):
+        made.append(arguments)
+        return b"content %d" % len(made)
+
+    def export(precision="float32", **options):
+        return export_keras_network("keras:MobileNetV2", tmp_path / "it", precision, **SMALL, **options).read_bytes()
+
+    monkeypatch.setattr(keras_networks, "_convert", convert)
+    assert export() == export() == b"content 1"
+    assert export("int8") == b"content 2"
+    assert made == [("keras:MobileNetV2", precision, 0.35, 32) for precision in ("float32", "int8")]
+    (manifest,) = (tmp_path / "it" / "tflite_float32").glob("*.json")
+    manifest.write_text('{"made_of": {}, "sha256": ""}')  # of other versions
+    assert export() == b"content 3"
+    assert export(force=True) == b"content 4"
 
 
 def test_the_old_name_is_timed_as_both_precisions(tmp_path, monkeypatch, tiny_files):
