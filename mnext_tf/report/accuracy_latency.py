@@ -91,13 +91,13 @@ class Ratio:
     ours_ms: float
     theirs_ms: float
     median: float  # over the rounds, each with both networks; else of the medians
-    low: float | None  # over the rounds; None where the points were not measured in the same rounds
-    high: float | None
+    p25: float | None  # quartiles over the rounds; None where the points were not measured in the same rounds
+    p75: float | None
 
     @property
     def sign(self) -> int:
-        """-1: ours is faster; 1: slower; 0: not the same in every round."""
-        low, high = (self.median, self.median) if self.low is None else (self.low, self.high)
+        """-1: ours is faster; 1: slower; 0: the quartiles do not agree."""
+        low, high = (self.median, self.median) if self.p25 is None else (self.p25, self.p75)
         return -1 if high < 1 else 1 if low > 1 else 0
 
 
@@ -112,7 +112,8 @@ def ratio_at(ours: Sequence[Point], theirs: Sequence[Point], top1: float) -> Rat
         _time_at(ours, [p.round_ms[i] for p in ours], top1) / _time_at(theirs, [p.round_ms[i] for p in theirs], top1)
         for i in range(rounds)
     ]
-    return Ratio(top1, *times, statistics.median(each), min(each), max(each))
+    p25, median, p75 = statistics.quantiles(each, n=4, method="inclusive")
+    return Ratio(top1, *times, median, p25, p75)
 
 
 def _time_at(points: Sequence[Point], times: Sequence[float], top1: float) -> float:

@@ -55,12 +55,12 @@ def _answer(rival: str, ours: Sequence[Point], theirs: Sequence[Point]) -> str:
 
 def _verdict(our_name: str, their_name: str, ratio: Ratio) -> str:
     if ratio.sign == 0:
-        return "neither is faster in every round"
+        return "the rounds do not agree on who is faster"
     return f"{our_name if ratio.sign < 0 else their_name} is faster"
 
 
 def _over_rounds(ratio: Ratio) -> str:
-    return "" if ratio.low is None else f" ({ratio.low:.2f} to {ratio.high:.2f} over the rounds)"
+    return "" if ratio.p25 is None else f" (quartiles of the rounds {ratio.p25:.2f} to {ratio.p75:.2f})"
 
 
 def _why_not(rival: str, ours: Sequence[Point], theirs: Sequence[Point]) -> str:
@@ -98,8 +98,8 @@ def _row(comparison: Comparison, rival: str, top1_of: str, point: Point, ratio: 
         "network_ms": f"{ratio.ours_ms:.6g}",
         "rival_ms": f"{ratio.theirs_ms:.6g}",
         "ratio": f"{ratio.median:.6g}",
-        "ratio_low": None if ratio.low is None else f"{ratio.low:.6g}",
-        "ratio_high": None if ratio.high is None else f"{ratio.high:.6g}",
+        "ratio_p25": None if ratio.p25 is None else f"{ratio.p25:.6g}",
+        "ratio_p75": None if ratio.p75 is None else f"{ratio.p75:.6g}",
         "faster": faster,
     }
 

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import re
 
 import pytest
@@ -112,10 +113,11 @@ def test_the_ratio_has_the_spread_of_the_rounds():
     ours = tuple(Point("mnext", w, 1.0, t, (ms, ms * 1.2), "a") for w, t, ms in ((0.5, 66, 10), (1.0, 70, 20)))
     theirs = tuple(Point("mobilenet_v2", w, 1.0, t, (ms, ms), "a") for w, t, ms in ((0.5, 66, 10), (0.75, 70, 20)))
     ratio = accuracy_latency.ratio_at(ours, theirs, 68)
-    assert (ratio.low, ratio.high) == pytest.approx((1.0, 1.2))
-    assert ratio.median == pytest.approx(1.1)
+    assert (ratio.p25, ratio.median, ratio.p75) == pytest.approx((1.05, 1.1, 1.15))
+    assert ratio.sign == 1
+    assert dataclasses.replace(ratio, p25=0.99).sign == 0
     other = tuple(Point(p.model, p.width, 1.0, p.top1, p.round_ms, "b") for p in theirs)
-    assert accuracy_latency.ratio_at(ours, other, 68).low is None
+    assert accuracy_latency.ratio_at(ours, other, 68).p25 is None
 
 
 def test_widths_timed_on_the_host_are_compared_too(tmp_path, row):
