@@ -153,7 +153,7 @@ def _measured(out: Path, rows: Sequence[Measurement], name: str, index: int) -> 
 def _host_note(rows: Sequence[Measurement]) -> str:
     gpu = "" if any(row.backend == "gpu" for row in rows) else " GPU: not measured on this host."
     untrained = [row for row in rows if not row.name]
-    which = "The networks" if len(untrained) == len(rows) else "Networks without a name in parentheses"
+    which = "The networks" if len(untrained) == len(rows) else "Networks without the name of a run or a file"
     random = f" {which} have random weights and 1000 classes." if untrained else ""
     several = len({row.network.width for row in untrained if row.network}) > 1
     same = "the first network of the same width, " if several else f"{escape_markdown(rows[0].title)} of the same "
