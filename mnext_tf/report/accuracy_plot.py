@@ -38,7 +38,7 @@ def accuracy_against_latency(path: Path, comparison: Comparison) -> None:
     _equal(axis, comparison)
     axis.set_title(f"{label(comparison.where, 70)}, {comparison.precision}", fontsize=11, loc="left")
     axis.grid(color="0.92")
-    axis.legend(frameon=False, loc="lower right", fontsize=9)
+    axis.legend(loc="lower right", fontsize=9, edgecolor="none", framealpha=0.85)
     plain(axis)
     save(figure, path)
 
