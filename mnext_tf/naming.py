@@ -17,8 +17,10 @@ OUTPUTS = ("logits", "probabilities")
 
 EFFORTS = ("fast", "good", "trained")  # for the accuracy of an int8 file
 
+KERAS = "keras:"  # before the name of a network of keras.applications; a file's name has keras_ instead
+
 _NAME = re.compile(
-    r"(?P<model>[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
+    r"(?P<model>keras_[A-Z][A-Za-z0-9]*|[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
     r"_(?P<input_size>\d{1,5})_(?P<precision>[a-z]+\d*)(?:_(?P<variant>[a-z0-9_]+))?"
 )
 
@@ -29,7 +31,6 @@ _TITLES = {
     "mobilenet_v1": "MobileNetV1",
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v2_mnext": "MobileNetV2 (authors' form)",
-    "keras_mobilenet_v2": "Keras MobileNetV2",
 }
 
 
@@ -60,19 +61,20 @@ def network_of(name: str) -> Network | None:
     if not 0 < share <= 1:
         return None
     width, size = float(found["width"]), int(found["input_size"])
-    return Network(found["model"], width, share, size, found["precision"], found["variant"] or "")
+    model = re.sub(r"^keras_(?=[A-Z])", KERAS, found["model"])
+    return Network(model, width, share, size, found["precision"], found["variant"] or "")
 
 
 def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
-    """For files and folders: mnext_1.0_224, mnext_1.0_id0.5_224."""
+    """For files and folders: mnext_1.0_224, mnext_1.0_id0.5_224, keras_MobileNetV2_1.0_224."""
     part = "" if identity_tensor_multiplier == 1 else f"_id{identity_tensor_multiplier:g}"
-    return f"{name}_{float(width)}{part}_{input_size}"
+    return f"{name.replace(KERAS, 'keras_')}_{float(width)}{part}_{input_size}"
 
 
 def network_title(name: str, width: float, identity_tensor_multiplier: float = 1.0) -> str:
     """As papers write it: MobileNeXt 1.0, MobileNeXt 1.0 (shortcuts of 1/2)."""
     part = "" if identity_tensor_multiplier == 1 else f" (shortcuts of 1/{round(1 / identity_tensor_multiplier)})"
-    return f"{_TITLES.get(name, name)} {float(width)}{part}"
+    return f"{_TITLES.get(name, name.replace(KERAS, 'Keras '))} {float(width)}{part}"
 
 
 def stage_name(precision: str, io_type: str = "int8", output: str = "logits") -> str:

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.benchmark.settings import Settings
+from mnext_tf.benchmark.suite import run_benchmark
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError, ExportError, MnextError, TrainingError
 from mnext_tf.export import export_tflite

@@ -108,6 +108,14 @@ def whole_numbers(flag: str, values: list) -> tuple[int, ...]:
         raise ConfigError(f"--{flag} takes whole numbers with commas between; received {','.join(values)!r}.") from None
 
 
+def numbers(flag: str, values: list) -> tuple[float, ...]:
+    """As `whole_numbers`, of any numbers."""
+    try:
+        return tuple(float(value) for value in values)
+    except ValueError:
+        raise ConfigError(f"--{flag} takes numbers with commas between; received {','.join(values)!r}.") from None
+
+
 def data_source(data_dir: str | None, dataset: str | None) -> Path | str | None:
     """What the two flags name, as `open_dataset` takes it. Raises ConfigError for both, and for no tfds:NAME."""
     if data_dir and dataset:

@@ -3,7 +3,9 @@
 Exports what is missing. Untrained networks are as fast as trained ones, so no training is needed.
 
 python -m pipelines.benchmark --models=mnext,mobilenet_v2 --quantize=int8
+python -m pipelines.benchmark --models=mnext,mobilenet_v2,keras:MobileNetV3Large --width=0.5,1.0
 python -m pipelines.benchmark --run=runs/a,runs/b
+python -m pipelines.benchmark --tflite=mine.tflite,other.tflite
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 from absl import flags
 
 from mnext_tf.benchmark.results import format_table, read_results
-from mnext_tf.benchmark.suite import NETWORK_FLAGS, ROOT, Settings, new_folder, run_benchmark
+from mnext_tf.benchmark.settings import NETWORK_FLAGS, Settings
+from mnext_tf.benchmark.suite import ROOT, new_folder, run_benchmark
 from mnext_tf.errors import ConfigError
 from pipelines import _cli
 
@@ -42,8 +45,16 @@ def main() -> None:
     values = {name: flag.value for name, flag in _SETTINGS.items()}
     for name in ("input_sizes", "threads"):
         values[name] = _cli.whole_numbers(_SETTINGS[name].name, values[name])
-    if values["runs"] and (clash := [name for name in NETWORK_FLAGS if flags.FLAGS[name].present]):
+    values["widths"] = _cli.numbers("width", values["widths"])
+    given = [name for name in (*NETWORK_FLAGS, "quantize") if flags.FLAGS[name].present]
+    if values["runs"] and (clash := [name for name in given if name in NETWORK_FLAGS]):
         raise ConfigError(f"--run and --{clash[0]} contradict each other: a run determines its network.")
+    if values["files"] and not values["runs"] and "models" not in given:
+        if given:
+            raise ConfigError(
+                f"--{given[0]} says nothing about the files of --tflite; name networks, too: --models=..."
+            )
+        values["models"] = ()
     settings = Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     out = Path(_OUT.value) if _OUT.value else new_folder()
     models_dir = Path(_MODELS_DIR.value) if _MODELS_DIR.value else (out if _OUT.value else ROOT) / "models"

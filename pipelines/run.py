@@ -57,14 +57,14 @@ def main() -> None:
         )
     plans = [_recipe.plan(model, source=sources.get(model)) for model in models]
 
-    from mnext_tf.benchmark.suite import Settings
+    from mnext_tf.benchmark.settings import Settings
     from mnext_tf.workflow import run_workflow
 
     # The report names MobileNetV2 first, as the published table does.
     timed = sorted(models, key=lambda name: name != "mobilenet_v2")
     benchmark = Settings(
         models=tuple(timed),
-        width=plans[0].recipe.width,
+        widths=(plans[0].recipe.width,),
         identity_tensor_multiplier=plans[0].recipe.identity_tensor_multiplier,
         input_sizes=(BENCHMARK_SIZE.value,),
         precisions=tuple(EXPORTS.value),

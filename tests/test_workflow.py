@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mnext_tf import workflow
-from mnext_tf.benchmark.suite import Settings
+from mnext_tf.benchmark.settings import Settings
 from mnext_tf.errors import ConfigError, ExportError, TrainingError, VerificationError
 from mnext_tf.runs.config import InitialWeights
 from mnext_tf.runs.run import list_runs, open_run

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.benchmark.gpu import Adapter
+from mnext_tf.benchmark.keras_networks import full_name
 from mnext_tf.benchmark.timing import CaseResult
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json, sha256, write_csv, write_json
 from mnext_tf.naming import command_line, network_of
 from mnext_tf.provenance import now, versions
 from mnext_tf.text import printable
+from mnext_tf.tflite.operators import size_and_precision
 
-# quantize: the precision. name: of the run that was timed, "" for an untrained network. accuracy_check: "passed" at the
+# model, width, identity_tensor_multiplier: None for a file whose name does not tell its network. quantize: the
+# precision. name: of the run or the file that was timed, "" for an untrained network. accuracy_check: "passed" at the
 # export, "not checked" (exported for timing alone), "untrained"; None where it is unknown.
 COLUMNS = (
     *("model", "width", "input_size", "quantize", "delegate", "adapter", "threads", "runs", "rounds", "init_ms"),
@@ -86,11 +89,13 @@ def make_rows(
 
     def row(r: CaseResult) -> dict:
         case, nodes, on_cpu = r.case, delegations[r.case.file], r.case.delegate == "cpu"
+        network = case.network
+        kind = (network.input_size, network.precision) if network else size_and_precision(case.file)
         return {
-            "model": case.network.model,
-            "width": case.network.width,
-            "input_size": case.network.input_size,
-            "quantize": case.network.precision,
+            "model": network.model if network else None,
+            "width": network.width if network else None,
+            "input_size": kind[0],
+            "quantize": kind[1],
             "delegate": "xnnpack" if on_cpu else "software_gpu" if adapter.software else "gpu",
             "adapter": None if on_cpu else str(adapter),
             "gpu_difference": None if on_cpu else gpu_differences[case.file],
@@ -111,7 +116,7 @@ def make_rows(
             "date": date,
             "name": case.name,
             "accuracy_check": case.accuracy_check,
-            "identity_tensor_multiplier": case.network.share,
+            "identity_tensor_multiplier": network.share if network else None,
             "round_medians_ms": r.round_medians_ms,
             "peak_memory_reason": r.peak_memory_reason,
         }
@@ -150,6 +155,7 @@ def read_results(folder: Path) -> Results:
             for name in ("adapter", "gpu_difference", "accuracy_check"):  # later columns
                 row.setdefault(name, None)
             row.setdefault("name", "")
+            row["model"] = full_name(row["model"])
             named = network_of(Path(row["file"]).stem)
             share = named.share if named and named.model == row["model"] else 1.0
             row.setdefault("identity_tensor_multiplier", share)
@@ -196,8 +202,10 @@ def format_table(rows: Sequence[dict]) -> str:
         peak = row["peak_memory_mb"]
         lines.append(
             (
-                printable(f"{row['model']} ({row['name']})" if row["name"] else row["model"]),
-                f"{row['width']:g}",
+                printable(
+                    f"{row['model']} ({row['name']})" if row["model"] and row["name"] else row["model"] or row["name"]
+                ),
+                "-" if row["width"] is None else f"{row['width']:g}",
                 str(row["input_size"]),
                 row["quantize"],
                 row["delegate"],

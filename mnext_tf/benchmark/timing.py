@@ -31,7 +31,8 @@ class Case:
     """One .tflite file with a number of threads.
 
     `name` tells files of one network apart: it is that of the run or of the file, and "" for untrained networks.
-    `accuracy_check` is for the results: see `results.COLUMNS`.
+    `accuracy_check` is for the results: see `results.COLUMNS`. `among` is equal for cases that are compared with each
+    other, as far as delegate and threads are, too: width, input size, and precision.
     """
 
     network: Network | None
@@ -40,12 +41,12 @@ class Case:
     delegate: str = "cpu"  # or "gpu"
     name: str = ""
     accuracy_check: str | None = None
+    among: tuple = ()
 
     @property
     def group(self) -> tuple:
-        """Cases of one group are compared with each other; files of no known network form one group."""
-        what = (self.network.input_size, self.network.precision) if self.network else ()
-        return *what, self.delegate, self.threads
+        """Cases of one group are compared with the first of them."""
+        return *self.among, self.delegate, self.threads
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Ratio:
     median: float
     p25: float
     p75: float
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is that of the first model itself."""
+        return self.median == self.p25 == self.p75 == 1
 
 
 @dataclass(frozen=True)

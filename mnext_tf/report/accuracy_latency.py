@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnext_tf.naming import network_title
 from mnext_tf.report import published
-from mnext_tf.report.markdown import escape_markdown, threads_text
+from mnext_tf.report.markdown import threads_text
 from mnext_tf.report.rows import Measurement
-
-HEADLINE = (published.OURS, "mobilenet_v2")
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Point:
     top1: float  # published, percent
     round_ms: tuple[float, ...]
     source: str  # the benchmark or session that it was measured in
+    name: str = ""  # of the run or file that was timed
 
     @property
     def ms(self) -> float:
@@ -39,12 +39,27 @@ class Comparison:
 
     @property
     def curves(self) -> dict[str, list[Point]]:
-        """By network, along rising top-1: the widths with whole shortcuts."""
-        curves: dict[str, list[Point]] = {}
-        for point in sorted(self.points, key=lambda p: p.top1):
+        """By network, along rising top-1: one point a width, with whole shortcuts; of several files that of the
+        untrained network, or the last."""
+        chosen: dict[tuple[str, float], Point] = {}
+        for point in sorted(self.points, key=lambda p: not p.name):  # stable: unnamed ones last
             if point.share == 1:
-                curves.setdefault(point.model, []).append(point)
+                chosen[point.model, point.width] = point
+        curves: dict[str, list[Point]] = {}
+        for point in sorted(chosen.values(), key=lambda p: p.top1):
+            curves.setdefault(point.model, []).append(point)
         return curves
+
+    @property
+    def aside(self) -> list[Point]:
+        """Points on no curve: other shares of the shortcuts, further files of a network."""
+        on_curves = {id(point) for points in self.curves.values() for point in points}
+        return [point for point in self.points if id(point) not in on_curves]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The networks that ours is compared with, MobileNetV2 first."""
+        return sorted((name for name in self.curves if name != published.OURS), key=lambda name: name != "mobilenet_v2")
 
     @property
     def is_worth_a_plot(self) -> bool:
@@ -61,8 +76,9 @@ def comparisons(rows: Sequence[Measurement]) -> list[Comparison]:
             continue
         tool = f", {source.tool}, {row.backend.upper()}" if source.on_phone else ""
         where = row.adapter or f"{source.platform}{tool}, {threads_text(row.threads)}"
-        point = Point(n.model, n.width, n.share, top1, row.round_ms, source.name)
-        groups.setdefault((where, n.precision_text), {})[n.model, n.width, n.share] = point  # the last one counts
+        point = Point(n.model, n.width, n.share, top1, row.round_ms, source.name, row.name)
+        key = n.model, n.width, n.share, row.name
+        groups.setdefault((where, n.precision_text), {})[key] = point  # the last one counts
     found = [Comparison(where, precision, tuple(points.values())) for (where, precision), points in groups.items()]
     return [comparison for comparison in found if comparison.is_worth_a_plot]
 
@@ -74,76 +90,73 @@ class Ratio:
     top1: float
     ours_ms: float
     theirs_ms: float
-    low: float | None  # of the ratio, over rounds; None where the points were not measured in the same rounds
-    high: float | None
+    median: float  # over the rounds, each with both networks; else of the medians
+    p25: float | None  # quartiles over the rounds; None where the points were not measured in the same rounds
+    p75: float | None
 
     @property
-    def median(self) -> float:
-        return self.ours_ms / self.theirs_ms
+    def sign(self) -> int:
+        """-1: ours is faster; 1: slower; 0: the quartiles do not agree."""
+        low, high = (self.median, self.median) if self.p25 is None else (self.p25, self.p75)
+        return -1 if high < 1 else 1 if low > 1 else 0
 
 
 def ratio_at(ours: Sequence[Point], theirs: Sequence[Point], top1: float) -> Ratio:
-    """Both curves must span `top1`; between widths the time is interpolated along the accuracy."""
+    """Both curves must span `top1`; between widths the logarithm of the time is interpolated along the accuracy."""
     times = _time_at(ours, [p.ms for p in ours], top1), _time_at(theirs, [p.ms for p in theirs], top1)
     everything = [*ours, *theirs]
     rounds = len(everything[0].round_ms)
     if rounds < 2 or any((len(p.round_ms), p.source) != (rounds, everything[0].source) for p in everything):
-        return Ratio(top1, *times, None, None)
+        return Ratio(top1, *times, times[0] / times[1], None, None)
     each = [
         _time_at(ours, [p.round_ms[i] for p in ours], top1) / _time_at(theirs, [p.round_ms[i] for p in theirs], top1)
         for i in range(rounds)
     ]
-    return Ratio(top1, *times, min(each), max(each))
+    p25, median, p75 = statistics.quantiles(each, n=4, method="inclusive")
+    return Ratio(top1, *times, median, p25, p75)
 
 
 def _time_at(points: Sequence[Point], times: Sequence[float], top1: float) -> float:
+    for point, time in zip(points, times, strict=True):
+        if point.top1 == top1:
+            return time
     for (left, t_left), (right, t_right) in itertools.pairwise(zip(points, times, strict=True)):
-        if left.top1 <= top1 <= right.top1:
-            return t_left + (t_right - t_left) * (top1 - left.top1) / (right.top1 - left.top1)
+        if left.top1 < top1 < right.top1:
+            part = (top1 - left.top1) / (right.top1 - left.top1)
+            return math.exp(math.log(t_left) + part * (math.log(t_right) - math.log(t_left)))
     raise ValueError(f"top-1 of {top1} is outside of the curve")
 
 
 def common_range(ours: Sequence[Point], theirs: Sequence[Point]) -> tuple[float, float] | None:
-    """Of top-1, where both curves have neighbours to interpolate between."""
-    if len(ours) < 2 or len(theirs) < 2:
+    """Of top-1, which both curves span; a curve of one point spans its top-1."""
+    if not ours or not theirs:
         return None
     low, high = max(ours[0].top1, theirs[0].top1), min(ours[-1].top1, theirs[-1].top1)
-    return (low, high) if low < high else None
+    return (low, high) if low <= high else None
 
 
-def headline(comparison: Comparison) -> Ratio | None:
-    """At the published top-1 of MobileNetV2 1.0, or in the middle of what both curves span; None where they do not."""
-    ours, theirs = (comparison.curves.get(name, []) for name in HEADLINE)
+def ratios(ours: Sequence[Point], theirs: Sequence[Point]) -> list[tuple[Point, Ratio]]:
+    """At the top-1 of every point of either curve that the other one spans, rising."""
     both = common_range(ours, theirs)
-    if both is None:
+    inside = [p for p in (*theirs, *ours) if both and both[0] <= p.top1 <= both[1]]
+    return [(point, ratio_at(ours, theirs, point.top1)) for point in sorted(inside, key=lambda p: p.top1)]
+
+
+def headline(ours: Sequence[Point], theirs: Sequence[Point]) -> tuple[Point, Ratio] | None:
+    """At the published top-1 of the rival's width 1, or nearest to the middle of what both curves span."""
+    found = ratios(ours, theirs)
+    if not found:
         return None
-    anchor = next((p.top1 for p in theirs if p.width == 1 and both[0] <= p.top1 <= both[1]), sum(both) / 2)
-    return ratio_at(ours, theirs, anchor)
+    low, high = common_range(ours, theirs)
+
+    def key(item: tuple[Point, Ratio]) -> tuple:
+        point, _ = item
+        return not (point in theirs and point.width == 1), abs(point.top1 - (low + high) / 2)
+
+    return min(found, key=key)
 
 
-def answer(comparison: Comparison) -> str:
-    """Who is faster at equal published top-1, in words, or why that cannot be said."""
-    ours, theirs = (comparison.curves.get(name, []) for name in HEADLINE)
-    our_name, their_name = (network_title(name, 1.0).removesuffix(" 1.0") for name in HEADLINE)
-    where = escape_markdown(f"{comparison.where}, {comparison.precision}")
-    chosen = headline(comparison)
-    if chosen is None:
-        named = ((our_name, ours), (their_name, theirs))
-        few = [name for name, points in named if len(points) < 2]
-        if few:
-            return f"{where}: no comparison at equal accuracy; it takes two widths or more of {' and of '.join(few)}."
-        spans = ", ".join(f"{name} {points[0].top1:.1f} to {points[-1].top1:.1f} %" for name, points in named)
-        return f"{where}: no comparison at equal accuracy, for the measured widths share none ({spans})."
-    low_end, high_end = common_range(ours, theirs)
-    inside = [point.top1 for point in [*ours, *theirs] if low_end <= point.top1 <= high_end]
-    ratios = [ratio_at(ours, theirs, top1).median for top1 in sorted({low_end, high_end, *inside})]
-    is_anchor = any(point.width == 1 and point.top1 == chosen.top1 for point in theirs)
-    at = f"{chosen.top1:.1f} %" + (f", {their_name} 1.0's" if is_anchor else "")
-    rounds = "" if chosen.low is None else f" ({chosen.low:.2f} to {chosen.high:.2f} over the rounds)"
-    several = len({point.source for point in [*ours, *theirs]}) > 1
-    return (
-        f"{where}: at equal published top-1 ({at}; interpolated between the measured widths) {our_name} takes "
-        f"{chosen.median:.2f} of {their_name}'s time{rounds}; from {low_end:.1f} to {high_end:.1f} % it takes "
-        f"{min(ratios):.2f} to {max(ratios):.2f} of it."
-        + (" The widths were not all measured in one session: what changed in between is in these numbers." * several)
-    )
+def by_later_recipes(points: Sequence[Point]) -> list[Point]:
+    """The curve with the best top-1 that anybody published for a network, where that is more than its authors'."""
+    best = [(point, published.best_top1(point.model, point.width, point.share)) for point in points]
+    return [dataclasses.replace(point, top1=top1) for point, top1 in best if top1]

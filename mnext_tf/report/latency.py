@@ -65,7 +65,7 @@ def details(rows: Sequence[Measurement]) -> str:
         (
             row.title,
             row.precision_text,
-            row.network.input_size if row.network else "-",
+            row.input_size or "-",
             row.backend,
             row.threads,
             row.verdict.removeprefix("ran on ") if row.round_ms else "nothing",
@@ -152,12 +152,16 @@ def _measured(out: Path, rows: Sequence[Measurement], name: str, index: int) -> 
 
 def _host_note(rows: Sequence[Measurement]) -> str:
     gpu = "" if any(row.backend == "gpu" for row in rows) else " GPU: not measured on this host."
-    untrained = "" if any(row.name for row in rows) else " The networks have random weights and 1000 classes."
+    untrained = [row for row in rows if not row.name]
+    which = "The networks" if len(untrained) == len(rows) else "Networks without the name of a run or a file"
+    random = f" {which} have random weights and 1000 classes." if untrained else ""
+    several = len({row.network.width for row in untrained if row.network}) > 1
+    same = "the first network of the same width, " if several else f"{escape_markdown(rows[0].title)} of the same "
     return (
         "Times are the medians of rounds; networks took turns within each round. Ratio: time over that of "
-        f"{escape_markdown(rows[0].title)} of the same precision, size, processor, and threads, taken within each "
-        "round, which on a busy host is more reliable than the ratio of the medians. "
-        f"Init: the interpreter built and its tensors allocated.{gpu}{untrained}"
+        f"{same}precision, size, processor, and threads, taken within each round, which on a busy host "
+        "is more reliable than the ratio of the medians. "
+        f"Init: the interpreter built and its tensors allocated.{gpu}{random}"
     )
 
 

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mnext_tf.files import atomic_write
-from mnext_tf.naming import network_title
-from mnext_tf.report.accuracy_latency import Comparison, headline
 from mnext_tf.report.markdown import decimals, number
 from mnext_tf.report.rows import Measurement, processor
 from mnext_tf.report.run_facts import RunFacts
@@ -83,13 +81,13 @@ def overview(path: Path, panels: Sequence[Panel]) -> None:
         axis.set_title(panel.heading, fontsize=12, fontweight="bold", loc="left", pad=20)
         axis.text(0, 1.0, label(panel.subtitle), transform=axis.transAxes, fontsize=9, color="0.35", va="bottom")
         axis.set_xlim(0, largest * 1.25 or 1)
-        _plain(axis)
+        plain(axis)
         axis.spines[["left", "bottom"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_visible(False)
     axes[0].set_yticks(positions, [f"{label(network)}  {label(p)}" for network, p in rows], fontsize=10)
     axes[0].invert_yaxis()
-    _save(figure, path)
+    save(figure, path)
 
 
 def rounds(path: Path, rows: Sequence[Measurement]) -> None:
@@ -115,8 +113,8 @@ def rounds(path: Path, rows: Sequence[Measurement]) -> None:
     axis.grid(axis="x", color="0.92")
     source = rows[0].source
     axis.set_title(f"{label(source.details, 90)}, {source.tool}", fontsize=11, loc="left")
-    _plain(axis)
-    _save(figure, path)
+    plain(axis)
+    save(figure, path)
 
 
 def _note(row: Measurement, places: int) -> str:
@@ -128,47 +126,6 @@ def _note(row: Measurement, places: int) -> str:
 def words(row: Measurement) -> str:
     """Beside a row that did not run as asked."""
     return f"only {processor(row.ran_on)}" if row.ran_on.endswith("_partial") else row.verdict
-
-
-def accuracy_against_latency(path: Path, comparison: Comparison) -> None:
-    """Measured latency to the right, published top-1 upward; up and to the left is better."""
-    figure = Figure(figsize=(7.6, 5.2), layout="constrained")
-    axis = figure.subplots()
-    colors = colors_of(point.model for point in comparison.points)
-    for name, points in comparison.curves.items():
-        title = network_title(name, 1.0).removesuffix(" 1.0")
-        style = "-" if len(points) > 1 else ""
-        axis.plot([p.ms for p in points], [p.top1 for p in points], f"o{style}", color=colors[name], label=title)
-    for point in comparison.points:
-        color = colors[point.model]
-        if point.share != 1:
-            axis.plot(point.ms, point.top1, "o", color=color, markerfacecolor="white")
-        axis.plot([min(point.round_ms), max(point.round_ms)], [point.top1] * 2, color=color, linewidth=1, alpha=0.7)
-        share = "" if point.share == 1 else f", shortcuts of 1/{round(1 / point.share)}"
-        above = point.share != 1 or point.model.startswith("mnext")
-        axis.annotate(
-            f"{point.width:g}{share}",
-            (point.ms, point.top1),
-            xytext=(-6, 6) if above else (6, -6),
-            textcoords="offset points",
-            ha="right" if above else "left",
-            va="bottom" if above else "top",
-            color=color,
-            fontsize=9,
-        )
-    axis.set_xlim(left=0)
-    axis.margins(x=0.08, y=0.1)
-    axis.set_xlabel("ms per image, measured (median and range of rounds)")
-    axis.set_ylabel("published ImageNet top-1, % (float, 224 px)")
-    equal = headline(comparison)
-    if equal:
-        text = f"at equal accuracy: {equal.median:.2f} of MobileNetV2's time"
-        axis.plot([equal.ours_ms, equal.theirs_ms], [equal.top1] * 2, "--", color="0.35", linewidth=1.2, label=text)
-    axis.set_title(f"{label(comparison.where, 70)}, {comparison.precision}", fontsize=11, loc="left")
-    axis.grid(color="0.92")
-    axis.legend(frameon=False, loc="lower right")
-    _plain(axis)
-    _save(figure, path)
 
 
 def training(path: Path, runs: Sequence[RunFacts]) -> None:
@@ -187,7 +144,7 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_ylabel(what)
             axis.grid(axis="y", color="0.9")
-            _plain(axis)
+            plain(axis)
         axes[0].set_title(label(name), fontsize=11, loc="left")
         axes[0].set_ylim(bottom=0)
     handles = [Line2D([], [], color=c, linestyle=styles[n], linewidth=2, label=label(n)) for n, c in colors.items()]
@@ -201,7 +158,7 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
             Line2D([], [], color="0.3", linewidth=2, linestyle=DOTS, label="dotted: validation, averaged weights")
         ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _history(axes, facts: RunFacts, style: dict) -> None:
@@ -244,8 +201,8 @@ def against_published(path: Path, runs: Sequence[RunFacts]) -> None:
             axis.set_ylabel(what)
             axis.grid(axis="y", color="0.92")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            _plain(axis)
-    _save(figure, path)
+            plain(axis)
+    save(figure, path)
 
 
 def seeds(path: Path, networks: Sequence[Network]) -> None:
@@ -274,15 +231,15 @@ def seeds(path: Path, networks: Sequence[Network]) -> None:
         )
         axis.set_title(label(name), fontsize=11, loc="left")
         axis.grid(axis="x", color="0.92")
-        _plain(axis)
-    _save(figure, path)
+        plain(axis)
+    save(figure, path)
 
 
-def _plain(axis) -> None:
+def plain(axis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, facecolor="white")

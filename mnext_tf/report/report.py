@@ -11,7 +11,18 @@ from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
 from mnext_tf.naming import distinct_names
 from mnext_tf.provenance import now, versions
-from mnext_tf.report import accuracy_latency, latency, plots, published, reproduce, run_tables, seed_tables, seeds
+from mnext_tf.report import (
+    accuracy_latency,
+    accuracy_plot,
+    equal_accuracy,
+    latency,
+    plots,
+    published,
+    reproduce,
+    run_tables,
+    seed_tables,
+    seeds,
+)
 from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import Measurement, host_rows, ordered
@@ -87,8 +98,15 @@ def headline_rows(hosts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
     rows = [row for row in hosts[-1] if row.backend == "cpu"] if hosts else []
     if not rows:
         return []
-    size, threads = max(r.network.input_size for r in rows), min(r.threads for r in rows)
-    return [r for r in rows if (r.network.input_size, r.threads) == (size, threads)]
+    size, threads = max(r.input_size for r in rows), min(r.threads for r in rows)
+    return [r for r in rows if (r.input_size, r.threads) == (size, threads)]
+
+
+def at_one_width(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Without untrained networks of other widths than 1, or than the largest: words for all would be too many."""
+    widths = {row.network.width for row in rows if row.network and not row.name}
+    kept = 1 if 1 in widths else max(widths, default=1)
+    return [row for row in rows if row.name or not row.network or row.network.width == kept]
 
 
 def judged(facts: Sequence[RunFacts]) -> list[RunFacts]:
@@ -116,21 +134,25 @@ def _accuracy_lines(facts: Sequence[RunFacts]) -> list[str]:
 def _speed_line(newest: Sequence[Measurement]) -> str:
     if not newest:
         return Markup("Speed: nothing was timed yet; `python -m pipelines.benchmark` does that.")
+    newest = at_one_width(newest)
     parts, places = [], decimals(row.median_ms for row in newest)
     for precision in dict.fromkeys(row.precision_text for row in newest):
         first, *others = [row for row in newest if row.precision_text == precision]
         words = [f"{first.title} {number(first.median_ms, places)} ms"]
-        words += [
-            f"{row.title} {number(row.median_ms, places)} ms ({row.ratio.median:.2f} of the first one's time, "
-            f"quartiles {row.ratio.p25:.2f} to {row.ratio.p75:.2f})"
-            for row in others
-        ]
+        words += [f"{row.title} {number(row.median_ms, places)} ms{_of_the_first(row)}" for row in others]
         parts.append(f"{precision} {', '.join(words)}")
     return f"Speed ({_where(newest[0])} of {newest[0].source.details}): {'; '.join(parts)}."
 
 
+def _of_the_first(row: Measurement) -> str:
+    if row.ratio.is_reference:
+        return ""
+    quartiles = f"quartiles {row.ratio.p25:.2f} to {row.ratio.p75:.2f}"
+    return f" ({row.ratio.median:.2f} of the first one's time, {quartiles})"
+
+
 def _where(row: Measurement) -> str:
-    return f"{row.network.input_size} px, {threads_text(row.threads)}"
+    return f"{row.input_size} px, {threads_text(row.threads)}"
 
 
 def _files_line(facts: Sequence[RunFacts]) -> str:
@@ -183,7 +205,7 @@ def _overview(out: Path, facts: Sequence[RunFacts], newest: Sequence[Measurement
 def _keys(row: Measurement, runs: Sequence[RunFacts]) -> list[tuple[str, str]]:
     """The rows of the overview that a time belongs to: those of the run that was timed; for an untrained network, which
     is as fast as a trained one, all of the same network; else one of its own."""
-    same = [run for run in runs if run.title == row.network.title]
+    same = [run for run in runs if row.network and run.title == row.network.title]
     files = [run for run in same if any(e.sha256 == row.sha256 for e in run.exports)]
     mine = files or [run for run in same if row.name in ("", run.name)]
     return [(run.label, row.precision_text) for run in mine] or [(row.title, row.precision_text)]
@@ -191,16 +213,19 @@ def _keys(row: Measurement, runs: Sequence[RunFacts]) -> list[tuple[str, str]]:
 
 def _accuracy_latency(out: Path, rows: Sequence[Measurement]) -> str:
     """ "" where no network was timed at several widths."""
-    parts = []
-    for index, comparison in enumerate(accuracy_latency.comparisons(rows)):
+    parts, found = [], accuracy_latency.comparisons(rows)
+    for index, comparison in enumerate(found):
         plot = f"accuracy_latency{'' if index == 0 else f'_{index + 1}'}.png"
-        plots.accuracy_against_latency(out / plot, comparison)
-        parts += [accuracy_latency.answer(comparison), f"![Published accuracy against measured latency]({plot})"]
+        accuracy_plot.accuracy_against_latency(out / plot, comparison)
+        parts += [*equal_accuracy.answers(comparison), f"![Published accuracy against measured latency]({plot})"]
+    if equal_accuracy.write_table(out / "accuracy_latency.csv", found):
+        parts.append("All comparisons at equal accuracy: [accuracy_latency.csv](accuracy_latency.csv).")
+    models = {point.model for comparison in found for point in comparison.points}
     note = (
         "The accuracies are those that the networks' authors published for their float weights at 224 pixels; "
-        f"nothing here measured them: MobileNeXt from {published.MNEXT_LINK}, MobileNetV1 and V2 from "
-        f"{published.SLIM_LINK}. An int8 file may be a point or so lower. "
-        "Only files that ran entirely where they were asked to run are drawn."
+        f"nothing here measured them: {published.sources(models)}. An int8 file may be a point or so lower. Only files "
+        "that ran entirely where they were asked to run are drawn. Between widths the logarithm of the time is "
+        "interpolated along the accuracy; nothing is extrapolated."
     )
     return "\n\n".join(["## Accuracy against latency", note, *parts]) if parts else ""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mnext_tf.benchmark.results import Results, delegated_text
 from mnext_tf.benchmark.timing import Ratio
 from mnext_tf.device.log_profile import Operator
-from mnext_tf.naming import PRECISIONS, Network
+from mnext_tf.naming import PRECISIONS, Network, network_of
 from mnext_tf.report import published
 from mnext_tf.report.markdown import threads_text
 
@@ -45,7 +45,8 @@ class Measurement:
     source: Source
     network: Network | None  # None where the file's name does not tell it
     file: str  # on a phone its name there, without the ending
-    name: str = ""  # of the run that was timed
+    name: str = ""  # of the run that was timed, or of the file that anyone made
+    kind: tuple[int, str] | None = None  # input size and precision, also where the network is unknown
     sha256: str | None = None
     sha256_device: str | None = None
     file_mb: float | None = None
@@ -120,17 +121,22 @@ class Measurement:
 
     @property
     def title(self) -> str:
-        title = self.network.title if self.network else self.file
-        return f"{title} ({self.name})" if self.name else title
+        if not self.network:
+            return self.name or self.file
+        return f"{self.network.title} ({self.name})" if self.name else self.network.title
 
     @property
     def precision_text(self) -> str:
-        return self.network.precision_text if self.network else "-"
+        return self.network.precision_text if self.network else self.kind[1] if self.kind else "-"
+
+    @property
+    def input_size(self) -> int | None:
+        return self.network.input_size if self.network else self.kind[0] if self.kind else None
 
     @property
     def asked(self) -> str:
         """Beside the title, for plots and notes."""
-        pixels = f" {self.network.input_size} px" if self.network else ""
+        pixels = f" {self.input_size} px" if self.input_size else ""
         return f"{self.precision_text}{pixels} {self.backend.upper()}, {threads_text(self.threads)}"
 
 
@@ -149,9 +155,8 @@ def host_rows(results: Results, name: str) -> list[Measurement]:
     return [
         Measurement(
             source=source,
-            network=Network(
-                row["model"], row["width"], row["identity_tensor_multiplier"], row["input_size"], row["quantize"]
-            ),
+            network=_network(row),
+            kind=(row["input_size"], row["quantize"]),
             file=row["file"],
             name=row["name"],
             sha256=row["sha256"],
@@ -174,6 +179,16 @@ def host_rows(results: Results, name: str) -> list[Measurement]:
     ]
 
 
+def _network(row: dict) -> Network | None:
+    """None for a file whose name did not tell it; a file of ours with another input or output has its variant."""
+    if row["model"] is None:
+        return None
+    named = network_of(Path(row["file"]).stem)
+    variant = named.variant if named and named.model == row["model"] else ""
+    share = row["identity_tensor_multiplier"]
+    return Network(row["model"], row["width"], share, row["input_size"], row["quantize"], variant)
+
+
 def ordered(rows: Sequence[Measurement]) -> list[Measurement]:
     """By source, precision, size, backend, and threads, then networks as in the published table: those that are
     compared stand together."""
@@ -181,7 +196,7 @@ def ordered(rows: Sequence[Measurement]) -> list[Measurement]:
     def key(row: Measurement) -> tuple:
         n = row.network
         if n is None:
-            return True, row.backend, row.threads, row.file
+            return True, *(row.kind or ())[::-1], row.backend, row.threads, row.title
         what = (PRECISIONS.index(n.precision), n.variant, -n.input_size, row.backend, row.threads)
         return False, *what, published.ORDER.get(n.model, 1), -n.width, n.share, row.name
 

@@ -74,7 +74,7 @@ def sizes(facts: Sequence[RunFacts], rows: Sequence[Measurement]) -> str:
             known.add(row.sha256)
             classes = "-" if row.name else 1000
             size, where = f"{row.file_mb:.2f}", f"{row.file} in {row.source.name}"
-            body.append((row.title, row.precision_text, size, classes, row.network.input_size, where))
+            body.append((row.title, row.precision_text, size, classes, row.input_size or "-", where))
     return table(("network", "precision", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
 
 

@@ -89,6 +89,16 @@ def read_operators(path: Path) -> list[Operator]:
     return operators(open_interpreter(path, delegate=False))
 
 
+def size_and_precision(path: Path) -> tuple[int, str]:
+    """Input size in pixels, and float32, float16, dynamic, or int8, from the content of any .tflite file for images."""
+    interpreter = open_interpreter(path, delegate=False)
+    ops = operators(interpreter)
+    taken, made = ({t for op in ops for t in getattr(op, types)} for types in ("input_types", "output_types"))
+    precision = "float16" if "float16" in taken else "dynamic" if "int8" in taken else "float32"
+    shape = interpreter.get_input_details()[0]["shape"]
+    return int(shape[1] if len(shape) == 4 else shape[-1]), "int8" if made & {"int8", "uint8"} else precision
+
+
 def delegation(path: Path, threads: int = 1) -> Delegation:
     """Which nodes XNNPACK takes, on this host.
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnext_tf.benchmark import gpu, suite
+from mnext_tf.benchmark import cases, gpu, suite
 from mnext_tf.benchmark.gpu import Adapter, benchmark_isolated, check_on_gpu, find_gpu
 from mnext_tf.benchmark.isolated import call_isolated
 from mnext_tf.benchmark.results import format_table, read_results
-from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.benchmark.settings import Settings
+from mnext_tf.benchmark.suite import run_benchmark
 from mnext_tf.benchmark.timing import Case
 from mnext_tf.errors import ConfigError, ExportError
 
@@ -200,9 +201,9 @@ def software_gpu(monkeypatch):
 
 
 def test_files_are_timed_on_webgpu(tmp_path, monkeypatch, software_gpu, tiny_files):
-    monkeypatch.setattr(suite, "create_random_run", lambda *args, **kwargs: None)
+    monkeypatch.setattr(cases, "create_random_run", lambda *args, **kwargs: None)
     monkeypatch.setattr(
-        suite,
+        cases,
         "export_tflite",
         lambda run, precision, **kwargs: tiny_files["small" if precision == "float32" else "small_int8"],
     )

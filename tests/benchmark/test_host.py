@@ -10,7 +10,8 @@ from mnext_tf.naming import Network
 
 
 def case(model, file="a.tflite", *, threads=1, precision="float32", width=1.0, delegate="cpu", name=""):
-    return Case(Network(model, width, 1.0, 32, precision), Path(file), threads, delegate, name)
+    network = Network(model, width, 1.0, 32, precision)
+    return Case(network, Path(file), threads, delegate, name, among=(width, 32, precision))
 
 
 class FakeRunners:

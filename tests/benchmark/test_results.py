@@ -84,6 +84,18 @@ def test_damage_is_reported(written):
         read_results(written)
 
 
+def test_results_of_an_earlier_release_have_todays_names(written):
+    path = written / "benchmark.json"
+    content = json.loads(path.read_text())
+    content["settings"] = {"version": 1, "models": ["keras_mobilenet_v2"], "width": 1.0}
+    content["rows"][0]["model"] = "keras_mobilenet_v2"
+    for column in ("name", "accuracy_check", "identity_tensor_multiplier"):
+        del content["rows"][0][column]
+    path.write_text(json.dumps(content))
+    (row,) = read_results(written).rows
+    assert (row["model"], row["name"], row["identity_tensor_multiplier"]) == ("keras:MobileNetV2", "", 1.0)
+
+
 def test_csv_and_json_of_different_benchmarks_are_refused(written):
     path = written / "benchmark.json"
     content = json.loads(path.read_text())

@@ -1,13 +1,15 @@
 """Benchmarks of trained runs: their own files where they have them, and folders that stay as they are."""
 
+import csv
 import shutil
 
 import pytest
 
-from mnext_tf.benchmark import suite
-from mnext_tf.benchmark.results import read_results
-from mnext_tf.benchmark.suite import NO_ACCURACY_LIMIT, Settings, benchmark_files, make_cases, new_folder, run_benchmark
-from mnext_tf.errors import ConfigError
+from mnext_tf.benchmark import cases as cases_module
+from mnext_tf.benchmark.cases import NO_ACCURACY_LIMIT, make_cases
+from mnext_tf.benchmark.results import format_table, read_results
+from mnext_tf.benchmark.settings import Settings
+from mnext_tf.benchmark.suite import new_folder, run_benchmark
 from mnext_tf.files import sha256
 from mnext_tf.runs.run import open_run
 
@@ -29,7 +31,7 @@ def cases(tmp_path, precisions, *runs):
 
 
 def test_a_verified_file_of_the_run_is_timed_as_it_is(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "export_tflite", lambda *a, **k: pytest.fail("it was exported again"))
+    monkeypatch.setattr(cases_module, "export_tflite", lambda *a, **k: pytest.fail("it was exported again"))
     before = sha256(trained)
     float32, int8 = cases(tmp_path, ("float32", "int8"), trained)
     assert float32.file == trained / "tflite_float32" / "mobilenet_v1_0.05_32_float32.tflite"
@@ -46,7 +48,7 @@ def test_a_missing_file_is_exported_beside_the_benchmark_without_a_limit_on_accu
         asked.append((run.folder, precision, tolerance))
         return trained / "tflite_float32" / "mobilenet_v1_0.05_32_float32.tflite"
 
-    monkeypatch.setattr(suite, "export_tflite", export_tflite)
+    monkeypatch.setattr(cases_module, "export_tflite", export_tflite)
     (int8,) = cases(tmp_path, ("int8",), trained)
     ((folder, precision, tolerance),) = asked
     assert folder.parent == tmp_path / "models"
@@ -77,17 +79,19 @@ def test_two_runs_of_one_network_are_told_apart(trained, tmp_path):
     assert [c.name for c in cases(tmp_path, ("int8",), trained, same_name)] == [str(trained), str(same_name)]
 
 
+def test_rows_of_two_runs_of_one_network_are_told_apart(trained, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "runs" / "other")
+    settings = Settings(**QUICK, precisions=("int8",), runs=(str(trained), str(other)))
+    results = read_results(run_benchmark(tmp_path / "out", settings, progress=False))
+    assert [row["name"] for row in results.rows] == ["trained", "other"]
+    assert results.rows[0]["ratio"] == 1 != results.rows[1]["ratio"]
+    first, second = format_table(results.rows).splitlines()[1:]
+    assert (first.split("  ")[0], second.split("  ")[0]) == ("mobilenet_v1 (trained)", "mobilenet_v1 (other)")
+    with open(results.folder / "benchmark.csv", newline="") as f:
+        assert [row["name"] for row in csv.DictReader(f)] == ["trained", "other"]
+
+
 def test_every_benchmark_has_a_folder_of_its_own(tmp_path):
     first = new_folder(tmp_path)
     first.mkdir()
     assert new_folder(tmp_path) != first
-
-
-def test_files_are_compared_with_the_first_one(tiny_files):
-    options = {"rounds": 2, "runs_per_round": 2, "progress": False}
-    files = [tiny_files["small"], tiny_files["large"], tiny_files["small_int8"]]
-    rows = benchmark_files(files, **options)
-    assert [row["name"] for row in rows] == ["small", "large", "small_int8"]
-    assert rows[0]["ratio"] == 1 < rows[1]["ratio"]
-    with pytest.raises(ConfigError, match=r"small.* given twice"):
-        benchmark_files([files[0], files[0]], **options)

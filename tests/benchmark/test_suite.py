@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mnext_tf.benchmark import suite
+from mnext_tf.benchmark import cases
 from mnext_tf.benchmark.results import read_results
-from mnext_tf.benchmark.suite import Settings, run_benchmark
+from mnext_tf.benchmark.settings import Settings
+from mnext_tf.benchmark.suite import run_benchmark
 from mnext_tf.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"width": 0.25, "input_sizes": (32,), "rounds": 2, "runs_per_round": 2, "warmup": 1, "threads": (1,)}
+QUICK = {"widths": (0.25,), "input_sizes": (32,), "rounds": 2, "runs_per_round": 2, "warmup": 1, "threads": (1,)}
 
 
 @pytest.mark.parametrize(
@@ -25,9 +26,10 @@ QUICK = {"width": 0.25, "input_sizes": (32,), "rounds": 2, "runs_per_round": 2, 
         ({"delegates": ()}, "delegate names nothing"),
         ({"threads": (0,)}, "threads must be a whole number from 1"),
         ({"rounds": 0}, "rounds must be"),
-        ({"width": 0.0}, "width must be above 0"),
+        ({"widths": (0.5, 0.0)}, "width must be above 0"),
         ({"input_sizes": (8,)}, "input_size must be"),
-        ({"models": ("keras_mobilenet_v2",)}, "float32 only; received int8"),
+        ({"widths": ()}, "width names nothing"),
+        ({"widths": (0.5, 1.0, 0.5)}, "width names 0.5 twice"),
         ({"runs": ("/nowhere",)}, r"does not exist.*pipelines\.train"),
     ],
 )
@@ -49,8 +51,8 @@ def exports(monkeypatch, tiny_files):
         asked.append((run, precision))
         return tiny_files["small_int8" if precision == "int8" else {"mnext": "small", "mobilenet_v2": "large"}[run]]
 
-    monkeypatch.setattr(suite, "create_random_run", create_random_run)
-    monkeypatch.setattr(suite, "export_tflite", export_tflite)
+    monkeypatch.setattr(cases, "create_random_run", create_random_run)
+    monkeypatch.setattr(cases, "export_tflite", export_tflite)
     return asked
 
 
@@ -62,6 +64,15 @@ def test_exports_times_and_writes(tmp_path, exports):
     assert rows[2]["ratio"] > rows[0]["ratio"] == 1
     assert all((out / r["file"]).is_file() for r in rows)
     assert all(0 < r["nodes_delegated"] <= r["nodes_total"] for r in rows)
+
+
+def test_every_width_is_timed_and_compared_with_the_first_network_of_that_width(tmp_path, exports):
+    settings = Settings(**{**QUICK, "widths": (0.25, 1.0)}, precisions=("float32",))
+    out = run_benchmark(tmp_path / "out", settings, progress=False)
+    rows = read_results(out).rows
+    assert [(r["width"], r["model"]) for r in rows] == [(w, m) for w in (0.25, 1) for m in ("mnext", "mobilenet_v2")]
+    assert [r["ratio"] == 1 for r in rows] == [True, False, True, False]
+    assert "--width=0.25,1.0" in read_results(out).command
 
 
 def test_results_are_kept_only_where_asked_and_nothing_changed(tmp_path, exports):

@@ -47,7 +47,7 @@ pipelines._recipe.open_data = lambda: "the data"
 def run_workflow(out, plans, dataset, benchmark, **options):
     print(out, dataset, options["seeds"], options["precisions"], options["sources"])
     print(*((plan.model, plan.recipe.width, plan.recipe.epochs) for plan in plans))
-    print(benchmark.models, benchmark.width)
+    print(benchmark.models, benchmark.widths)
     raise KeyboardInterrupt
 mnext_tf.workflow.run_workflow = run_workflow
 sys.argv[1:] = {flags}
@@ -58,5 +58,5 @@ runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
     assert done.stdout.splitlines() == [
         "there the data (2, 1) ('int8',) {}",
         "('mnext', 0.5, 4) ('mobilenet_v2', 0.5, 4)",
-        "('mobilenet_v2', 'mnext') 0.5",
+        "('mobilenet_v2', 'mnext') (0.5,)",
     ]

@@ -1,3 +1,5 @@
+import csv
+import dataclasses
 import re
 
 import pytest
@@ -7,7 +9,7 @@ from support.reports import host, report
 
 from mnext_tf.benchmark.results import read_results
 from mnext_tf.device.session import read_device
-from mnext_tf.report import accuracy_latency
+from mnext_tf.report import accuracy_latency, equal_accuracy, published
 from mnext_tf.report.accuracy_latency import Comparison, Point
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import host_rows
@@ -18,8 +20,8 @@ def test_accuracy_against_latency(tmp_path):
     part = text[text.index("## Accuracy against latency") :]
     cpu, gpu = (line for line in part.splitlines() if "at equal published top-1" in line)
     # MobileNetV2 1.0 (71.8 %) takes 45 ms; MobileNeXt between 0.5 (67.7 %, 22 ms) and 0.75 (72 %, 41 ms)
-    expected = (22 + (41 - 22) * (71.8 - 67.7) / (72.0 - 67.7)) / 45
-    assert f"takes {expected:.2f} of MobileNetV2's time" in cpu
+    expected = 22 * (41 / 22) ** ((71.8 - 67.7) / (72.0 - 67.7)) / 45
+    assert f"MobileNeXt is faster: MobileNeXt takes {expected:.2f} of MobileNetV2's time" in cpu
     assert "71.8 %, MobileNetV2 1.0's" in cpu
     assert "from 64.7 to 74.0 %" in cpu
     assert "from 64.7 to 72.0 %" in gpu  # mnext 1.0 ran on the GPU in part: it is no point there
@@ -54,20 +56,68 @@ def points(model, *pairs):
 
 def test_without_a_common_range_no_ratio_is_given():
     low, high = points("mnext", (64, 10), (66, 12)), points("mobilenet_v2", (70, 20), (72, 22))
-    answer = accuracy_latency.answer(Comparison("here", "float32", low + high))
+    (answer,) = equal_accuracy.answers(Comparison("here", "float32", low + high))
     assert "share none (MobileNeXt 64.0 to 66.0 %, MobileNetV2 70.0 to 72.0 %)" in answer
-    answer = accuracy_latency.answer(Comparison("here", "float32", low + high[:1]))
+    assert equal_accuracy.table([Comparison("here", "float32", low + high)]) == []  # nothing is extrapolated
+    (answer,) = equal_accuracy.answers(Comparison("here", "float32", low + high[:1]))
     assert "two widths or more of MobileNetV2" in answer
+
+
+def test_a_rival_of_one_width_is_compared_where_our_widths_span_it():
+    ours = points("mnext", (64, 10), (68, 40))
+    rival = Point("keras:MobileNetV3Small", 1.0, 1.0, 67.4, (10, 10), "a")
+    comparison = Comparison("here", "float32", (*ours, rival))
+    (answer,) = equal_accuracy.answers(comparison)
+    expected = 4 ** (3.4 / 4)  # 10 ms to 40 ms, along the logarithm
+    assert "67.4 %, Keras MobileNetV3Small 1.0's" in answer
+    assert (
+        f"Keras MobileNetV3Small is faster: MobileNeXt takes {expected:.2f} of Keras MobileNetV3Small's time" in answer
+    )
+    (row,) = equal_accuracy.table([comparison])
+    assert (row["faster"], row["top1_percent"]) == ("Keras MobileNetV3Small", "67.4")
+    assert float(row["ratio"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_best_published_figures_of_the_rival_are_a_comparison_of_their_own():
+    ours = tuple(
+        Point("mnext", w, 1.0, t, (ms, ms), "a") for w, t, ms in ((0.75, 72.0, 9), (1.0, 74.0, 12), (1.4, 76.1, 20))
+    )
+    theirs = tuple(
+        Point("mobilenet_v2", w, 1.0, t, (ms, ms), "a")
+        for w, t, ms in ((0.75, 69.8, 8), (1.0, 71.8, 11), (1.4, 75.0, 19))
+    )
+    comparison = Comparison("here", "int8", ours + theirs)
+    rows = equal_accuracy.table([comparison])
+    found = {of: {r["measured_width"] for r in rows if r["top1_of"] == of} for of in ("authors", "best published")}
+    assert found["authors"] == {"MobileNeXt 0.75", "MobileNeXt 1.0", "MobileNetV2 1.4"}
+    assert found["best published"] == {"MobileNetV2 1.0", "MobileNeXt 1.0", "MobileNeXt 1.4"}
+    authors, best = (
+        next(float(r["ratio"]) for r in rows if (r["top1_of"], r["measured_width"]) == (of, "MobileNeXt 1.0"))
+        for of in ("authors", "best published")
+    )
+    assert authors < best
+    (answer,) = equal_accuracy.answers(comparison)
+    assert "best top-1 that later recipes published for MobileNetV2 (73.4 %)" in answer
+
+
+def test_further_files_of_a_network_are_points_beside_its_curve():
+    curve = points("mnext", (64, 10), (68, 40))
+    pruned = Point("mnext", 0.2, 1.0, 68, (25, 25), "a", "pruned")
+    comparison = Comparison("here", "float32", (*curve, pruned))
+    assert comparison.curves == {"mnext": list(curve)}
+    assert comparison.aside == [pruned]
+    assert Comparison("here", "float32", (curve[0], pruned)).curves == {"mnext": [curve[0], pruned]}
 
 
 def test_the_ratio_has_the_spread_of_the_rounds():
     ours = tuple(Point("mnext", w, 1.0, t, (ms, ms * 1.2), "a") for w, t, ms in ((0.5, 66, 10), (1.0, 70, 20)))
     theirs = tuple(Point("mobilenet_v2", w, 1.0, t, (ms, ms), "a") for w, t, ms in ((0.5, 66, 10), (0.75, 70, 20)))
     ratio = accuracy_latency.ratio_at(ours, theirs, 68)
-    assert (ratio.low, ratio.high) == pytest.approx((1.0, 1.2))
-    assert ratio.median == pytest.approx(1.1)
+    assert (ratio.p25, ratio.median, ratio.p75) == pytest.approx((1.05, 1.1, 1.15))
+    assert ratio.sign == 1
+    assert dataclasses.replace(ratio, p25=0.99).sign == 0
     other = tuple(Point(p.model, p.width, 1.0, p.top1, p.round_ms, "b") for p in theirs)
-    assert accuracy_latency.ratio_at(ours, other, 68).low is None
+    assert accuracy_latency.ratio_at(ours, other, 68).p25 is None
 
 
 def test_widths_timed_on_the_host_are_compared_too(tmp_path, row):
@@ -81,6 +131,34 @@ def test_widths_timed_on_the_host_are_compared_too(tmp_path, row):
     rows = [row for folder in folders for row in host_rows(read_results(folder), folder.name)]
     (comparison,) = accuracy_latency.comparisons(rows)
     assert (comparison.where, len(comparison.points)) == ("Test CPU, 1 thread", 4)
+    assert comparison.curves.keys() == {"mnext", "mobilenet_v2"}
     text = report(tmp_path, [], benchmarks=folders)
+    with open(tmp_path / "report" / "accuracy_latency.csv", newline="") as f:
+        table = list(csv.DictReader(f))
+    assert {row["rival"] for row in table} == {"MobileNetV2"}
     assert "The widths were not all measured in one session:" in text
     assert "accuracy_latency.png" in text
+
+
+def test_two_versions_of_a_network_are_told_apart_in_table_and_plot(tmp_path, row):
+    rows = [row(name="", width=w, round_medians_ms=[ms, ms]) for w, ms in ((0.5, 3.0), (1.0, 6.0))]
+    rows += [row(name=name, round_medians_ms=[ms, ms]) for name, ms in (("qat", 6.1), ("pruned", 4.0))]
+    folder = host(tmp_path, row, "versions", rows)
+    measured = host_rows(read_results(folder), "versions")
+    assert [m.title for m in measured][2:] == ["MobileNeXt 1.0 (qat)", "MobileNeXt 1.0 (pruned)"]
+    (comparison,) = accuracy_latency.comparisons(measured)
+    assert [p.name for p in comparison.aside] == ["qat", "pruned"]
+    text = report(tmp_path, [], benchmarks=[folder])
+    assert "| MobileNeXt 1.0 (qat) |" in text
+    assert "| MobileNeXt 1.0 (pruned) |" in text
+
+
+def test_published_figures():
+    assert published.top1("keras:MobileNetV2", 0.75, 1.0, 224) == published.top1("mobilenet_v2", 0.75, 1.0, 224) == 69.8
+    assert published.top1("keras:MobileNetV3Large", 1.0, 1.0, 192) is None
+    assert published.top1("keras:ResNet50", 1.0, 1.0, 224) is None
+    assert all(best > published.TOP1[key][0] for key, (best, _) in published.BEST_TOP1.items())
+    text = published.sources(["mobilenet_v2", "mnext", "keras:EfficientNetB0"])
+    assert text.index("MobileNeXt from") < text.index("Keras EfficientNetB0 from arXiv 1905.11946")
+    assert "1 73.4 % (arXiv" in text
+    assert "later recipes" not in published.sources(["mnext"])

@@ -3,7 +3,7 @@
 import pytest
 
 from mnext_tf import workflow
-from mnext_tf.benchmark.suite import Settings
+from mnext_tf.benchmark.settings import Settings
 from mnext_tf.files import read_json
 from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import Plan
