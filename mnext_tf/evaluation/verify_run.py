@@ -62,7 +62,7 @@ def verify_run(
         arm64 = check_root(arm64)
     tolerance = tolerance or Tolerance()
     forms = {
-        stage: _Form(precision_of(stage) if stage.startswith("tflite") else stage, path)
+        stage: _Form(precision_of(stage)[0] if stage.startswith("tflite") else stage, path)
         for stage, path in exports_of(run)
     }
     if not forms:
