@@ -25,6 +25,9 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
         raise ExportError(
             f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file."
         )
+    for node in graph.node:
+        # Of swish. Where this process knows that gradient, the converter cannot save the graph, and drops the signature.
+        node.attr.pop("_gradient_op_type", None)
     if batch_size:
         for node in graph.node:
             if node.name == INPUT:
