@@ -104,8 +104,8 @@ def tflite(
     "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
     `export_stage`.
 
-    Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where the file
-    is not the network it came from; a file of an earlier call stays then.
+    Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
+    the file is not the network it came from; a file of an earlier call stays then.
     """
     one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)

@@ -38,7 +38,8 @@ def convert(
       calibration: for int8 and int16x8, real images, float32 (size, size, 3) in [0, 255], none twice.
 
     Raises:
-      ConfigError: unknown precision, or one of `CALIBRATED` without images. ExportError: the converter refused the graph.
+      ConfigError: unknown precision, or one of `CALIBRATED` without images.
+      ExportError: the converter refused the graph.
     """
     one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)

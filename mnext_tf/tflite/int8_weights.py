@@ -18,8 +18,8 @@ _VERSION = 5  # of DEQUANTIZE, from which on channels may have scales of their o
 def store_weights_as_int8(model: bytes, least: int = LEAST) -> bytes:
     """The float32 .tflite file `model` with int8 kernels of `least` weights or more, a scale for each output channel.
 
-    A DEQUANTIZE makes each of them float32 again, which XNNPACK and TFLite's own kernel do once, before the first image;
-    all else stays as it was.
+    A DEQUANTIZE makes each of them float32 again, which XNNPACK and TFLite's own kernel do once, before the first
+    image; all else stays as it was.
     """
     from ai_edge_litert import schema_py_generated as schema
 
