@@ -129,9 +129,12 @@ def _set_aside(path: Path) -> str:
 
 def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, count: int | None, available: int):
     """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels, on few of `available` images."""
-    from mnext_tf.evaluation.arm64_equivalence import compare_arm64, default_images
+    from mnext_tf.evaluation.arm64_equivalence import SECONDS, compare_arm64, default_images
     from mnext_tf.models.summary import count_multiply_adds
 
+    for name in [name for name, form in forms.items() if form.precision not in SECONDS]:
+        _log.info(f"{name}: left out on ARM64, XNNPACK has no kernels for it")
+        del forms[name]
     if not forms:
         return {}, {}
     counts = default_images([form.precision for form in forms.values()], count_multiply_adds(model))

@@ -31,6 +31,7 @@ from mnext_tf.tasks import Tolerance, get_task
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
 from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
+from mnext_tf.tflite.preflight import preflight
 from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -166,12 +167,17 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
     _write_sidecars(run, folder)
     ops = operators.read_operators(path)
     check_operators(ops, get_task(run.config.task))
+    if precision == "dynamic" and any(op.kind == "LOGISTIC" for op in ops):
+        _log.warning(
+            f"{path.name}: dynamic-range rounding costs networks with swish and squeeze-excite accuracy. Compare it "
+            "with weight_int8, which is nearly as small, int8, or float16."
+        )
     if precision in CALIBRATED:
         activations = precision.removesuffix("x8")
         check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations)
     expected = reference(run)
-    measured = _verified(run, precision, path, expected, tolerance)
-    write_csv(folder / "layers.csv", layer_differences(load_network(run), path, _first_images(run, 8)))
+    measured, model = _verified(run, precision, path, expected, tolerance), load_network(run)
+    write_csv(folder / "layers.csv", layer_differences(model, path, _first_images(run, 8)))
     verify = {
         "images": measured["images"],
         "passed": True,
@@ -184,7 +190,9 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         },
     }
     write_json(folder / "verify.json", verify)
-    delegation = operators.delegation(path)
+    delegation, found = operators.delegation(path), preflight(path, [layer.name for layer in model.layers])
+    if found.left:
+        write_csv(folder / "preflight.csv", found.rows())
     return {
         "file": path.name,
         "file_bytes": path.stat().st_size,
@@ -192,6 +200,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         "nodes_total": delegation.nodes_total,
         "nodes_delegated": delegation.nodes_delegated,
         "not_delegated": list(delegation.left),
+        "preflight": found.to_dict(),
         **describe_ends(path),
         "verify": verify,
     }

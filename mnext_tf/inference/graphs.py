@@ -25,8 +25,7 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
         raise ExportError(
             f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file."
         )
-    for node in graph.node:
-        # Of swish. Where this process knows that gradient, the converter cannot save the graph, and drops the signature.
+    for node in graph.node:  # swish has its own gradient: a process that knows it drops the signature on conversion
         node.attr.pop("_gradient_op_type", None)
     if batch_size:
         for node in graph.node:

@@ -42,6 +42,7 @@ class Export:
     nodes_total: int
     nodes_delegated: int
     not_delegated: tuple[str, ...]
+    preflight: dict  # of `Preflight.to_dict`; empty for files of older releases
     created: str
     versions: dict[str, str]
     settings: dict  # of the export, with its tolerance
@@ -183,6 +184,7 @@ def _read_export(run: Run, stage: str) -> Export:
             file=folder / result["file"],
             **{name: result[name] for name in ("file_bytes", "sha256", "nodes_total", "nodes_delegated")},
             not_delegated=tuple(result["not_delegated"]),
+            preflight=result.get("preflight", {}),
             created=manifest.created,
             versions=manifest.versions,
             settings=manifest.settings,

@@ -27,11 +27,12 @@ class Operator:
 
 @dataclass(frozen=True)
 class Delegation:
-    """How much of the graph XNNPACK computes; `left` names the operators that it does not."""
+    """How much of the graph XNNPACK computes; `left` names the operators that it does not, `indices` numbers them."""
 
     nodes_total: int
     nodes_delegated: int
     left: tuple[str, ...]
+    indices: tuple[int, ...] = ()
 
 
 def open_interpreter(
@@ -112,7 +113,8 @@ def delegation(path: Path, threads: int = 1) -> Delegation:
             running[node["index"]] = f"{node['op_name']} {names[node['outputs'][0]]}"
         todo.extend(int(i) for i in node["inputs"])
     total = sum(n["op_name"] != "DELEGATE" for n in nodes)
-    return Delegation(total, total - len(running), tuple(running[i] for i in sorted(running)))
+    left = sorted(running)
+    return Delegation(total, total - len(running), tuple(running[i] for i in left), tuple(left))
 
 
 def layer_of(name: str, layers: Iterable[str]) -> str | None:
