@@ -40,7 +40,7 @@ LICENSE = flags.DEFINE_string(
 CALIBRATION = flags.DEFINE_integer(
     "calibration_images",
     None,
-    "Training images that set the ranges of an integer file. Without it: as before, else 200.",
+    "Training images for the ranges of an int8 or int16x8 file. Without it: as before, else 200.",
 )
 EFFORT = flags.DEFINE_enum(
     "effort",

@@ -93,7 +93,7 @@ def processors(facts: Sequence[RunFacts]) -> str:
         "network",
         "run",
         "precision",
-        "XNNPACK (the CPU), tried here",
+        "XNNPACK (CPU), tried",
         "GPU delegate, by its rules",
         "on the GPU",
     )

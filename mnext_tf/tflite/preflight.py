@@ -69,7 +69,7 @@ class Preflight:
 
 
 def preflight(path: Path, layers: Iterable[str] = ()) -> Preflight:
-    """Of a file; `layers` are the names of the network's layers, in order. Raises ExportError where it cannot be run."""
+    """Of a file; `layers` are the names of the network's layers, in order. Raises ExportError for no such file."""
     ops, versions, names = operators(open_interpreter(path, delegate=False)), _versions(path), list(layers)
 
     def left(processor: str, index: int, reason: str) -> Left:

@@ -15,7 +15,7 @@ from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
 from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.tflite.metadata import read_metadata
-from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
+from mnext_tf.tflite.operators import Operator, delegation, open_interpreter, read_operators
 
 
 def tflite_path(run, stage):
@@ -68,6 +68,38 @@ def test_weight_quantization_shrinks_the_file(exported, quantize):
     large = stages.tflite(exported, "float32")
     assert small.result["file_bytes"] < {"float16": 0.6, "dynamic": 0.4}[quantize] * large.result["file_bytes"]
     assert small.result["input"]["dtype"] == "float32"
+
+
+def test_int16_activations_are_checked_and_calibrated(wide_exported, few_blocks):
+    run = wide_exported
+    (file,) = run.stage("tflite_int16x8").glob("*.tflite")
+    ops = read_operators(file)
+    assert {t for op in ops[1:-1] for t in op.output_types} == {"int16"}
+    assert {op.input_types[1] for op in ops if "CONV_2D" in op.kind} == {"int8"}
+    assert (ops[0].input_types, ops[-1].output_types) == (("float32",), ("float32",))
+    manifest = run.manifest("tflite_int16x8")
+    assert manifest.result["calibration_images"] == manifest.settings["calibration_count"] == 32
+    assert "io_type" not in manifest.settings
+    assert read_metadata(file).name == "MobileNeXt 1.0, 32 px, int16x8"
+    errors = {
+        precision: run.manifest(f"tflite_{precision}").result["verify"]["networks"]["tflite"]["max_relative_difference"]
+        for precision in ("float32", "weight_int8", "int16x8", "int8")
+    }
+    assert errors["float32"] < errors["weight_int8"] < errors["int8"]
+    assert errors["float32"] < errors["int16x8"] < errors["int8"]
+
+
+def test_dynamic_range_of_a_network_with_swish_warns(few_blocks_exported, few_blocks, monkeypatch, log_lines):
+    run = few_blocks_exported
+    stages.tflite(run, "dynamic")
+    assert not [line for line in log_lines if line.startswith("warning")]
+    read = read_operators
+    sigmoid = Operator("LOGISTIC", "block01_se_expand_sigmoid", ("float32",), ("float32",), (0,))
+    monkeypatch.setattr(stages.operators, "read_operators", lambda path: [*read(path), sigmoid])
+    stages.tflite(run, "dynamic", force=True)
+    (warning,) = [line for line in log_lines if line.startswith("warning")]
+    assert "dynamic-range" in warning
+    assert "weight_int8" in warning
 
 
 def test_file_carries_signature_and_labels(exported):
@@ -174,7 +206,7 @@ def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
 
 
 def test_refusals(exported):
-    with pytest.raises(ConfigError, match="float32, float16, dynamic, int8; received 'int4'"):
+    with pytest.raises(ConfigError, match="float32, float16, dynamic, weight_int8, int8, int16x8; received 'int4'"):
         stages.tflite(exported, "int4")
     with pytest.raises(ConfigError, match="io_type=uint8 is for int8"):
         stages.tflite(exported, "float32", io_type="uint8")
