@@ -50,11 +50,8 @@ def test_an_operator_with_int8_activations_is_named_where_all_should_be_int16():
         op("DEQUANTIZE", "d", ("int16",), ("float32",)),
     ]
     check_full_integer(ends, "int16")
-    narrow = [
-        op("QUANTIZE", "to", ("int16",), ("int8",)),
-        op("MEAN", "pool"),
-        op("QUANTIZE", "from", outputs=("int16",)),
-    ]
+    ways = [op("QUANTIZE", "to", ("int16",), ("int8",)), op("QUANTIZE", "from", outputs=("int16",))]
+    narrow = [ways[0], op("MEAN", "pool"), ways[1]]
     with pytest.raises(ExportError, match=r"3 operators take or give int8 .*: QUANTIZE to, MEAN pool, QUANTIZE from"):
         check_full_integer([*ends[:2], *narrow, ends[2]], "int16")
     check_full_integer([*ends[:2], *narrow, ends[2]])
