@@ -1,12 +1,14 @@
 """From weights to verified files, and what happens when something is wrong on the way."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
+from mnext_tf.evaluation import verify_run as verify_run_module
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
 from mnext_tf.files import read_json
@@ -212,6 +214,12 @@ def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
     assert read_json(run.folder / "verify.json")["failures"] == verified["failures"]
     assert not other.exists()
     assert other.with_name(other.name + ".failed").exists()
+
+
+def test_a_file_that_xnnpack_takes_nothing_of_is_left_out_on_arm64(log_lines):
+    forms = {"tflite_int16x8": verify_run_module._Form("int16x8", Path("x.tflite"))}
+    assert verify_run_module._on_arm64(None, None, forms, Path("root"), None, 8) == ({}, {})
+    assert log_lines == ["tflite_int16x8: left out on ARM64, XNNPACK has no kernels for it"]
 
 
 def test_refusals(exported):
