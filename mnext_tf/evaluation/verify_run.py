@@ -47,9 +47,9 @@ def verify_run(
     Reads the files as they are now, and writes `verify.json` into the run's folder. A graph or file that
     fails is renamed to `<name>.failed`, so that nothing wrong keeps its final name.
 
-    With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed, int16x8 excepted, is also computed
-    by ARM64 kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this
-    machine.
+    With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed, int16x8 excepted, is also
+    computed by ARM64 kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared
+    with this machine.
 
     Returns:
       {images, passed, networks: {name: numbers of `Comparison`}, bounds: {name: what was required of it}, failures:
