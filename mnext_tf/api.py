@@ -93,10 +93,10 @@ def export(
     """A verified .tflite file of a run, or of a `tf.keras` model that `create_model` built; returns its path.
 
     Args:
-      precision: "float32", "float16", "dynamic", or "int8".
+      precision: "float32", "float16", "dynamic", "weight_int8", "int8", or "int16x8".
       path: where to put a copy of the file; needed for a model, which has no run folder of its own.
-      calibration: images for int8: an array (n, size, size, 3) of RGB in [0, 255], or a data folder. A run calibrates
-        on its own training images.
+      calibration: images for int8 and int16x8: an array (n, size, size, 3) of RGB in [0, 255], or a data folder. A
+        run calibrates on its own training images.
       labels: class names of a model.
       max_accuracy_drop, min_agreement: see `Tolerance`.
       options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, author, license, force.

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+PRECISIONS = ("float32", "float16", "dynamic", "weight_int8", "int8", "int16x8")
+
+CALIBRATED = ("int8", "int16x8")  # full integer: their ranges come from images
 
 IO_TYPES = ("int8", "uint8", "float32")
 
@@ -21,7 +23,7 @@ KERAS = "keras:"  # before the name of a network of keras.applications; a file's
 
 _NAME = re.compile(
     r"(?P<model>keras_[A-Z][A-Za-z0-9]*|[a-z][a-z0-9_]*?)_(?P<width>\d{1,2}\.\d{1,4})(?:_id(?P<share>\d(?:\.\d{1,6})?))?"
-    r"_(?P<input_size>\d{1,5})_(?P<precision>[a-z]+\d*)(?:_(?P<variant>[a-z0-9_]+))?"
+    rf"_(?P<input_size>\d{{1,5}})_(?P<precision>{'|'.join(PRECISIONS)})(?:_(?P<variant>[a-z0-9_]+))?"
 )
 
 _TITLES = {
@@ -40,7 +42,7 @@ class Network:
     width: float
     share: float  # of the channels that shortcuts carry
     input_size: int
-    precision: str  # float32, float16, dynamic, int8
+    precision: str  # one of PRECISIONS
     variant: str = ""  # uint8, probabilities ... or ""
 
     @property
@@ -55,7 +57,7 @@ class Network:
 def network_of(name: str) -> Network | None:
     """From a file's name without its ending; None where it is not one of our names."""
     found = _NAME.fullmatch(name)
-    if not found or found["precision"] not in PRECISIONS:
+    if not found:
         return None
     share = float(found["share"] or 1)
     if not 0 < share <= 1:
@@ -97,6 +99,9 @@ def command_line(command: str, flags: Mapping[str, object]) -> str:
     return " ".join([f"python -m pipelines.{command}", *(shlex.quote(f"--{k}={v}") for k, v in values.items())])
 
 
-def precision_of(stage: str) -> str:
-    """Of a TFLite stage: int8 of tflite_int8_uint8."""
-    return stage.split("_")[1]
+def precision_of(stage: str) -> tuple[str, str]:
+    """(precision, variant) of a TFLite stage: ("int8", "uint8") of tflite_int8_uint8."""
+    name = stage.removeprefix("tflite_")
+    known = (precision for precision in PRECISIONS if f"{name}_".startswith(f"{precision}_"))
+    precision = next(known, name.split("_")[0])  # another release may have had more of them
+    return precision, name[len(precision) + 1 :]

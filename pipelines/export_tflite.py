@@ -8,7 +8,6 @@ python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --input_siz
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from absl import flags
@@ -20,7 +19,11 @@ from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 
 flags.adopt_module_key_flags(_runs)
-PRECISION = flags.DEFINE_enum("quantize", "float32", PRECISIONS, "What the file computes with. int8: full integer.")
+_QUANTIZE = (
+    "What the file computes with. int8: full integer; int16x8: with int16 activations, for microcontrollers and NPUs; "
+    "weight_int8: weights stored as int8, computed in float32."
+)
+PRECISION = flags.DEFINE_enum("quantize", "float32", PRECISIONS, _QUANTIZE)
 IO_TYPE = flags.DEFINE_enum("io_type", "int8", IO_TYPES, "Input and output of an int8 file.")
 OUTPUT = flags.DEFINE_enum(
     "output",
@@ -35,7 +38,9 @@ LICENSE = flags.DEFINE_string(
     "license", None, "License of the weights, for the metadata. Without it: as before, else not stated."
 )
 CALIBRATION = flags.DEFINE_integer(
-    "calibration_images", None, "Training images that set the ranges of an int8 file. Without it: as before, else 200."
+    "calibration_images",
+    None,
+    "Training images for the ranges of an int8 or int16x8 file. Without it: as before, else 200.",
 )
 EFFORT = flags.DEFINE_enum(
     "effort",
@@ -55,7 +60,7 @@ def main() -> None:
     if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
     if EFFORT.value and PRECISION.value != "int8":
-        raise ConfigError(f"--effort={EFFORT.value} needs --quantize=int8; {PRECISION.value} files are not calibrated.")
+        raise ConfigError(f"--effort={EFFORT.value} needs --quantize=int8; it is for int8 files alone.")
     for_apps = ANDROID.value or OUTPUT.value == "probabilities"
     if for_apps and flags.FLAGS["io_type"].present:
         raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
@@ -91,8 +96,7 @@ def _describe(run, stage) -> None:
     if effort := result.get("effort"):
         steps = ", ".join(f"{step} {m['sqnr_db']:.1f}" for step, m in effort["measured"].items())
         print(f"  effort {effort['step']}; signal over error of the logits, in dB: {steps}")
-    left = _left(result["not_delegated"])
-    print(f"  {result['nodes_delegated']} of {result['nodes_total']} operators on XNNPACK{left}")
+    print(f"  {_processors(result)}")
     m, keras = networks["tflite"], networks["keras"]["accuracy"]
     accuracy = f"accuracy {m['accuracy']:.2%} (Keras {keras:.2%}), " if run.trained and keras is not None else ""
     agreement = f"same top-1 on {m['top1_agreement']:.2%}, " if run.trained else "untrained, "
@@ -102,13 +106,14 @@ def _describe(run, stage) -> None:
     )
 
 
-def _left(nodes: list[str], most: int = 3) -> str:
-    """The operators that XNNPACK leaves, counted; manifest.json names them all."""
-    if not nodes:
-        return ""
-    kinds = Counter(node.split()[0] for node in nodes)
-    names = f", first {nodes[0]}" if len(nodes) > most else f": {', '.join(nodes)}"
-    return f"; left to other kernels: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}{names}"
+def _processors(result: dict) -> str:
+    """What each processor takes of the file; preflight.csv names the operators that one leaves."""
+    from mnext_tf.tflite.preflight import CPU, GPU, summary
+
+    if not (found := result.get("preflight")):  # made by an older release
+        return f"XNNPACK takes {result['nodes_delegated']} of {result['nodes_total']} operators"
+    note = f"; {found['note']}" if found["note"] else ""
+    return f"XNNPACK takes {summary(found, CPU)}; a GPU delegate, by its rules, {summary(found, GPU)}{note}"
 
 
 def _tensor(end: dict) -> str:

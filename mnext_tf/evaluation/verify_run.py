@@ -47,8 +47,9 @@ def verify_run(
     Reads the files as they are now, and writes `verify.json` into the run's folder. A graph or file that
     fails is renamed to `<name>.failed`, so that nothing wrong keeps its final name.
 
-    With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed is also computed by ARM64
-    kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine.
+    With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed, int16x8 excepted, is also
+    computed by ARM64 kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared
+    with this machine.
 
     Returns:
       {images, passed, networks: {name: numbers of `Comparison`}, bounds: {name: what was required of it}, failures:
@@ -62,7 +63,7 @@ def verify_run(
         arm64 = check_root(arm64)
     tolerance = tolerance or Tolerance()
     forms = {
-        stage: _Form(precision_of(stage) if stage.startswith("tflite") else stage, path)
+        stage: _Form(precision_of(stage)[0] if stage.startswith("tflite") else stage, path)
         for stage, path in exports_of(run)
     }
     if not forms:
@@ -129,9 +130,12 @@ def _set_aside(path: Path) -> str:
 
 def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, count: int | None, available: int):
     """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels, on few of `available` images."""
-    from mnext_tf.evaluation.arm64_equivalence import compare_arm64, default_images
+    from mnext_tf.evaluation.arm64_equivalence import SECONDS, compare_arm64, default_images
     from mnext_tf.models.summary import count_multiply_adds
 
+    for name in [name for name, form in forms.items() if form.precision not in SECONDS]:
+        _log.info(f"{name}: left out on ARM64, XNNPACK has no kernels for it")
+        del forms[name]
     if not forms:
         return {}, {}
     counts = default_images([form.precision for form in forms.values()], count_multiply_adds(model))

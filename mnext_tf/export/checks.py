@@ -18,8 +18,11 @@ def check_operators(ops: list[Operator], task: Classification) -> None:
         )
 
 
-def check_full_integer(ops: list[Operator]) -> None:
-    """Raise ExportError where an operator computes in float; only the first and the last may convert."""
+def check_full_integer(ops: list[Operator], activations: str = "int8") -> None:
+    """Raise ExportError where an operator computes in float; only the first and the last may convert.
+
+    activations: "int16" refuses operators that give fewer bits, too.
+    """
     stray = [
         op
         for i, op in enumerate(ops)
@@ -31,4 +34,10 @@ def check_full_integer(ops: list[Operator]) -> None:
         raise ExportError(
             f"{len(stray)} operators stayed in float in a full-integer file: "
             + ", ".join(f"{op.kind} {op.name}" for op in stray[:5])
+        )
+    narrow = [op for op in ops if activations == "int16" and "int8" in (*op.input_types[:1], *op.output_types)]
+    if narrow:
+        raise ExportError(
+            f"{len(narrow)} operators take or give int8 in a file with int16 activations: "
+            + ", ".join(f"{op.kind} {op.name}" for op in narrow[:5])
         )

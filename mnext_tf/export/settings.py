@@ -21,7 +21,7 @@ class ExportSettings(Record):
     author: str | None = field(None, "Author in the file's metadata. Without it: not stated.", absent=None)
     license: str | None = field(None, "License of the weights in the file's metadata.", absent=None)
     calibration_count: int | None = field(
-        None, "Training images that set the ranges of an int8 file.", at_least=1, absent=None
+        None, "Training images that set the ranges of an integer file.", at_least=1, absent=None
     )
     effort: str | None = field(None, "What is done for the accuracy of an int8 file.", choices=EFFORTS, absent=None)
 

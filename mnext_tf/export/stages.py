@@ -21,7 +21,7 @@ from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.export.settings import ExportSettings, remembered
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
-from mnext_tf.naming import IO_TYPES, PRECISIONS, network_name, network_title, stage_name
+from mnext_tf.naming import CALIBRATED, IO_TYPES, PRECISIONS, network_name, network_title, precision_of, stage_name
 from mnext_tf.runs.config import RunConfig
 from mnext_tf.runs.dataset import run_dataset, validation_batches
 from mnext_tf.runs.run import Run
@@ -31,6 +31,7 @@ from mnext_tf.tasks import Tolerance, get_task
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
 from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
+from mnext_tf.tflite.preflight import preflight
 from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -98,14 +99,14 @@ def tflite(
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an int8 file. `effort` for its accuracy, one of `EFFORTS`: see
+    `calibration_count` images set the ranges of an integer file. `effort` for its accuracy, one of `EFFORTS`: see
     `mnext_tf.compression.post_training`. `author` and `license` are written into the file. None for any of these takes
     what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", and
     "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
     `export_stage`.
 
-    Raises ExportError where batch norms were left over or int8 is not full integer, VerificationError where the file
-    is not the network it came from; a file of an earlier call stays then.
+    Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
+    the file is not the network it came from; a file of an earlier call stays then.
     """
     one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)
@@ -123,8 +124,10 @@ def tflite(
     about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
     source = freeze(run)
     settings = {"precision": precision, "tolerance": dataclasses.asdict(tolerance), "about": about}
+    if precision in CALIBRATED:
+        settings["calibration_count"] = calibration_count
     if precision == "int8":
-        settings |= {"io_type": io_type, "calibration_count": calibration_count}
+        settings["io_type"] = io_type
         settings |= {} if effort == "fast" else {"effort": effort}  # older releases knew no other
 
     def build(folder: Path) -> dict:
@@ -133,7 +136,7 @@ def tflite(
 
         path = folder / tflite_name(run, name)
         calibration = []
-        if precision == "int8":
+        if precision in CALIBRATED:
             data = run_dataset(run)
             calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
         _log.info(f"{path.name}: converting")
@@ -172,11 +175,17 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
     _write_sidecars(run, folder)
     ops = operators.read_operators(path)
     check_operators(ops, get_task(run.config.task))
-    if precision == "int8":
-        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1])
+    if precision == "dynamic" and any(op.kind == "LOGISTIC" for op in ops):
+        _log.warning(
+            f"{path.name}: dynamic-range rounding costs networks with swish and squeeze-excite accuracy. Compare it "
+            "with weight_int8, which is nearly as small, int8, or float16."
+        )
+    if precision in CALIBRATED:
+        activations = precision.removesuffix("x8")
+        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations)
     expected = reference(run)
-    measured = _verified(run, precision, path, expected, tolerance)
-    write_csv(folder / "layers.csv", layer_differences(load_network(run), path, _first_images(run, 8)))
+    measured, model = _verified(run, precision, path, expected, tolerance), load_network(run)
+    write_csv(folder / "layers.csv", layer_differences(model, path, _first_images(run, 8)))
     verify = {
         "images": measured["images"],
         "passed": True,
@@ -189,7 +198,9 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         },
     }
     write_json(folder / "verify.json", verify)
-    delegation = operators.delegation(path)
+    delegation, found = operators.delegation(path), preflight(path, [layer.name for layer in model.layers])
+    if found.left:
+        write_csv(folder / "preflight.csv", found.rows())
     return {
         "file": path.name,
         "file_bytes": path.stat().st_size,
@@ -197,6 +208,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         "nodes_total": delegation.nodes_total,
         "nodes_delegated": delegation.nodes_delegated,
         "not_delegated": list(delegation.left),
+        "preflight": found.to_dict(),
         **describe_ends(path),
         "verify": verify,
     }
@@ -226,7 +238,7 @@ def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Met
     title = network_title(model.name, model.width, model.identity_tensor_multiplier)
     origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
     return Metadata(
-        name=f"{title}, {model.input_size} px, {stage.removeprefix('tflite_').split('_')[0]}",
+        name=f"{title}, {model.input_size} px, {precision_of(stage)[0]}",
         description=f"{get_task(config.task).description(labels)} ({origin}). Made with mnext_tf.",
         version=__version__,
         author=author,

@@ -25,6 +25,8 @@ def load_frozen(path: Path, *, batch_size: int | None = None):
         raise ExportError(
             f"{path} has no nodes {INPUT!r} and {OUTPUT!r}. python -m pipelines.freeze writes such a file."
         )
+    for node in graph.node:  # swish has its own gradient: a process that knows it drops the signature on conversion
+        node.attr.pop("_gradient_op_type", None)
     if batch_size:
         for node in graph.node:
             if node.name == INPUT:

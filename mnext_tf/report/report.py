@@ -76,6 +76,7 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
         _accuracy_latency(out, [*on_phones, *(row for rows in hosts for row in rows)]),
         _titled("Accuracy before and after quantization", run_tables.accuracy(facts)),
         _titled("File sizes", run_tables.sizes(facts, [row for rows in hosts for row in rows])),
+        _titled("Which processors take the files", run_tables.processors(facts)),
         _training(out, [f for f in facts if f.history]),
         "## How to repeat each number",
         *(reproduce.benchmark(results, name) for results, name in zip(timed, names, strict=True)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from mnext_tf.benchmark.results import Results, delegated_text
 from mnext_tf.data.opening import EMBEDDED
 from mnext_tf.device.session import Device
-from mnext_tf.naming import command_line
+from mnext_tf.naming import CALIBRATED, command_line
 from mnext_tf.report.markdown import code, code_block, decimals, escape_markdown, number, table
 from mnext_tf.report.rows import Measurement, ordered
 from mnext_tf.report.run_facts import Export, RunFacts
@@ -119,7 +119,7 @@ def _export_flags(export: Export) -> dict:
     settings, flags = export.settings, {"quantize": export.precision}
     if export.variant:
         flags["output" if export.variant == "probabilities" else "io_type"] = export.variant
-    if "calibration_count" in settings and export.precision == "int8":
+    if "calibration_count" in settings and export.precision in CALIBRATED:
         flags["calibration_images"] = settings["calibration_count"]
     tolerance = settings.get("tolerance", {})
     flags |= {name: tolerance[name] for name in ("max_accuracy_drop", "min_agreement") if name in tolerance}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
-from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_title
+from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_title, precision_of
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
@@ -42,6 +42,7 @@ class Export:
     nodes_total: int
     nodes_delegated: int
     not_delegated: tuple[str, ...]
+    preflight: dict  # of `Preflight.to_dict`; empty for files of older releases
     created: str
     versions: dict[str, str]
     settings: dict  # of the export, with its tolerance
@@ -55,7 +56,7 @@ class Export:
 
     @property
     def is_quantized(self) -> bool:
-        return self.precision in ("dynamic", "int8")
+        return self.precision not in FLOAT_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _read_exports(run: Run) -> list[Export]:
 
 def _read_export(run: Run, stage: str) -> Export:
     folder = run.stage(stage)
-    precision, _, variant = stage.removeprefix("tflite_").partition("_")
+    precision, variant = precision_of(stage)
     try:
         manifest = run.manifest(stage)
         result = manifest.result
@@ -183,6 +184,7 @@ def _read_export(run: Run, stage: str) -> Export:
             file=folder / result["file"],
             **{name: result[name] for name in ("file_bytes", "sha256", "nodes_total", "nodes_delegated")},
             not_delegated=tuple(result["not_delegated"]),
+            preflight=result.get("preflight", {}),
             created=manifest.created,
             versions=manifest.versions,
             settings=manifest.settings,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mnext_tf.report.markdown import table
 from mnext_tf.report.rows import Measurement
 from mnext_tf.report.run_facts import Export, RunFacts
+from mnext_tf.tflite import preflight
+from mnext_tf.tflite.preflight import CPU, GPU
 
 
 def accuracy(facts: Sequence[RunFacts]) -> str:
@@ -76,6 +78,26 @@ def sizes(facts: Sequence[RunFacts], rows: Sequence[Measurement]) -> str:
             size, where = f"{row.file_mb:.2f}", f"{row.file} in {row.source.name}"
             body.append((row.title, row.precision_text, size, classes, row.input_size or "-", where))
     return table(("network", "precision", "MB (1e6 bytes)", "classes", "pixels", "file"), body) if body else ""
+
+
+def processors(facts: Sequence[RunFacts]) -> str:
+    """A row for each file of a run: which processors take it, and why they leave what they leave."""
+    found = [(f, e, e.preflight) for f in facts for e in f.exports if e.preflight]
+    if not found:
+        return ""
+    body = [
+        (f.title, f.name, e.precision_text, preflight.summary(p, CPU), preflight.summary(p, GPU), p["note"] or "-")
+        for f, e, p in found
+    ]
+    header = (
+        "network",
+        "run",
+        "precision",
+        "XNNPACK (CPU), tried",
+        "GPU delegate, by its rules",
+        "on the GPU",
+    )
+    return table(header, body, drop_empty=True)
 
 
 def training(facts: Sequence[RunFacts]) -> str:

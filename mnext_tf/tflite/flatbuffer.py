@@ -129,3 +129,16 @@ def add_tensor(graph, name: str, shape, kind: int, quantization=None) -> int:
     tensor.quantization = quantization
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
+
+
+def make_operator(tree, name: str, inputs: list[int], outputs: list[int], version: int = 1):
+    """An operator for a subgraph of the `ModelT` tree, such as "DEQUANTIZE"; the caller puts it into the order."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+    code.version = version
+    tree.operatorCodes.append(code)
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = len(tree.operatorCodes) - 1, inputs, outputs
+    return operator

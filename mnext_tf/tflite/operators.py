@@ -27,11 +27,12 @@ class Operator:
 
 @dataclass(frozen=True)
 class Delegation:
-    """How much of the graph XNNPACK computes; `left` names the operators that it does not."""
+    """How much of the graph XNNPACK computes; `left` names the operators that it does not, `indices` numbers them."""
 
     nodes_total: int
     nodes_delegated: int
     left: tuple[str, ...]
+    indices: tuple[int, ...] = ()
 
 
 def open_interpreter(
@@ -90,13 +91,21 @@ def read_operators(path: Path) -> list[Operator]:
 
 
 def size_and_precision(path: Path) -> tuple[int, str]:
-    """Input size in pixels, and float32, float16, dynamic, or int8, from the content of any .tflite file for images."""
+    """Input size in pixels, and one of `naming.PRECISIONS`, from the content of any .tflite file for images."""
     interpreter = open_interpreter(path, delegate=False)
-    ops = operators(interpreter)
-    taken, made = ({t for op in ops for t in getattr(op, types)} for types in ("input_types", "output_types"))
-    precision = "float16" if "float16" in taken else "dynamic" if "int8" in taken else "float32"
     shape = interpreter.get_input_details()[0]["shape"]
-    return int(shape[1] if len(shape) == 4 else shape[-1]), "int8" if made & {"int8", "uint8"} else precision
+    return int(shape[1] if len(shape) == 4 else shape[-1]), _precision(operators(interpreter))
+
+
+def _precision(ops: list[Operator]) -> str:
+    made = {t for op in ops for t in op.output_types}
+    if made & {"int8", "uint8", "int16"}:
+        return "int16x8" if "int16" in made else "int8"
+    unpacked = {t for op in ops if op.kind == "DEQUANTIZE" for t in op.input_types}
+    computed = {t for op in ops if op.kind != "DEQUANTIZE" for t in op.input_types}
+    if "float16" in unpacked:
+        return "float16"
+    return "dynamic" if "int8" in computed else "weight_int8" if "int8" in unpacked else "float32"
 
 
 def delegation(path: Path, threads: int = 1) -> Delegation:
@@ -122,7 +131,8 @@ def delegation(path: Path, threads: int = 1) -> Delegation:
             running[node["index"]] = f"{node['op_name']} {names[node['outputs'][0]]}"
         todo.extend(int(i) for i in node["inputs"])
     total = sum(n["op_name"] != "DELEGATE" for n in nodes)
-    return Delegation(total, total - len(running), tuple(running[i] for i in sorted(running)))
+    left = sorted(running)
+    return Delegation(total, total - len(running), tuple(running[i] for i in left), tuple(left))
 
 
 def layer_of(name: str, layers: Iterable[str]) -> str | None:

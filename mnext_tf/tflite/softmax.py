@@ -26,16 +26,16 @@ def add_softmax(model: bytes) -> bytes:
         taken = graph.tensors[image].quantization
         shifted = _quantization(schema, float(taken.scale[0]), int(taken.zeroPoint[0]) + 128)
         pixels = flatbuffer.add_tensor(graph, "image_uint8", graph.tensors[image].shape, kind.UINT8, shifted)
-        graph.operators.insert(0, _operator(schema, tree, "QUANTIZE", [pixels], [image]))
+        graph.operators.insert(0, flatbuffer.make_operator(tree, "QUANTIZE", [pixels], [image]))
         graph.inputs, signatures[0].inputs[0].tensorIndex = [pixels], pixels
     if graph.tensors[logits].type != kind.FLOAT32:
         shape = graph.tensors[logits].shape
         version = 2 if graph.tensors[logits].type == kind.INT8 else 1
         real = flatbuffer.add_tensor(graph, "logits_float32", shape, kind.FLOAT32)
-        graph.operators.append(_operator(schema, tree, "DEQUANTIZE", [logits], [real], version=version))
+        graph.operators.append(flatbuffer.make_operator(tree, "DEQUANTIZE", [logits], [real], version=version))
         logits = real
     probabilities = flatbuffer.add_tensor(graph, OUTPUT, graph.tensors[logits].shape, kind.FLOAT32)
-    softmax = _operator(schema, tree, "SOFTMAX", [logits], [probabilities])
+    softmax = flatbuffer.make_operator(tree, "SOFTMAX", [logits], [probabilities])
     softmax.builtinOptionsType, softmax.builtinOptions = schema.BuiltinOptions.SoftmaxOptions, schema.SoftmaxOptionsT()
     softmax.builtinOptions.beta = 1.0
     graph.operators.append(softmax)
@@ -48,13 +48,3 @@ def _quantization(schema, scale: float, zero_point: int):
     quantization = schema.QuantizationParametersT()
     quantization.scale, quantization.zeroPoint = [scale], [zero_point]
     return quantization
-
-
-def _operator(schema, tree, name: str, inputs: list[int], outputs: list[int], version: int = 1):
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
-    code.version = version
-    tree.operatorCodes.append(code)
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = len(tree.operatorCodes) - 1, inputs, outputs
-    return operator

@@ -52,7 +52,8 @@ def test_it_rounds_where_the_converters_file_does(few_blocks, tmp_path, randomis
     twin = aware_network(config)
     start(twin, network, spanning(list(images)))
     for layer, expected in ranges.items():
-        found = [(float(low), float(high)) for low, high in zip(twin.get_layer(layer).low, twin.get_layer(layer).high)]
+        layer_twin = twin.get_layer(layer)
+        found = [(float(low), float(high)) for low, high in zip(layer_twin.low, layer_twin.high, strict=True)]
         for (low, high), (their_low, their_high) in zip(found, expected, strict=True):
             most = 0.02 * (their_high - their_low)
             if layer.endswith(("_relu6", "logits", "pool")):

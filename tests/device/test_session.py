@@ -6,7 +6,7 @@ from support.tool_logs import profile
 
 from mnext_tf.device.session import find_sessions, read_device
 from mnext_tf.errors import DataError
-from mnext_tf.naming import network_of
+from mnext_tf.naming import network_of, precision_of
 from mnext_tf.report.phone_rows import phone_rows
 
 MNEXT = "mnext_1.0_224_float32"
@@ -189,6 +189,9 @@ def test_sessions_are_found(tmp_path):
         ("mnext_0.35_id0.5_192_int8_uint8", ("mnext", 0.35, 0.5, 192, "int8", "uint8")),
         ("mobilenet_v2_mnext_1.4_96_float16", ("mobilenet_v2_mnext", 1.4, 1.0, 96, "float16", "")),
         ("mnext_s_1.0_224_int8_probabilities", ("mnext_s", 1.0, 1.0, 224, "int8", "probabilities")),
+        ("mnext_s_1.0_224_weight_int8", ("mnext_s", 1.0, 1.0, 224, "weight_int8", "")),
+        ("mnext_1.0_id0.5_224_int16x8_probabilities", ("mnext", 1.0, 0.5, 224, "int16x8", "probabilities")),
+        ("mnext_1.0_224_int8x", None),
         ("mobilenet_v1_1.0_224_quant", None),
         ("mnext_1.0_id0_224_int8", None),
         ("photo classifier", None),
@@ -197,3 +200,18 @@ def test_sessions_are_found(tmp_path):
 def test_names(name, expected):
     network = network_of(name)
     assert (network and tuple(vars(network).values())) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("tflite_float32", ("float32", "")),
+        ("tflite_int8_uint8", ("int8", "uint8")),
+        ("tflite_weight_int8", ("weight_int8", "")),
+        ("tflite_weight_int8_probabilities", ("weight_int8", "probabilities")),
+        ("tflite_int16x8_probabilities", ("int16x8", "probabilities")),
+        ("tflite_int2_later", ("int2", "later")),
+    ],
+)
+def test_stages(stage, expected):
+    assert precision_of(stage) == expected

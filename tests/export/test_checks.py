@@ -43,6 +43,20 @@ def test_stray_batch_norm_is_named():
         check_operators([op("MUL", "mnext_1/block02_reduce_bn_1/batchnorm/mul_1")], TASK)
 
 
+def test_an_operator_with_int8_activations_is_named_where_all_should_be_int16():
+    ends = [
+        op("QUANTIZE", "q", ("float32",), ("int16",)),
+        op("CONV_2D", "stem", ("int16", "int8", "int64"), ("int16",)),
+        op("DEQUANTIZE", "d", ("int16",), ("float32",)),
+    ]
+    check_full_integer(ends, "int16")
+    ways = [op("QUANTIZE", "to", ("int16",), ("int8",)), op("QUANTIZE", "from", outputs=("int16",))]
+    narrow = [ways[0], op("MEAN", "pool"), ways[1]]
+    with pytest.raises(ExportError, match=r"3 operators take or give int8 .*: QUANTIZE to, MEAN pool, QUANTIZE from"):
+        check_full_integer([*ends[:2], *narrow, ends[2]], "int16")
+    check_full_integer([*ends[:2], *narrow, ends[2]])
+
+
 def test_float_operator_is_named_and_ends_may_convert():
     ends = [
         op("QUANTIZE", "q", ("float32",)),

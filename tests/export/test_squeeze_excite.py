@@ -6,7 +6,7 @@ import pytest
 from mnext_tf.evaluation.equivalence import layer_differences, worst_layer
 from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.tasks import Classification
-from mnext_tf.tflite.operators import delegation, read_operators
+from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,10 @@ def network(tmp_path_factory):
     return model, folder / "frozen.pb", images
 
 
-@pytest.mark.parametrize(("quantize", "largest_error"), [("float32", 1e-5), ("float16", 0.01), ("int8", 0.2)])
+@pytest.mark.parametrize(
+    ("quantize", "largest_error"),
+    [("float32", 1e-5), ("float16", 0.01), ("int8", 0.2), ("weight_int8", 0.02), ("int16x8", 0.05)],
+)
 def test_every_node_is_delegated_and_every_layer_found(network, tmp_path, quantize, largest_error):
     from mnext_tf.export.tflite import convert
 
@@ -43,10 +46,13 @@ def test_every_node_is_delegated_and_every_layer_found(network, tmp_path, quanti
     path = tmp_path / "network.tflite"
     path.write_bytes(convert(frozen, quantize, calibration=list(images), progress=False))
     found = delegation(path)
-    assert found.nodes_delegated == found.nodes_total > 30
+    assert found.nodes_total > 30
+    assert found.nodes_delegated == (0 if quantize == "int16x8" else found.nodes_total)
+    signatures = open_interpreter(path).get_signature_list()
+    assert signatures == {"serving_default": {"inputs": ["image"], "outputs": ["logits"]}}
     check_operators(read_operators(path), Classification())
-    if quantize == "int8":
-        check_full_integer(read_operators(path))
+    if quantize in ("int8", "int16x8"):
+        check_full_integer(read_operators(path), quantize.removesuffix("x8"))
 
     rows = {row["layer"]: row for row in layer_differences(model, path, images[:2])}
     body = ["depthwise1", "reduce", "expand", "depthwise2", "se_pool", "se_reduce", "se_expand", "se_scale", "add"]

@@ -1,21 +1,27 @@
 """From weights to verified files, and what happens when something is wrong on the way."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, ExportError, VerificationError
+from mnext_tf.evaluation import verify_run as verify_run_module
 from mnext_tf.evaluation.verify_run import verify_run
 from mnext_tf.export import stages
 from mnext_tf.files import read_json
 from mnext_tf.inference.predictor import exports_of
+from mnext_tf.inference.tflite import TFLiteNetwork
+from mnext_tf.runs.dataset import run_dataset
 from mnext_tf.runs.run import open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.tasks import Classification
 from mnext_tf.tasks.tolerance import Tolerance
+from mnext_tf.tflite.int8_weights import store_weights_as_int8
 from mnext_tf.tflite.metadata import read_metadata
-from mnext_tf.tflite.operators import delegation, open_interpreter, read_operators
+from mnext_tf.tflite.operators import Operator, delegation, open_interpreter, read_operators
 
 
 def tflite_path(run, stage):
@@ -68,6 +74,43 @@ def test_weight_quantization_shrinks_the_file(exported, quantize):
     large = stages.tflite(exported, "float32")
     assert small.result["file_bytes"] < {"float16": 0.6, "dynamic": 0.4}[quantize] * large.result["file_bytes"]
     assert small.result["input"]["dtype"] == "float32"
+
+
+def test_int16_activations_are_checked_and_calibrated(wide_exported, few_blocks):
+    run = wide_exported
+    (file,) = run.stage("tflite_int16x8").glob("*.tflite")
+    ops = read_operators(file)
+    assert {t for op in ops[1:-1] for t in op.output_types} == {"int16"}
+    assert {op.input_types[1] for op in ops if "CONV_2D" in op.kind} == {"int8"}
+    assert (ops[0].input_types, ops[-1].output_types) == (("float32",), ("float32",))
+    manifest = run.manifest("tflite_int16x8")
+    assert manifest.result["calibration_images"] == manifest.settings["calibration_count"] == 32
+    assert "io_type" not in manifest.settings
+    assert read_metadata(file).name == "MobileNeXt 1.0, 32 px, int16x8"
+
+
+def test_int16_activations_cost_nothing_beside_the_rounded_weights(wide_exported, tmp_path):
+    """Its logits are those of a float file with the same int8 weights; an int8 file's are further off."""
+    files = {p: next(wide_exported.stage(f"tflite_{p}").glob("*.tflite")) for p in ("float32", "int16x8", "int8")}
+    (tmp_path / "weights.tflite").write_bytes(store_weights_as_int8(files["float32"].read_bytes(), least=0))
+    config = wide_exported.config  # on the images that set the ranges: what lies outside of them is cut off
+    images = np.stack(calibration_images(run_dataset(wide_exported), config.preprocess, 32, seed=config.seed))
+    expected = TFLiteNetwork(tmp_path / "weights.tflite")(images)
+    away = {p: np.abs(TFLiteNetwork(file)(images) - expected).max() / expected.max() for p, file in files.items()}
+    assert away["int16x8"] < 0.1 * min(away["float32"], away["int8"])
+
+
+def test_dynamic_range_of_a_network_with_swish_warns(few_blocks_exported, few_blocks, monkeypatch, log_lines):
+    run = few_blocks_exported
+    stages.tflite(run, "dynamic")
+    assert not [line for line in log_lines if line.startswith("warning")]
+    read = read_operators
+    sigmoid = Operator("LOGISTIC", "block01_se_expand_sigmoid", ("float32",), ("float32",), (0,))
+    monkeypatch.setattr(stages.operators, "read_operators", lambda path: [*read(path), sigmoid])
+    stages.tflite(run, "dynamic", force=True)
+    (warning,) = [line for line in log_lines if line.startswith("warning")]
+    assert "dynamic-range" in warning
+    assert "weight_int8" in warning
 
 
 def test_file_carries_signature_and_labels(exported):
@@ -174,8 +217,14 @@ def test_verify_run_reads_the_files_as_they_are(copy_of_exported):
     assert other.with_name(other.name + ".failed").exists()
 
 
+def test_a_file_that_xnnpack_takes_nothing_of_is_left_out_on_arm64(log_lines):
+    forms = {"tflite_int16x8": verify_run_module._Form("int16x8", Path("x.tflite"))}
+    assert verify_run_module._on_arm64(None, None, forms, Path("root"), None, 8) == ({}, {})
+    assert log_lines == ["tflite_int16x8: left out on ARM64, XNNPACK has no kernels for it"]
+
+
 def test_refusals(exported):
-    with pytest.raises(ConfigError, match="float32, float16, dynamic, int8; received 'int4'"):
+    with pytest.raises(ConfigError, match="float32, float16, dynamic, weight_int8, int8, int16x8; received 'int4'"):
         stages.tflite(exported, "int4")
     with pytest.raises(ConfigError, match="io_type=uint8 is for int8"):
         stages.tflite(exported, "float32", io_type="uint8")

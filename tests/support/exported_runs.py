@@ -46,6 +46,19 @@ def few_blocks(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def wide_exported(make_run):
+    """As `few_blocks_exported`, wide enough for kernels that files of fewer bits round, in every such precision."""
+    from mnext_tf.export.stages import tflite
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnext_tf.models.mnext.STAGES", FEW_STAGES)
+        run = make_run(width=1.0)
+        for precision in ("float32", "dynamic", "weight_int8", "int8", "int16x8"):
+            tflite(run, precision)
+    return run
+
+
+@pytest.fixture(scope="session")
 def few_blocks_exported(make_run):
     """As `exported`, of `few_blocks`."""
     from mnext_tf.export.stages import tflite
