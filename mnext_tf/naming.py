@@ -17,7 +17,7 @@ IO_TYPES = ("int8", "uint8", "float32")
 
 OUTPUTS = ("logits", "probabilities")
 
-EFFORTS = ("fast", "good", "trained")  # for the accuracy of an int8 file
+EFFORTS = ("fast", "good", "best", "trained")  # for the accuracy of an int8 file
 
 KERAS = "keras:"  # before the name of a network of keras.applications; a file's name has keras_ instead
 

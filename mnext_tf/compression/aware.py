@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.compression.twin import folded, kernels, layers_with_inputs, make_twin, unrounded
+from mnext_tf.compression.effects import observe_ranges
+from mnext_tf.compression.twin import folded, kernels, layers_with_inputs, make_twin, quantized_layers
 from mnext_tf.compression.twin_layers import (
     Activation,
     BatchNormalization,
@@ -65,27 +66,18 @@ def _fused(takers: Sequence) -> bool:
     return len(takers) == 1 and isinstance(takers[0], BatchNormalization | ReLU)
 
 
-def start(twin, network, images: Sequence[np.ndarray], batch: int = 20) -> None:
+def start(twin, network, images: Sequence[np.ndarray]) -> None:
     """Give a twin the weights of `network`, and the ranges of its outputs on `images`."""
     for layer in kernels(twin):
         kernel, bias = folded(network, layer.name)
         layer.kernel.assign(kernel)
         layer.bias.assign(bias)
-    layers = [layer for layer in twin.layers if isinstance(layer, Quantized)]
-    for layer in layers:
-        layer.observe, layer.observed = True, {}
-    with unrounded(twin):
-        for i in range(0, len(images), batch):
-            twin(np.stack(images[i : i + batch]), training=False)
-    for layer in layers:
-        layer.observe = False
-        for which, (low, high) in layer.observed.items():
-            if isinstance(layer, Activation) and which == 0:
-                low, high = _SIGMOID
-            if isinstance(layer, PixelNormalization):
-                low, high = _of_pixels(layer)[which]
-            layer.low[which].assign(low)
-            layer.high[which].assign(max(high, low + 1e-6))
+    for layer in quantized_layers(twin):
+        prescribed = _of_pixels(layer) if isinstance(layer, PixelNormalization) else (_SIGMOID,)
+        for which in layer.fixed:
+            layer.low[which].assign(prescribed[which][0])
+            layer.high[which].assign(prescribed[which][1])
+    observe_ranges(twin, images)
 
 
 def _of_pixels(layer: PixelNormalization) -> tuple[tuple[float, float], ...]:
@@ -109,7 +101,7 @@ def save(twin, network, path: Path) -> None:
         norm.set_weights([ones, bias, 0 * ones, (1 - norm.epsilon) * ones])
     save_weights(network, path)
     with h5py.File(path, "a") as file:
-        for layer in (other for other in twin.layers if isinstance(other, Quantized)):
+        for layer in quantized_layers(twin):
             group = file.create_group(f"{_GROUP}/{layer.name}")
             group["ranges"] = np.array(list(zip(layer.low, layer.high, strict=True)), np.float32).reshape(-1, 2)
             if isinstance(layer, Kernel):

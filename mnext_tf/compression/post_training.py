@@ -1,4 +1,4 @@
-"""A better int8 file of the same network, from unlabeled images: the effort "good"."""
+"""A better int8 file of the same network, from unlabeled images: the efforts "good" and "best"."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.compression.effects import choose_shares
 from mnext_tf.compression.equalize import equalize, largest_outputs
 from mnext_tf.compression.int8_file import Int8File, write_twin
 from mnext_tf.compression.reconstruct import reconstruct
@@ -18,6 +19,8 @@ from mnext_tf.compression.twin import make_twin
 from mnext_tf.inference.tflite import TFLiteNetwork
 
 _KEPT_BACK = 5  # one image in this many is fitted by none of the steps, and chooses among their results
+_LOOKED_AT = 40  # images by which ranges are chosen
+EFFORTS = ("fast", "good", "best")
 _log = logging.getLogger(__name__)
 
 
@@ -36,8 +39,8 @@ class Improved:
     factors: dict[str, np.ndarray]
 
 
-def improve(network, content: bytes, images: Sequence[np.ndarray], *, seed: int = 0) -> Improved:
-    """The better of the converter's int8 file `content` of a Keras network, and that with fitted weights and ranges.
+def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: str = "good", seed: int = 0) -> Improved:
+    """The best of the converter's int8 file `content` of a Keras network, and those with fitted weights and ranges.
 
     images: for calibration, float32 (size, size, 3) in [0, 255]. Every fifth of them fits nothing: on those the files
     are compared, by the signal-to-noise ratio of their logits.
@@ -49,8 +52,16 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, seed: int 
 
     twin = make_twin(network, Int8File(content, [layer.name for layer in network.layers]).ranges())
     factors = equalize(twin, largest_outputs(twin, fitted))
-    layers = reconstruct(twin, fitted, seed=seed, progress=partial(_progress, "fitting layers", "layer"))
-    files["good"] = write_twin(content, twin)
+    floats, layers = twin.get_weights(), {}
+    for step in EFFORTS[1 : EFFORTS.index(effort) + 1]:
+        twin.set_weights(floats)
+        shares = (
+            choose_shares(twin, fitted[:_LOOKED_AT], partial(_progress, "choosing ranges")) if step == "best" else {}
+        )
+        layers[step] = reconstruct(
+            twin, fitted, shares=shares, seed=seed, progress=partial(_progress, "fitting layers")
+        )
+        files[step] = write_twin(content, twin)
     for step, file in files.items():
         measured[step] = compare_file(file, kept_back, logits)
         _log.info(
@@ -58,7 +69,7 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, seed: int 
             f"{len(kept_back)} images kept back"
         )
     chosen = max(measured, key=lambda step: measured[step]["sqnr_db"])
-    return Improved(files[chosen], chosen, measured, layers, {} if chosen == "fast" else factors)
+    return Improved(files[chosen], chosen, measured, layers.get(chosen, []), {} if chosen == "fast" else factors)
 
 
 def compare_file(content: bytes, images: np.ndarray, expected: np.ndarray) -> dict:
@@ -83,7 +94,7 @@ def sqnr(found: np.ndarray, expected: np.ndarray) -> float:
     return float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / max(noise, 1e-30)))
 
 
-def _progress(what: str, unit: str, items):
+def _progress(what: str, items):
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, unit=unit, disable=None, leave=False)
+    return tqdm(items, desc=what, unit="layer", disable=None, leave=False)

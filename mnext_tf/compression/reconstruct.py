@@ -6,7 +6,7 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,18 @@ _BATCH = 20
 _KEPT_BACK = 5  # one batch in this many chooses how freely a layer is fitted
 
 
-def reconstruct(twin, images: np.ndarray, *, seed: int = 0, progress: Callable = lambda layers: layers) -> list[dict]:
+def reconstruct(
+    twin,
+    images: np.ndarray,
+    *,
+    shares: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+    progress: Callable = lambda layers: layers,
+) -> list[dict]:
     """Fit all layers of `twin`, which has float weights, in place; rows of layer, ridge, damping, and error.
 
     images: float32 (n, size, size, 3). All intermediate results of one layer are in memory at once: 1.5 GB for 200
-    images of 224 pixels. progress: wraps the list of layers.
+    images of 224 pixels. shares: see `choose_shares`. progress: wraps the list of layers.
     """
     walk = list(layers_with_inputs(twin))
     uses = {layer.name: 0 for layer, _ in walk}
@@ -40,7 +47,7 @@ def reconstruct(twin, images: np.ndarray, *, seed: int = 0, progress: Callable =
         exact[layer.name] = _outputs(layer, xs[0], quantized=False)
         if isinstance(layer, twin_layers.Kernel):
             rows.append(_fit_kernel(layer, xs[1][0], exact[layer.name], rng))
-        _fit_range(layer, xs[1])
+        _fit_range(layer, xs[1], (shares or {}).get(layer.name, (1.0, 1.0)))
         rounded[layer.name] = _outputs(layer, xs[1], quantized=True)
         for name in inputs:
             uses[name] -= 1
@@ -76,12 +83,12 @@ def _fit_kernel(layer, inputs: list, wanted: list, rng: np.random.Generator) -> 
     return {"layer": layer.name, "ridge": found.ridge, "damping": found.damping, "error": found.error}
 
 
-def _fit_range(layer, inputs: list[list]) -> None:
-    """From the least to the largest output. Where a layer has several ranges, they are left as they are."""
+def _fit_range(layer, inputs: list[list], shares: tuple[float, float]) -> None:
+    """From a share of the least output to one of the largest. Several ranges of a layer are left as they are."""
     if len(getattr(layer, "low", ())) != 1 or 0 in layer.fixed:
         return
     values = _outputs(layer, inputs, quantized=False)  # with a kernel that is rounded already
-    low = min(float(tf.reduce_min(y)) for y in values)
-    high = max(float(tf.reduce_max(y)) for y in values)
+    low = shares[0] * min(float(tf.reduce_min(y)) for y in values)
+    high = shares[1] * max(float(tf.reduce_max(y)) for y in values)
     layer.low[0].assign(min(low, 0.0))
     layer.high[0].assign(max(high, 1e-6, low + 1e-6))

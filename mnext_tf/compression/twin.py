@@ -32,6 +32,11 @@ def kernels(twin) -> list:
     return [layer for layer in twin.layers if isinstance(layer, twin_layers.Kernel)]
 
 
+def quantized_layers(twin) -> list:
+    """Those that round, in order of computation."""
+    return [layer for layer in twin.layers if isinstance(layer, twin_layers.Quantized)]
+
+
 def folded(network, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of a layer together with the batch norm behind it."""
     layer = network.get_layer(name)
@@ -55,7 +60,7 @@ def layers_with_inputs(twin) -> Iterator[tuple]:
 @contextlib.contextmanager
 def unrounded(twin) -> Iterator[None]:
     """Inside, the twin computes like the float network."""
-    layers = [layer for layer in twin.layers if isinstance(layer, twin_layers.Quantized)]
+    layers = quantized_layers(twin)
     for layer in layers:
         layer.quantized = False
     try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS, layer_differences, refuse, rounding_noise
+from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
 from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.export.settings import ExportSettings, remembered
 from mnext_tf.files import sha256, write_csv, write_json, write_text
@@ -142,29 +142,15 @@ def tflite(
         _log.info(f"{path.name}: converting")
         content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
         found = {"calibration_images": len(calibration)}
-        if effort == "trained":
-            from mnext_tf.compression.aware import load_twin
-            from mnext_tf.compression.int8_file import write_twin
+        if effort != "fast":
+            from mnext_tf.export.better_int8 import better_int8
 
-            content = write_twin(content, load_twin(load_network(run), run.weights))
-        elif effort != "fast":
-            content, found["effort"] = _improved(run, content, calibration, folder)
+            content, found["effort"] = better_int8(run, content, calibration, effort, folder)
         outputs = get_task(run.config.task).output_info("logits")
         path.write_bytes(add_metadata(content, describe(run.config, name, **about), outputs))
         return {**verified_tflite(run, path, precision, tolerance), **found}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
-
-
-def _improved(run: Run, content: bytes, calibration, folder: Path) -> tuple[bytes, dict]:
-    """(the best int8 file that was found, what each step brought)"""
-    from mnext_tf.compression.post_training import improve
-
-    best = improve(load_network(run), content, calibration, seed=run.config.seed)
-    if best.factors:
-        np.savez_compressed(folder / CHANNEL_FACTORS, **best.factors)
-    write_csv(folder / "fitted_layers.csv", best.layers)
-    return best.content, {"step": best.step, "measured": best.measured}
 
 
 def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) -> dict:

@@ -9,7 +9,6 @@ from mnext_tf.files import read_json, write_json
 from mnext_tf.report.report import write_report
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.preflight import CPU, GPU, NOT_KNOWN, preflight, summary
-from pipelines.export_tflite import _describe
 
 NO_INT16 = {"XNNPACK": "no kernels for int16 tensors", "GPU delegate": "no int16 tensors"}
 
@@ -83,12 +82,12 @@ def test_an_operator_that_no_rule_names_is_not_called_taken(run, tmp_path):
     assert [(left.processor, left.operator, left.reason) for left in found.left] == [(GPU, "HARD_SWISH", NOT_KNOWN)]
 
 
-def test_the_command_says_it_in_a_line(run, capsys):
-    _describe(run, stages.tflite(run, "int8"))
+def test_the_command_says_it_in_a_line(run, python):
+    said = python("-m", "pipelines.export_tflite", f"--run={run.folder}", "--quantize=int8").stdout
     total = run.manifest("tflite_int8").result["nodes_total"]
     all_of_it = f"{total} of {total} operators"
     line = f"XNNPACK takes {all_of_it}; a GPU delegate, by its rules, {all_of_it}; int8 is computed there dequantized"
-    assert line in capsys.readouterr().out
+    assert line in said
 
 
 def test_exporting_prints_nothing(run, few_blocks, capfd):
