@@ -47,8 +47,8 @@ EFFORT = flags.DEFINE_enum(
     None,
     EFFORTS,
     "For the accuracy of an int8 file. fast: rounded by the converter; good: fitted layer by layer to the float "
-    "network, a minute or two at 224 pixels; best: with ranges chosen by their effect, about 10; trained: as `train --qat` "
-    "left it. Without it: as before, else trained or fast.",
+    "network, a minute or two at 224 pixels; best: with ranges chosen by their effect, several minutes; trained: as "
+    "`train --qat` left it. Without it: as before, else trained or fast.",
 )
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
