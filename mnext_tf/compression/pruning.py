@@ -81,6 +81,6 @@ def largest(values, sparsity):
 
 
 def zero_share(kernels: Sequence) -> float:
-    """The share of zeros in all of these weights."""
+    """The share of zeros in all of these weights; 0 for none."""
     arrays = [tf.convert_to_tensor(k).numpy() for k in kernels]
-    return 1 - sum(int((a != 0).sum()) for a in arrays) / sum(a.size for a in arrays)
+    return sum(int((a == 0).sum()) for a in arrays) / max(1, sum(a.size for a in arrays))

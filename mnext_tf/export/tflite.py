@@ -22,6 +22,7 @@ def convert(
     *,
     io_type: str = "int8",
     calibration: Sequence[np.ndarray] = (),
+    sparse: bool = False,
     progress: bool = True,
 ) -> bytes:
     """The TFLite file of a frozen graph, batch 1, signature `serving_default`: image -> logits.
@@ -30,6 +31,7 @@ def convert(
       precision: one of `PRECISIONS`.
       io_type: type of input and output of a full-integer file, one of `IO_TYPES`.
       calibration: for int8, real images, float32 (size, size, 3) in [0, 255], none twice.
+      sparse: store the weights of layers with many zeros without these; for float32.
 
     Raises:
       ConfigError: unknown precision, or int8 without images. ExportError: the converter refused the graph.
@@ -43,6 +45,8 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([servable.serve.get_concrete_function()], servable)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
