@@ -3,6 +3,7 @@
 python -m pipelines.export_tflite --quantize int8
 python -m pipelines.export_tflite --quantize int8 --effort=good
 python -m pipelines.export_tflite --quantize int8 --android
+python -m pipelines.export_tflite --sparse --run=runs/pruned
 python -m pipelines.export_tflite --init=random --model=mobilenet_v2 --input_size=192
 """
 
@@ -47,8 +48,8 @@ EFFORT = flags.DEFINE_enum(
 SPARSE = flags.DEFINE_bool(
     "sparse",
     None,
-    "Store a pruned network's float32 weights without their zeros: a smaller file, which XNNPACK's sparse kernels compute "
-    "faster on ARM. Without it: as before, else not.",
+    "Store a pruned network's float32 weights without their zeros: a smaller file, which XNNPACK's sparse kernels "
+    "compute faster on ARM. Without it: as before, else not.",
 )
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 

@@ -1,8 +1,8 @@
 """Magnitude pruning while a network trains: most weights of its 1x1 convolutions become zero.
 
-The sparsity rises as Zhu and Gupta (arXiv 1710.01878) have it, fast at first and slower toward its end. Every layer gets
-the same: the weights of smallest magnitude are zero after each step. Later steps find out anew which those are, so that
-a weight may come back, until the sparsity is reached; from then on the zeros stay where they are.
+The sparsity rises as Zhu and Gupta (arXiv 1710.01878) have it, fast at first and slower toward its end. Every layer
+gets the same: its weights of smallest magnitude are zero after each step. Which those are is found out anew as the
+sparsity rises, so that a weight may come back; once it is reached, the zeros stay where they are.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def verify_run(
     fails is renamed to `<name>.failed`, so that nothing wrong keeps its final name.
 
     With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed is also computed by ARM64
-    kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine. Of a float
-    file with zeros in two thirds of its 1x1 weights it is measured whether XNNPACK's sparse kernels take it.
+    kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared with this machine.
+    Of a float file with zeros in two thirds of its 1x1 weights it is measured whether XNNPACK's sparse kernels take it.
 
     Returns:
       {images, passed, networks: {name: numbers of `Comparison`}, bounds: {name: what was required of it}, failures:

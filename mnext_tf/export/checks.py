@@ -1,4 +1,4 @@
-"""What may be inside an exported file: no batch norm left over, no float operator in a full-integer file."""
+"""What may be exported: no batch norm left over, no float in a full-integer file, a sparse file only of many zeros."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_enough_zeros(model) -> None:
     share = zero_share([layer.kernel for layer in pruned_layers(model)])
     if share < NEEDED:
         raise ConfigError(
-            f"A sparse file needs zeros in two thirds of the weights of the 1x1 convolutions, or XNNPACK computes it like "
-            f"any other; here {share:.1%} are zero. Prune the network with `python -m pipelines.train --init=RUN "
+            f"A sparse file needs zeros in two thirds of the weights of the 1x1 convolutions, or XNNPACK computes it "
+            f"like any other; here {share:.1%} are zero. Prune the network with `python -m pipelines.train --init=RUN "
             "--sparsity=0.8`, or export it without --sparse."
         )

@@ -101,10 +101,10 @@ def tflite(
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
     `calibration_count` images set the ranges of an int8 file. `effort` for its accuracy, one of `EFFORTS`: see
-    `mnext_tf.compression.post_training`. `sparse` float32 files leave out the zeros of a pruned network. `author` and `license` are written into the file. None for any of these takes
-    what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", False,
-    and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
-    `export_stage`.
+    `mnext_tf.compression.post_training`. `sparse` leaves the zeros of a pruned network out of a float32 file. `author`
+    and `license` are written into the file. None for any of these takes what an earlier call was given, even one whose
+    check failed; else 200 images (untrained 32), "fast", False, and "not stated". None for `tolerance` takes that of
+    the accepted file, else `Tolerance()`. `options` are those of `export_stage`.
 
     Raises ExportError where batch norms were left over or int8 is not full integer, VerificationError where the file
     is not the network it came from; a file of an earlier call stays then.

@@ -75,7 +75,8 @@ def _unpacked(path: Path) -> dict[int, np.ndarray]:
 
     interpreter = open_interpreter(path, delegate=False, keep_all=True)
     interpreter.invoke()
-    return {op.outputs[0]: interpreter.get_tensor(op.outputs[0]) for op in operators(interpreter) if op.kind == "DENSIFY"}
+    found = [op.outputs[0] for op in operators(interpreter) if op.kind == "DENSIFY"]
+    return {index: interpreter.get_tensor(index) for index in found}
 
 
 def _values(tree, tensor) -> np.ndarray:

@@ -35,7 +35,8 @@ class Best:
 def best(history: Sequence[dict], recipe: Recipe, weights: str) -> Best | None:
     """The epoch whose weights of this kind are kept; None where the history has none of them.
 
-    The first of equal ones. Of a network that is pruned, only epochs at the full sparsity count. Raises ConfigError where the history lacks the metric.
+    The first of equal ones; of a network that is pruned, only epochs at the full sparsity count. Raises ConfigError
+    where the history lacks the metric.
     """
     name = PREFIX[weights] + recipe.monitor
     history = [row for row in history if row["epoch"] >= recipe.rising_epochs]

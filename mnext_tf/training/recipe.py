@@ -146,8 +146,8 @@ class Recipe(Record):
             raise ConfigError("pruning_epochs says how fast the sparsity rises; give --sparsity=0.8 or the like, too.")
         if self.pruning_epochs is not None and self.pruning_epochs >= self.epochs:
             raise ConfigError(
-                f"pruning_epochs ({self.pruning_epochs:g}) must be below epochs ({self.epochs}): in those that are left "
-                "the network recovers, and the best is kept."
+                f"pruning_epochs ({self.pruning_epochs:g}) must be below epochs ({self.epochs}): in those that are "
+                "left the network recovers, and the best is kept."
             )
         if self.class_balance == "weights" and (self.mixup or self.cutmix):
             raise ConfigError("class_balance=weights does not fit mixup and cutmix; use class_balance=sampling.")

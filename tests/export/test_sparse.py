@@ -4,26 +4,13 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from support.exported_runs import pruned_run
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import app_assets, stages
 from mnext_tf.inference.tflite import TFLiteNetwork
-from mnext_tf.models import create_model
 from mnext_tf.tflite.operators import read_operators
 from mnext_tf.tflite.zeros import without_zeros, zero_share
-
-
-def pruned_run(folder, share=0.8):
-    import tensorflow as tf
-
-    from mnext_tf.compression.pruning import largest, pruned_layers
-    from mnext_tf.export.of_model import run_of_model
-
-    model = create_model("mnext", width=0.35, input_size=32, num_classes=10)
-    for layer in pruned_layers(model):
-        kernel = tf.convert_to_tensor(layer.kernel)
-        layer.kernel.assign(tf.where(largest(kernel, share), kernel, 0.0))
-    return run_of_model(model, folder)
 
 
 def outputs(path, images):

@@ -26,7 +26,10 @@ FIELDS = {
 CASES = {
     "one": ("none", {"ema_decay": 0.9, "clip_norm": 1.0}),
     "two": ("mirrored", {"ema_decay": 0.9, "clip_norm": 1.0, "sync_batch_norm": True}),
-    "apart": ("mirrored", {"optimizer": "yellowfin", "dropout": 0.4, "accumulate": 2, "ema_decay": 0.9, "sparsity": 0.6}),
+    "apart": (
+        "mirrored",
+        {"optimizer": "yellowfin", "dropout": 0.4, "accumulate": 2, "ema_decay": 0.9, "sparsity": 0.6},
+    ),
     "half": (
         "mirrored",
         {
