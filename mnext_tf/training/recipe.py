@@ -91,7 +91,7 @@ class Recipe(Record):
         0.0, "Share of the weights of every 1x1 convolution that become zero; 0: none.", at_least=0, below=1
     )
     pruning_epochs: float | None = _later(
-        None, "Epochs over which the sparsity rises; best in those after. Without it: the first half.", above=0
+        None, "Epochs over which the sparsity rises; only later ones are kept. Without it: the first half.", above=0
     )
     # images
     crop_fraction: float = _like(Preprocess, "crop_fraction")
