@@ -99,7 +99,7 @@ def export(
         run calibrates on its own training images.
       labels: class names of a model.
       max_accuracy_drop, min_agreement: see `Tolerance`.
-      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, author, license, force.
+      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, sparse, author, license, force.
 
     Raises VerificationError where the file would not be the same network; nothing is written then.
     """

@@ -2,6 +2,7 @@
 
 python -m pipelines.train --model=mnext --data_dir=photos --epochs=60
 python -m pipelines.train --data_dir=photos --init=runs/mobilenet_v2-imported
+python -m pipelines.train --data_dir=photos --init=runs/mnext-photos --sparsity=0.8
 python -m pipelines.train --resume
 python -m pipelines.train --data_dir=photos --distribute=mirrored
 python -m pipelines.train --recipe=mnext_s --dry_run --out=schedule
@@ -17,6 +18,7 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError, WorkerLostError
 from mnext_tf.models import list_models
+from mnext_tf.tflite.zeros import NEEDED
 from mnext_tf.training.settings import TrainSettings
 from pipelines import _cli, _flags, _recipe
 
@@ -132,7 +134,8 @@ def main() -> None:
     average = " (averaged weights)" if trained.weights == "ema" else ""
     print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
     print(f"weights: {run.weights}")
-    print(f"next: python -m pipelines.export_tflite --quantize int8 --run={shlex.quote(str(run.folder))}")
+    form = "--sparse" if run.config.recipe.sparsity > NEEDED else "--quantize int8"
+    print(f"next: python -m pipelines.export_tflite {form} --run={shlex.quote(str(run.folder))}")
 
 
 def _join(settings: TrainSettings) -> bool:

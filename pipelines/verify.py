@@ -86,8 +86,17 @@ def _print_arm64(files: dict) -> None:
             f"{name:28}{m['images']:>10}{m['top1_agreement']:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}  {allowed}"
         )
+        if "sparse_kernels" in m:
+            print(f"  {m['zero_share']:.1%} of its 1x1 weights are zero; {_sparse_text(m)}")
         if m["first_difference"]:
             print(f"  it differs {m['first_difference']}")
+
+
+def _sparse_text(m: dict) -> str:
+    time = f"{m['time_ratio']:.2f} of the emulated time of the same file without zeros"
+    if m["sparse_kernels"]:
+        return f"XNNPACK's sparse kernels compute it, in {time}"
+    return f"XNNPACK's sparse kernels do not compute it ({time}): see docs/pruning.md"
 
 
 if __name__ == "__main__":

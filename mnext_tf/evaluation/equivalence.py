@@ -32,7 +32,7 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
     where = {}  # layer -> its last operator in the file
     for op in operators(interpreter):
         layer = layer_of(op.name, expected)
-        if op.kind not in ("PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RESHAPE") and layer:
+        if op.kind not in ("PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "DENSIFY", "RESHAPE") and layer:
             where[layer] = op
     if "logits" in expected:
         # the output takes the signature's name

@@ -18,6 +18,7 @@ from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import Tolerance, get_task
+from mnext_tf.tflite.zeros import NEEDED, zero_share
 
 _log = logging.getLogger(__name__)
 _LOOK = 8  # images whose layers are compared
@@ -50,10 +51,11 @@ def verify_run(
     With `arm64`, a folder made by environments/arm64.sh, every TFLite file that passed, int16x8 excepted, is also
     computed by ARM64 kernels, on `arm64_images` of those images (None: as many as take a minute or so), and compared
     with this machine.
+    Of a float file with zeros in two thirds of its 1x1 weights it is measured whether XNNPACK's sparse kernels take it.
 
     Returns:
       {images, passed, networks: {name: numbers of `Comparison`}, bounds: {name: what was required of it}, failures:
-      {name: what is wrong}}, and with `arm64` {arm64: {name: numbers of `compare_arm64`}}.
+      {name: what is wrong}}, and with `arm64` {arm64: {name: numbers of `compare_arm64` and of `sparse_kernels`}}.
 
     Raises ConfigError where nothing has been exported yet, ExportError where `arm64` is no such folder.
     """
@@ -130,7 +132,7 @@ def _set_aside(path: Path) -> str:
 
 def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, count: int | None, available: int):
     """({name: numbers}, {name: what is wrong}) of TFLite files by ARM64 kernels, on few of `available` images."""
-    from mnext_tf.evaluation.arm64_equivalence import SECONDS, compare_arm64, default_images
+    from mnext_tf.evaluation.arm64_equivalence import SECONDS, compare_arm64, default_images, sparse_kernels
     from mnext_tf.models.summary import count_multiply_adds
 
     for name in [name for name, form in forms.items() if form.precision not in SECONDS]:
@@ -161,6 +163,9 @@ def _on_arm64(run: Run, model, forms: dict[str, _Form], root: Path, count: int |
         except ExportError as e:
             wrong[f"{name} on ARM64"] = str(e)
             continue
+        share = zero_share(form.path.read_bytes())
+        if form.precision in ("float32", "float16") and share >= NEEDED:
+            measured[name] |= {"zero_share": round(share, 6), **sparse_kernels(form.path, root, images[0])}
         if found:
             text = f"{'; '.join(found)}. It differs {measured[name]['first_difference']}"
             wrong[f"{name} on ARM64"] = text + _set_aside(form.path)

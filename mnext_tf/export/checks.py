@@ -1,10 +1,11 @@
-"""What may be inside an exported file: no batch norm left over, no float operator in a full-integer file."""
+"""What may be exported: no batch norm left over, no float in a full-integer file, a sparse file only of many zeros."""
 
 from __future__ import annotations
 
-from mnext_tf.errors import ExportError
+from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.tasks import Classification
 from mnext_tf.tflite.operators import Operator
+from mnext_tf.tflite.zeros import NEEDED
 
 
 def check_operators(ops: list[Operator], task: Classification) -> None:
@@ -40,4 +41,17 @@ def check_full_integer(ops: list[Operator], activations: str = "int8") -> None:
         raise ExportError(
             f"{len(narrow)} operators take or give int8 in a file with int16 activations: "
             + ", ".join(f"{op.kind} {op.name}" for op in narrow[:5])
+        )
+
+
+def check_enough_zeros(model) -> None:
+    """Raise ConfigError where so few weights of a Keras network are zero that a sparse file would bring nothing."""
+    from mnext_tf.compression.pruning import pruned_layers, zero_share
+
+    share = zero_share([layer.kernel for layer in pruned_layers(model)])
+    if share < NEEDED:
+        raise ConfigError(
+            f"A sparse file needs zeros in two thirds of the weights of the 1x1 convolutions, or XNNPACK computes it "
+            f"like any other; here {share:.1%} are zero. Prune the network with `python -m pipelines.train --init=RUN "
+            "--sparsity=0.8`, or export it without --sparse."
         )

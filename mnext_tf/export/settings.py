@@ -24,6 +24,7 @@ class ExportSettings(Record):
         None, "Training images that set the ranges of an integer file.", at_least=1, absent=None
     )
     effort: str | None = field(None, "What is done for the accuracy of an int8 file.", choices=EFFORTS, absent=None)
+    sparse: bool | None = field(None, "Whether a float32 file stores weights without their zeros.", absent=None)
 
 
 def remembered(run: Run, stage: str, given: ExportSettings) -> ExportSettings:

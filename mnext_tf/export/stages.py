@@ -17,7 +17,7 @@ import numpy as np
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
-from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.export.checks import check_enough_zeros, check_full_integer, check_operators
 from mnext_tf.export.settings import ExportSettings, remembered
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
@@ -32,6 +32,7 @@ from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
 from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
 from mnext_tf.tflite.preflight import preflight
+from mnext_tf.tflite.zeros import zero_share
 from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def tflite(
     io_type: str = "int8",
     calibration_count: int | None = None,
     effort: str | None = None,
+    sparse: bool | None = None,
     tolerance: Tolerance | None = None,
     author: str | None = None,
     license: str | None = None,
@@ -100,10 +102,10 @@ def tflite(
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
     `calibration_count` images set the ranges of an integer file. `effort` for its accuracy, one of `EFFORTS`: see
-    `mnext_tf.compression.post_training`. `author` and `license` are written into the file. None for any of these takes
-    what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", and
-    "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
-    `export_stage`.
+    `mnext_tf.compression.post_training`. `sparse` leaves the zeros of a pruned network out of a float32 file. `author`
+    and `license` are written into the file. None for any of these takes what an earlier call was given, even one whose
+    check failed; else 200 images (untrained 32), "fast", False, and "not stated". None for `tolerance` takes that of
+    the accepted file, else `Tolerance()`. `options` are those of `export_stage`.
 
     Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
     the file is not the network it came from; a file of an earlier call stays then.
@@ -112,8 +114,12 @@ def tflite(
     one_of("io_type", io_type, IO_TYPES)
     if io_type != "int8" and precision != "int8":
         raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
+    if sparse and precision != "float32":
+        raise ConfigError(f"sparse is for float32 files; XNNPACK has no sparse kernels for {precision}.")
+    if sparse:
+        check_enough_zeros(load_network(run))
     name = stage_name(precision, io_type)
-    chosen = remembered(run, name, ExportSettings(author, license, calibration_count, effort))
+    chosen = remembered(run, name, ExportSettings(author, license, calibration_count, effort, sparse))
     calibration_count = chosen.calibration_count or CALIBRATION_IMAGES[run.config.init]
     trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
     effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
@@ -130,6 +136,8 @@ def tflite(
         settings["io_type"] = io_type
         settings |= {} if effort == "fast" else {"effort": effort}  # older releases knew no other
 
+    settings |= {"sparse": True} if chosen.sparse else {}
+
     def build(folder: Path) -> dict:
         from mnext_tf.export.tflite import convert
         from mnext_tf.tflite.metadata import add_metadata
@@ -140,7 +148,8 @@ def tflite(
             data = run_dataset(run)
             calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
         _log.info(f"{path.name}: converting")
-        content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
+        options = {"io_type": io_type, "calibration": calibration, "sparse": bool(chosen.sparse)}
+        content = convert(source.folder / "frozen.pb", precision, **options)
         found = {"calibration_images": len(calibration)}
         if effort != "fast":
             from mnext_tf.export.better_int8 import better_int8
@@ -195,6 +204,8 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         "nodes_delegated": delegation.nodes_delegated,
         "not_delegated": list(delegation.left),
         "preflight": found.to_dict(),
+        "zero_share": round(zero_share(path.read_bytes()), 6),
+        "sparse": any(op.kind == "DENSIFY" for op in ops),
         **describe_ends(path),
         "verify": verify,
     }

@@ -28,6 +28,7 @@ def convert(
     *,
     io_type: str = "int8",
     calibration: Sequence[np.ndarray] = (),
+    sparse: bool = False,
     progress: bool = True,
 ) -> bytes:
     """The TFLite file of a frozen graph, batch 1, signature `serving_default`: image -> logits.
@@ -36,6 +37,7 @@ def convert(
       precision: one of `PRECISIONS`.
       io_type: type of input and output of an int8 file, one of `IO_TYPES`.
       calibration: for int8 and int16x8, real images, float32 (size, size, 3) in [0, 255], none twice.
+      sparse: store the weights of layers with many zeros without these; for float32.
 
     Raises:
       ConfigError: unknown precision, or one of `CALIBRATED` without images.
@@ -50,6 +52,8 @@ def convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([servable.serve.get_concrete_function()], servable)
     if precision not in ("float32", "weight_int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision in CALIBRATED:

@@ -39,6 +39,9 @@ _NEEDED = (
 
 CPU = "cortex-a76"  # a big core of 2019's phones, as its /proc/cpuinfo in the root says too
 
+# Stands for a tensor of `run_arm64`: the processor's seconds that the run took, emulated
+CPU_SECONDS = {"index": "seconds", "shape": (), "dtype": np.float64}
+
 XNNPACK_TOOK = "Created TensorFlow Lite XNNPACK delegate"
 
 
@@ -101,7 +104,7 @@ def run_arm64(
     Args:
       path: the file. root: a folder made by environments/arm64.sh.
       inputs: one array of its input's type and shape for each run. tensors: those to return, outputs of the
-        file, as an interpreter describes them.
+        file, as an interpreter describes them; or CPU_SECONDS.
       workers: processes side by side; each takes an input at a time.
       time_limit: seconds that one input, or the start of a process, may take.
       progress: show a bar on standard error.

@@ -3,13 +3,14 @@
 arm64_worker.py SITE_FOLDER FILE.tflite TENSOR...
 
 Writes one line of JSON about itself; then, for every input tensor that it reads as raw bytes, the raw bytes
-of the tensors that are named by index.
+of the tensors that are named by index, or the processor's seconds for "seconds".
 """
 
 import json
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 
@@ -40,9 +41,11 @@ def main(site: str, file: str, *tensors: str) -> None:
     size = int(np.prod(feed["shape"])) * np.dtype(feed["dtype"]).itemsize
     while len(image := sys.stdin.buffer.read(size)) == size:
         interpreter.set_tensor(feed["index"], np.frombuffer(image, feed["dtype"]).reshape(feed["shape"]))
+        started = time.process_time()
         interpreter.invoke()
+        seconds = np.float64(time.process_time() - started)
         for index in tensors:
-            answers.write(interpreter.get_tensor(int(index)).tobytes())
+            answers.write((seconds if index == "seconds" else interpreter.get_tensor(int(index))).tobytes())
         answers.flush()
 
 

@@ -91,8 +91,13 @@ class RunFacts:
 
     @property
     def best(self) -> Best:
-        """The best epoch by the recipe's metric, of the weights or their average; there must be a history."""
-        found = better(self.history, dataclasses.replace(self.run.config.recipe, keep_last=False))
+        """The best epoch by the recipe's metric, of the weights or their average; there must be a history.
+
+        Of a pruned network, an epoch before the full sparsity only where there is no later one yet.
+        """
+        recipe = dataclasses.replace(self.run.config.recipe, keep_last=False)
+        dense = dataclasses.replace(recipe, sparsity=0.0, pruning_epochs=None)
+        found = better(self.history, recipe) or better(self.history, dense)
         return dataclasses.replace(found, epoch=int(found.epoch))
 
     @property

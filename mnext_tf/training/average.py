@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -27,6 +27,11 @@ class Average:
         keep = tf.minimum(self.decay, (1 + step) / (10 + step))
         for mean, weight in zip(self.variables, self._weights, strict=True):
             mean.assign_sub((1 - keep) * (mean - tf.convert_to_tensor(weight)))
+
+    def of(self, variables: Sequence) -> list:
+        """The averages of some of the network's weights."""
+        known = {id(w): mean for w, mean in zip(self._weights, self.variables, strict=True)}
+        return [known[id(v)] for v in variables]
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

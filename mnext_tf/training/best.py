@@ -34,9 +34,11 @@ class Best:
 def best(history: Sequence[dict], recipe: Recipe, weights: str) -> Best | None:
     """The epoch whose weights of this kind are kept; None where the history has none of them.
 
-    The first of equal ones. Raises ConfigError where the history lacks the metric.
+    The first of equal ones; of a network that is pruned, only epochs at the full sparsity count. Raises ConfigError
+    where the history lacks the metric.
     """
     name = PREFIX[weights] + recipe.monitor
+    history = [row for row in history if row["epoch"] >= recipe.rising_epochs]
     if not history or (weights == "ema" and not recipe.ema_decay):
         return None
     if name not in history[0]:
@@ -48,10 +50,10 @@ def best(history: Sequence[dict], recipe: Recipe, weights: str) -> Best | None:
     return Best(weights, history[values.index(value)]["epoch"], value)
 
 
-def better(history: Sequence[dict], recipe: Recipe) -> Best:
-    """Of the raw weights and their average; the average where they are equal."""
+def better(history: Sequence[dict], recipe: Recipe) -> Best | None:
+    """Of the raw weights and their average; the average where they are equal, None where there is no epoch to keep."""
     found = [b for b in (best(history, recipe, "ema"), best(history, recipe, "raw")) if b]
-    return (min if recipe.monitor == "val_loss" else max)(found, key=lambda b: b.value)
+    return (min if recipe.monitor == "val_loss" else max)(found, key=lambda b: b.value, default=None)
 
 
 def stops_early(history: Sequence[dict], recipe: Recipe) -> bool:
@@ -59,7 +61,7 @@ def stops_early(history: Sequence[dict], recipe: Recipe) -> bool:
     if not (history and recipe.patience):
         return False
     chosen = better(history, dataclasses.replace(recipe, keep_last=False))
-    return len(history) - chosen.epoch >= recipe.patience
+    return chosen is not None and len(history) - chosen.epoch >= recipe.patience
 
 
 def keep_best(

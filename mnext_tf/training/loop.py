@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from mnext_tf.compression.pruning import Pruning, zero_share
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import steps_per_epoch
 from mnext_tf.errors import TrainingError
@@ -167,7 +168,7 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
                 leave_if(asked, epoch)
 
     if devices.chief:
-        _finish(run, dataset, history, time.monotonic() - started)
+        _finish(run, dataset, history, time.monotonic() - started, network.pruning)
     devices.meet()  # none leaves before the chief has written all
     best = better(history, recipe)
     if stop.requested:
@@ -192,7 +193,7 @@ def _epoch_line(row: dict, recipe: Recipe) -> str:
     )
 
 
-def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float) -> None:
+def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float, pruning: Pruning | None) -> None:
     """Weights first, the manifest last: it says that the stage is whole."""
     recipe, folder = run.config.recipe, run.stage("train")
     best, beside = choose(folder, run.weights, history, recipe)
@@ -202,6 +203,10 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float) -> 
     _log.info(
         f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}"
     )
+    found = {}
+    if pruning:
+        found["sparsity"] = round(zero_share(pruning.kernels), 6)
+        _log.info(f"train: {found['sparsity']:.1%} of the weights of {len(pruning.kernels)} 1x1 convolutions are zero")
     manifest = Manifest(
         stage="train",
         created=now(),
@@ -215,6 +220,7 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float) -> 
             "best_epoch": best.epoch,
             "weights": best.weights,
             "monitor": recipe.monitor,
+            **found,
             "history": history,
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import tensorflow as tf
 
 from mnext_tf.compression import aware
 from mnext_tf.compression.calibration import calibration_images
+from mnext_tf.compression.pruning import Pruning
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import eval_batches, report_damage, train_batches
+from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
@@ -46,6 +48,7 @@ class Network:
             freeze(self.model, self.recipe.freeze)
         groups = make_groups(self.model, self.recipe)
         self.average = Average(self.model, self.recipe.ema_decay) if self.recipe.ema_decay else None
+        self.pruning = self._pruning(steps_per_epoch(dataset, self.recipe.batch_size)) if self.recipe.sparsity else None
         scale = LossScale() if self.recipe.precision == "mixed_float16" else None
         self.train_step, self._eval_step = make_steps(
             self.model,
@@ -54,6 +57,7 @@ class Network:
             self.task,
             devices=devices,
             average=self.average,
+            pruning=self.pruning,
             scale=scale,
             class_weights=_class_weights(dataset) if self.recipe.class_balance == "weights" else None,
             teacher=load_teacher(run.config.teacher) if run.config.teacher else None,
@@ -63,7 +67,12 @@ class Network:
             **{group.name: group.optimizer.variables for group in groups},
             ema=self.average.variables if self.average else (),
             loss_scale=scale.variables if scale else (),
+            masks=self.pruning.masks if self.pruning else (),
         )
+
+    def _pruning(self, per_epoch: int) -> Pruning:
+        steps = math.ceil(self.recipe.rising_epochs * per_epoch)
+        return Pruning(self.model, self.recipe.sparsity, steps, self.average)
 
     def start_from(self, run: Run, dataset: Dataset) -> str:
         """The weights of another run; returns what was done, in words. `dataset` has the images of a calibration."""

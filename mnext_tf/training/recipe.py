@@ -87,6 +87,13 @@ class Recipe(Record):
     )  # fmt: skip
     distill_temperature: float = _later(2.0, "Temperature of the softmax that a --teacher is matched at.", above=0)
     distill_weight: float = _later(0.5, "Share of the teacher in the loss.", at_least=0, at_most=1)
+    # pruning
+    sparsity: float = _later(
+        0.0, "Share of the weights of every 1x1 convolution that become zero; 0: none.", at_least=0, below=1
+    )
+    pruning_epochs: float | None = _later(
+        None, "Epochs over which the sparsity rises; only later ones are kept. Without it: the first half.", above=0
+    )
     # images
     crop_fraction: float = _like(Preprocess, "crop_fraction")
     interpolation: str = _like(Preprocess, "interpolation")
@@ -138,6 +145,13 @@ class Recipe(Record):
             )
         if self.qat and self.precision != "float32":
             raise ConfigError(f"qat rounds to int8 in float32; remove --precision={self.precision}.")
+        if self.pruning_epochs is not None and not self.sparsity:
+            raise ConfigError("pruning_epochs says how fast the sparsity rises; give --sparsity=0.8 or the like, too.")
+        if self.pruning_epochs is not None and self.pruning_epochs >= self.epochs:
+            raise ConfigError(
+                f"pruning_epochs ({self.pruning_epochs:g}) must be below epochs ({self.epochs}): in those that are "
+                "left the network recovers, and the best is kept."
+            )
         if self.class_balance == "weights" and (self.mixup or self.cutmix):
             raise ConfigError("class_balance=weights does not fit mixup and cutmix; use class_balance=sampling.")
 
@@ -146,6 +160,13 @@ class Recipe(Record):
         """The learning rate after the warm-up, for this batch size (Goyal et al., arXiv 1706.02677)."""
         scale = self.batch_size / self.reference_batch_size if self.reference_batch_size else 1.0
         return self.learning_rate * scale
+
+    @property
+    def rising_epochs(self) -> float:
+        """Epochs until the full sparsity; 0 without pruning. Only epochs that end later can be kept."""
+        if not self.sparsity:
+            return 0.0
+        return self.epochs / 2 if self.pruning_epochs is None else self.pruning_epochs
 
     def preprocess(self) -> Preprocess:
         return self._part(Preprocess)

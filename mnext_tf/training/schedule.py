@@ -60,8 +60,11 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
             f"{recipe.batch_size} / {recipe.reference_batch_size})"
         )
     rising = f"{recipe.warmup_learning_rate:g} to {peak}{scaled} in {warmup} warm-up steps"
+    sparsity = ""
+    if recipe.sparsity:
+        sparsity = f", sparsity to {recipe.sparsity:g} in {math.ceil(recipe.rising_epochs * steps_per_epoch)} steps"
     return (
         f"schedule: epochs {recipe.epochs}, steps per epoch {steps_per_epoch}, batch size {recipe.batch_size}, "
         f"learning rate {rising if warmup else f'{peak}{scaled}, no warm-up'}, {shape}, "
-        f"{cooldown} cool-down steps"
+        f"{cooldown} cool-down steps{sparsity}"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from mnext_tf.compression.pruning import Pruning
 from mnext_tf.models.keras_layers import folded_batch_norm
 from mnext_tf.training.average import Average
 from mnext_tf.training.groups import Group
@@ -23,6 +24,7 @@ def make_steps(
     *,
     devices: Devices,
     average: Average | None = None,
+    pruning: Pruning | None = None,
     scale: LossScale | None = None,
     class_weights=None,
     teacher: Callable | None = None,
@@ -34,6 +36,7 @@ def make_steps(
 
     Args:
       devices: which share the images. groups: optimizers with their variables. average: is updated after them.
+      pruning: sets weights to zero, and their averages, after that.
       scale: of the loss, for float16.
       class_weights: (classes,), or None. teacher: images to logits, or None.
     """
@@ -74,6 +77,8 @@ def make_steps(
             update()
         if average:
             average.update(step)
+        if pruning:
+            pruning.update(step)
         return loss, correct
 
     @tf.function(reduce_retracing=True)

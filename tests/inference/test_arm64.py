@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from support.exported_runs import pruned_run
 
 from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.evaluation.arm64_equivalence import (
@@ -20,6 +21,7 @@ from mnext_tf.evaluation.arm64_equivalence import (
     layer_steps,
 )
 from mnext_tf.evaluation.verify_run import verify_run
+from mnext_tf.export import stages
 from mnext_tf.files import read_json
 from mnext_tf.inference.arm64 import Arm64Network, check_root, run_arm64
 from mnext_tf.inference.predictor import open_predictor
@@ -192,6 +194,26 @@ def test_verify_run_adds_rows_for_arm64(copy_of_exported, make_root):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("saved", [0.6, 0.0])
+def test_verify_run_says_whether_sparse_kernels_compute_a_pruned_network(
+    few_blocks, tmp_path, make_root, monkeypatch, saved
+):
+    from mnext_tf.evaluation import arm64_equivalence
+    from mnext_tf.tflite.zeros import zero_share
+
+    def seconds(path, root, image, **_):
+        assert 0 < arm64_seconds(path, root, image) < 60
+        return 1 - saved * (zero_share(path.read_bytes()) > 0)
+
+    arm64_seconds = arm64_equivalence._seconds
+    monkeypatch.setattr(arm64_equivalence, "_seconds", seconds)
+    run = pruned_run(tmp_path / "run")
+    stages.tflite(run, sparse=True)
+    row = verify_run(run, Tolerance(), max_images=4, arm64=make_root(WORKER), arm64_images=2)["arm64"]["tflite_float32"]
+    assert row["zero_share"] == pytest.approx(0.8, abs=0.01)
+    assert (row["sparse_kernels"], row["time_ratio"]) == (saved > 0, 1 - saved)
+
+
 def test_a_file_that_arm64_computes_otherwise_is_put_aside(copy_of_exported, make_root, monkeypatch):
     scale = copy_of_exported.manifest("tflite_int8")["result"]["output"]["scale"]
     computed = Arm64Network.__call__

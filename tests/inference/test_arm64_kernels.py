@@ -6,9 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from support.exported_runs import pruned_run
 
 from mnext_tf.errors import ExportError
-from mnext_tf.evaluation.arm64_equivalence import compare_arm64, first_difference, layer_steps
+from mnext_tf.evaluation.arm64_equivalence import compare_arm64, first_difference, layer_steps, sparse_kernels
+from mnext_tf.export import stages
 from mnext_tf.inference.arm64 import Arm64Network, check_root
 from mnext_tf.tflite.operators import delegation
 
@@ -98,6 +100,17 @@ def test_an_x86_cpuinfo_is_an_error_not_other_kernels(write_file, root, images, 
     _, path = write_file("int8")
     with pytest.raises(ExportError, match=r"(was ended by SIG|XNNPACK did not take)"):
         Arm64Network(path, broken, workers=1)(images[:1])
+
+
+@pytest.mark.slow
+def test_sparse_kernels_compute_a_file_that_leaves_out_its_zeros(few_blocks, root, tmp_path):
+    """And not one that stores them, though its weights are the same."""
+    run = pruned_run(tmp_path / "run", width=1.0, input_size=96)
+    image = np.random.default_rng(0).uniform(0, 255, (96, 96, 3)).astype(np.float32)
+    for sparse in (True, False):
+        stage = stages.tflite(run, sparse=sparse)
+        found = sparse_kernels(stage.folder / stage.result["file"], root, image)
+        assert found["sparse_kernels"] == sparse, found
 
 
 @pytest.mark.shared

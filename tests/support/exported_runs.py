@@ -69,3 +69,18 @@ def few_blocks_exported(make_run):
         tflite(run, "float32")
         tflite(run, "int8")
     return run
+
+
+def pruned_run(folder: Path, share: float = 0.8, **model):
+    """A run whose 1x1 kernels have zeros for this share of their random weights, the smallest ones."""
+    import tensorflow as tf
+
+    from mnext_tf.compression.pruning import largest, pruned_layers
+    from mnext_tf.export.of_model import run_of_model
+    from mnext_tf.models import create_model
+
+    network = create_model("mnext", **{"width": 0.35, "input_size": 32, "num_classes": 10, **model})
+    for layer in pruned_layers(network):
+        kernel = tf.convert_to_tensor(layer.kernel)
+        layer.kernel.assign(tf.where(largest(kernel, share), kernel, 0.0))
+    return run_of_model(network, folder)

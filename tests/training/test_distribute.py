@@ -26,7 +26,10 @@ FIELDS = {
 CASES = {
     "one": ("none", {"ema_decay": 0.9, "clip_norm": 1.0}),
     "two": ("mirrored", {"ema_decay": 0.9, "clip_norm": 1.0, "sync_batch_norm": True}),
-    "apart": ("mirrored", {"optimizer": "yellowfin", "dropout": 0.4, "accumulate": 2}),
+    "apart": (
+        "mirrored",
+        {"optimizer": "yellowfin", "dropout": 0.4, "accumulate": 2, "ema_decay": 0.9, "sparsity": 0.6},
+    ),
     "half": (
         "mirrored",
         {
@@ -35,6 +38,7 @@ CASES = {
             "precision": "mixed_float16",
             "sync_batch_norm": True,
             "accumulate": 2,
+            "sparsity": 0.6,
         },
     ),
 }
@@ -71,6 +75,16 @@ def test_the_copies_of_every_variable_stay_equal(trained, case):
     seeds = [name for name in differing[case] if name.endswith("seed_generator_state")]
     assert differing[case] == seeds
     assert bool(seeds) == bool(runs[case].config.recipe.dropout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["apart", "half"])
+def test_devices_prune_together(trained, case):
+    run = trained[0][case]
+    assert run.manifest("train").result["sparsity"] == pytest.approx(0.6, abs=0.01)
+    masks = {name: value for name, value in state_of(run)[0].items() if name.startswith("masks/")}
+    assert len(masks) == 6
+    assert all(value.mean() == pytest.approx(0.4, abs=0.03) for value in masks.values())
 
 
 def devices(replicas: int):

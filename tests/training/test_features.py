@@ -31,6 +31,7 @@ EVERYTHING = {
     "rand_augment": "rand-m9-mstd0.5",
     "erasing": 0.5,
     "backbone_learning_rate": 0.3,
+    "sparsity": 0.7,
 }
 
 
