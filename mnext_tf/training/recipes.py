@@ -211,8 +211,8 @@ def qat() -> Recipe:
 
     python -m pipelines.train --qat --data_dir=PHOTOS --init=runs/mobilenet_v2-photos
     """
-    shorter = {"epochs": 5, "warmup_epochs": 0.5, "cooldown_epochs": 0.5, "learning_rate": 1e-4}
-    return dataclasses.replace(finetune(), qat=True, weight_decay=0.0, **shorter)
+    shorter = {"epochs": 5, "warmup_epochs": 0.5, "cooldown_epochs": 0.5, "warmup_learning_rate": 1e-5}
+    return dataclasses.replace(finetune(), qat=True, learning_rate=1e-4, weight_decay=0.0, **shorter)
 
 
 @_recipe("digits")
