@@ -81,6 +81,8 @@ def plan_training(
     open_until_seen = given if has_data and not (recipe or source) else None
     plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen)
     plan.recipe.model(plan.model, options=plan.options)
+    if plan.recipe.freeze and not source:
+        raise ConfigError(f"--freeze={plan.recipe.freeze} would keep random weights. Start from a run with --init=RUN.")
     return plan
 
 
@@ -122,8 +124,6 @@ def start_run(
             f"--monitor=val_top5_accuracy needs more than 5 classes; {dataset.name} has {dataset.num_classes}. Use "
             "val_accuracy."
         )
-    if recipe.freeze and not source:
-        raise ConfigError(f"--freeze={recipe.freeze} would keep random weights. Start from a run with --init=RUN.")
     if recipe.qat and (not source or source.config.class_names != tuple(dataset.class_names)):
         raise ConfigError(
             "--qat needs --init=RUN, a trained run of the same classes as the data. Without one, train it first by the "
