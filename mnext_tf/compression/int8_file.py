@@ -39,6 +39,7 @@ class Int8File:
     def __init__(self, content: bytes, layers: Sequence[str]):
         from ai_edge_litert import schema_py_generated as schema
 
+        self.names = set(layers)
         self.tree = flatbuffer.read_model(content)
         self.graph = self.tree.subgraphs[0]
         self.uint8 = schema.TensorType.UINT8
@@ -84,13 +85,17 @@ class Int8File:
         tensor.quantization.scale, tensor.quantization.zeroPoint = [float(scale)], [zero]
         tensor.quantization.min = tensor.quantization.max = None
 
+    def with_kernel(self, name: str) -> LayerTensors:
+        """The tensors of a layer with a kernel. The file names an operator after the last layer that it computes."""
+        fused = (name, f"{name}_bn", f"{name}_relu6")
+        return next(self.layers[n] for n in fused if n in self.layers and self.layers[n].kind)
+
     def set_kernel(self, name: str, kernel: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> None:
         """Weights in whole steps of `scale`, one for each output channel; after the range of the layer's input is set.
 
         `kernel` is as Keras has it.
         """
-        fused = (name, f"{name}_bn", f"{name}_relu6")  # the file names an operator after the last that it computes
-        entry = next(self.layers[n] for n in fused if n in self.layers and self.layers[n].kind)
+        entry = self.with_kernel(name)
         depthwise = entry.kind == "DEPTHWISE_CONV_2D"
         whole = np.rint(kernel / (scale[:, None] if depthwise else scale)).astype(np.int8)
         whole = np.moveaxis(whole, -1, 0)  # for depthwise, whose last axis is 1, too

@@ -15,6 +15,7 @@ from mnext_tf.compression.effects import choose_shares
 from mnext_tf.compression.equalize import equalize, largest_outputs
 from mnext_tf.compression.int8_file import Int8File, write_twin
 from mnext_tf.compression.reconstruct import reconstruct
+from mnext_tf.compression.steps import check_steps
 from mnext_tf.compression.twin import make_twin
 from mnext_tf.inference.tflite import TFLiteNetwork
 
@@ -62,6 +63,7 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
             twin, fitted, shares=shares, seed=seed, progress=partial(_progress, "fitting layers")
         )
         files[step] = write_twin(content, twin)
+        check_steps(files[step], twin, fitted[:2])
     for step, file in files.items():
         measured[step] = compare_file(file, kept_back, logits)
         _log.info(

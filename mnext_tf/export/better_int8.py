@@ -10,6 +10,7 @@ import numpy as np
 from mnext_tf.compression.aware import load_twin
 from mnext_tf.compression.int8_file import write_twin
 from mnext_tf.compression.post_training import improve
+from mnext_tf.compression.steps import check_steps
 from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
 from mnext_tf.files import write_csv
 from mnext_tf.runs.run import Run
@@ -22,7 +23,10 @@ def better_int8(
     """(the file that `effort` gives, what each step brought); tables of it are written to `folder`."""
     network = load_network(run)
     if effort == "trained":
-        return write_twin(content, load_twin(network, run.weights)), {"step": effort, "measured": {}}
+        twin = load_twin(network, run.weights)
+        content = write_twin(content, twin)
+        check_steps(content, twin, np.stack(calibration[:2]))
+        return content, {"step": effort, "measured": {}}
     best = improve(network, content, calibration, effort=effort, seed=run.config.seed)
     if best.factors:
         np.savez_compressed(folder / CHANNEL_FACTORS, **best.factors)

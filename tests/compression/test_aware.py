@@ -78,6 +78,7 @@ def test_a_resumed_run_is_bitwise_the_undisturbed_one(tmp_path, few_images, trai
 def test_its_file_has_the_weights_and_ranges_that_were_learned(tmp_path, few_images, trained, log_lines):
     from mnext_tf.compression.aware import load_twin
     from mnext_tf.compression.int8_file import Int8File
+    from mnext_tf.compression.steps import layer_steps
     from mnext_tf.export.stages import tflite
     from mnext_tf.inference.tflite import TFLiteNetwork
     from mnext_tf.runs.dataset import validation_batches
@@ -107,6 +108,7 @@ def test_its_file_has_the_weights_and_ranges_that_were_learned(tmp_path, few_ima
     file.close()
     step = (ranges["logits"][0][1] - ranges["logits"][0][0]) / 255
     assert difference.mean() < 4 * step  # a value rounded otherwise changes others from layer to layer
+    assert max(layer_steps(path.read_bytes(), twin, images[:2]).values()) < 1.01
     assert tflite(run, "int8", force=True, tolerance=Tolerance(100, 0)).result["sha256"] == stage.result["sha256"]
 
 

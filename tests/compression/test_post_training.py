@@ -92,3 +92,49 @@ def test_good_is_nearer_to_the_network(converted, few_blocks, name):
     before, after = (compare_file(file, unseen, expected) for file in (content, found.content))
     assert after["sqnr_db"] > before["sqnr_db"] + 1
     assert improve(network, content, images).content == found.content
+
+
+def test_a_file_that_is_not_its_twin_is_refused(converted, few_blocks):
+    from mnext_tf.compression.int8_file import Int8File, write_twin
+    from mnext_tf.compression.steps import check_steps
+    from mnext_tf.compression.twin import make_twin
+    from mnext_tf.errors import ExportError
+
+    network, content, images = converted("mnext")
+    names = [layer.name for layer in network.layers]
+    twin = make_twin(network, Int8File(content, names).ranges())
+    content = write_twin(content, twin)
+    assert 0 < check_steps(content, twin, np.stack(images[:2])) < 1.01
+    file = Int8File(content, names)
+    low, high = file.ranges()["block02_reduce_bn"][0]
+    file.set_range("block02_reduce_bn", 0, 0.9 * low, 0.9 * high)
+    with pytest.raises(ExportError, match=r"layer block02_\w+ differs by"):
+        check_steps(file.content(), twin, np.stack(images[:2]))
+
+
+@SLOW
+def test_best_chooses_ranges_and_is_no_worse(converted, few_blocks):
+    from mnext_tf.compression.post_training import improve
+
+    network, content, images = converted("mnext")
+    found = improve(network, content, images, effort="best")
+    assert list(found.measured) == ["fast", "good", "best"]
+    assert found.measured[found.step]["sqnr_db"] == max(row["sqnr_db"] for row in found.measured.values())
+    assert found.measured["best"]["sqnr_db"] > found.measured["good"]["sqnr_db"] - 1
+
+
+def test_the_noise_of_a_layer_grows_with_its_range(converted, few_blocks):
+    from mnext_tf.compression.effects import Effects, choose_shares, observe_ranges
+    from mnext_tf.compression.int8_file import Int8File
+    from mnext_tf.compression.twin import make_twin
+
+    network, content, images = converted("mnext")
+    images = np.stack(images[:20])
+    twin = make_twin(network, Int8File(content, [layer.name for layer in network.layers]).ranges())
+    shares = choose_shares(twin, images)
+    assert all(0.5 < share <= 1 for pair in shares.values() for share in pair)
+    effects, layer = Effects(twin, images), twin.get_layer("logits")
+    observe_ranges(twin, images)
+    whole = effects.noise(layer)
+    layer.high[0].assign(layer.high[0] * 8)
+    assert effects.noise(layer) > 10 * whole
