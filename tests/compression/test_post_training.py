@@ -136,5 +136,6 @@ def test_the_noise_of_a_layer_grows_with_its_range(converted, few_blocks):
     effects, layer = Effects(twin, images), twin.get_layer("logits")
     observe_ranges(twin, images)
     whole = effects.noise(layer)
-    layer.high[0].assign(layer.high[0] * 8)
+    for bound in (layer.low[0], layer.high[0]):
+        bound.assign(bound * 8)
     assert effects.noise(layer) > 10 * whole
