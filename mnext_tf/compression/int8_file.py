@@ -84,37 +84,23 @@ class Int8File:
         tensor.quantization.scale, tensor.quantization.zeroPoint = [float(scale)], [zero]
         tensor.quantization.min = tensor.quantization.max = None
 
+    def with_kernel(self, name: str) -> LayerTensors:
+        """The tensors of a layer with a kernel. The file names an operator after the last layer that it computes."""
+        fused = (name, f"{name}_bn", f"{name}_relu6")
+        return next(self.layers[n] for n in fused if n in self.layers and self.layers[n].kind)
+
     def set_kernel(self, name: str, kernel: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> None:
         """Weights in whole steps of `scale`, one for each output channel; after the range of the layer's input is set.
 
         `kernel` is as Keras has it.
         """
-        entry = self.layers[self.name_of_kernel(name)]
+        entry = self.with_kernel(name)
         depthwise = entry.kind == "DEPTHWISE_CONV_2D"
         whole = np.rint(kernel / (scale[:, None] if depthwise else scale)).astype(np.int8)
         whole = np.moveaxis(whole, -1, 0)  # for depthwise, whose last axis is 1, too
         self._fill(entry.weights, whole, scale, axis=3 if depthwise else 0)
         steps = scale.astype(np.float64) * entry.inputs[0].quantization.scale[0]
         self._fill(entry.bias, np.rint(bias / steps).astype(np.int32), steps, axis=0)
-
-    def name_of_kernel(self, name: str) -> str:
-        """The layer that stands for the kernel of `name`: the file names an operator after the last that it computes."""
-        fused = (name, f"{name}_bn", f"{name}_relu6")
-        return next(n for n in fused if n in self.layers and self.layers[n].kind)
-
-    def kernel(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `set_kernel` takes: (kernel, scale, bias) of a layer, float32, as the file holds them."""
-        entry = self.layers[self.name_of_kernel(name)]
-        whole = np.moveaxis(self._values(entry.weights, np.int8), 0, -1)
-        bias = self._values(entry.bias, np.int32).astype(np.float64)
-        scale = np.broadcast_to(np.float32(entry.weights.quantization.scale), bias.shape)
-        kernel = whole * (scale[:, None] if entry.kind == "DEPTHWISE_CONV_2D" else scale)
-        steps = scale.astype(np.float64) * entry.inputs[0].quantization.scale[0]
-        return kernel.astype(np.float32), scale, (bias * steps).astype(np.float32)
-
-    def _values(self, tensor, dtype) -> np.ndarray:
-        data = self.tree.buffers[tensor.buffer].data
-        return np.zeros(tensor.shape, dtype) if data is None else data.view(dtype).reshape(tensor.shape)
 
     def _fill(self, tensor, values: np.ndarray, scale: np.ndarray, *, axis: int) -> None:
         users = sum(other.buffer == tensor.buffer for other in self.graph.tensors)
@@ -125,6 +111,20 @@ class Int8File:
         q = tensor.quantization
         q.scale, q.zeroPoint, q.quantizedDimension = scale.tolist(), [0] * len(scale), axis
         q.min = q.max = None
+
+    def kernel(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `set_kernel` takes: (kernel, scale, bias) of a layer, float32, as the file holds them."""
+        entry = self.with_kernel(name)
+        whole = np.moveaxis(self._values(entry.weights, np.int8), 0, -1)
+        bias = self._values(entry.bias, np.int32).astype(np.float64)
+        scale = np.broadcast_to(np.float32(entry.weights.quantization.scale), bias.shape)
+        kernel = whole * (scale[:, None] if entry.kind == "DEPTHWISE_CONV_2D" else scale)
+        steps = scale.astype(np.float64) * entry.inputs[0].quantization.scale[0]
+        return kernel.astype(np.float32), scale, (bias * steps).astype(np.float32)
+
+    def _values(self, tensor, dtype) -> np.ndarray:
+        data = self.tree.buffers[tensor.buffer].data
+        return np.zeros(tensor.shape, dtype) if data is None else data.view(dtype).reshape(tensor.shape)
 
     def share_ranges(self) -> None:
         """Where an operator's output has the range of its input, give it that."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,13 +105,9 @@ def sqnr_without(sqnr_db: float, share: float) -> float | None:
 
 def _members(twin, file: Int8File) -> dict[str, list]:
     """Layers of the twin that a layer of the file stands for: its kernel, and what rounds the output."""
-    found = defaultdict(list)
-    for kernel in kernels(twin):
-        found[file.name_of_kernel(kernel.name)].append(kernel)
-    for name in file.layers:
-        if twin.get_layer(name) not in found[name]:
-            found[name].append(twin.get_layer(name))
-    return found
+    kernel_of = {id(file.with_kernel(kernel.name)): kernel for kernel in kernels(twin)}
+    found = {name: {kernel_of.get(id(entry)), twin.get_layer(name)} for name, entry in file.layers.items()}
+    return {name: [layer for layer in layers if layer is not None] for name, layers in found.items()}
 
 
 def _noises(twin, file: Int8File, members: dict, images: np.ndarray, progress: Callable) -> dict[str, float]:

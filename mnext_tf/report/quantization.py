@@ -28,7 +28,7 @@ def quantization_report(
     max_images: int | None = None,
     out: Path | None = None,
 ) -> dict:
-    """Write FILES about the int8 file of `stage` into `out` (None: RUN/quantization_report); returns the JSON's content.
+    """Write FILES about the int8 file of `stage` into `out` (None: RUN/quantization_report), and return the JSON's.
 
     The file is compared as a whole on `max_images` validation images (None: as many as at the export), or on the
     images of `data_dir`, with or without labels; layer by layer on `images` of them, evenly spaced.

@@ -256,7 +256,7 @@ def accuracy_drop_interval(measured: dict, confidence: float = 0.95) -> tuple[fl
 
 
 def mcnemar_p(lost: int, gained: int) -> float:
-    """McNemar's exact test, two-sided: how probable counts at least this uneven are if both networks are as accurate."""
+    """McNemar's exact test, two-sided: how probable counts this uneven, or more, are of equally accurate networks."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))
