@@ -95,37 +95,44 @@ def find_file(run: Run, stage: str) -> Path:
 
 
 class _Data:
-    """The images: `count` at most, as `batches` of (pixels, labels or None)."""
+    """The images: `count` at most, evenly spaced, as `batches` of (pixels, labels or None)."""
 
     def __init__(self, run: Run, data_dir: Path | None, max_images: int | None):
-        self.run, self.most, self.skipped, self.images = run, max_images, 0, None
+        self.run, self.images = run, None
         if data_dir is None:
             config = run.config.dataset
             self.name = f"{config.name}, validation"
-            self.most = max_images or run.config.verify_images
-            self.count = min(config.num_validation, self.most)
+            self.count = min(config.num_validation, max_images or run.config.verify_images)
             return
         from mnext_tf.inference.image_stream import images_in_folder
 
-        self.images = images_in_folder(Path(data_dir), run.config.class_names)
-        self.name, self.count = self.images.name, min(self.images.count, max_images or self.images.count)
+        images = images_in_folder(Path(data_dir), run.config.class_names)
+        kept = _evenly(images.count, max_images or images.count)
+        items = lambda: (item for i, item in enumerate(images.items()) if i in kept)
+        self.images = dataclasses.replace(images, count=len(kept), items=items)
+        self.name, self.count = images.name, len(kept)
+
+    @property
+    def skipped(self) -> int:
+        """Damaged images, after a pass."""
+        return len(self.images.skipped) if self.images else 0
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         if self.images is None:
             from mnext_tf.runs.dataset import validation_batches
 
-            yield from validation_batches(self.run, max_images=self.most, batch_size=_BATCH)
+            yield from validation_batches(self.run, max_images=self.count, batch_size=_BATCH)
             return
         from mnext_tf.inference.image_stream import preprocessed
 
-        preprocess, left = self.run.config.preprocess, self.count
+        preprocess = self.run.config.preprocess
         for batch in preprocessed(self.images, [preprocess], _BATCH, progress=False):
-            labels = np.array(batch.labels[:left]) if self.images.labelled else None
-            yield batch.pixels[preprocess][:left], labels
-            left -= len(batch.names[:left])
-            if not left:
-                break
-        self.skipped = len(self.images.skipped)
+            yield batch.pixels[preprocess], np.array(batch.labels) if self.images.labelled else None
+
+
+def _evenly(count: int, most: int) -> set[int]:
+    """`most` of the numbers below `count`, or all."""
+    return set(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist())
 
 
 def _run_both(run: Run, path: Path, data: _Data, images: int):
@@ -134,7 +141,7 @@ def _run_both(run: Run, path: Path, data: _Data, images: int):
 
     from mnext_tf.inference.predictor import open_predictor
 
-    wanted = set(np.linspace(0, data.count - 1, min(images, data.count)).round().astype(int))
+    wanted = _evenly(data.count, images)
     found, expected, labels, chosen, at = [], [], [], [], 0
     bar = tqdm(total=data.count, desc="whole file", unit="img", disable=None, leave=False)
     with bar, open_predictor(path, format="tflite") as file, open_predictor(run) as keras:

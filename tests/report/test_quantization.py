@@ -10,7 +10,7 @@ from PIL import Image
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json
-from mnext_tf.report.quantization import FILES, format_report, quantization_report
+from mnext_tf.report.quantization import FILES, _Data, format_report, quantization_report
 
 
 @pytest.fixture
@@ -56,16 +56,21 @@ def test_images_without_labels_give_no_accuracy(run, tmp_path):
     assert (report["whole"]["images"], report["layer_images"], report["skipped"]) == (5, 5, 1)
     assert "accuracy" not in report["whole"]
     assert "accuracy" not in format_report(report)
-    few = quantization_report(run, data_dir=tmp_path / "photos", out=tmp_path / "out", max_images=3, images=2)
-    assert (few["whole"]["images"], few["layer_images"]) == (3, 2)
+
+
+def test_max_images_of_a_folder(run, tmp_path):
+    for i in range(70):  # more than a batch
+        Image.fromarray(np.full((9, 9, 3), i, np.uint8)).save(tmp_path / f"{i:02d}.png")
+    data = _Data(run, tmp_path, 66)
+    found = list(data.batches())
+    assert [(len(pixels), labels) for pixels, labels in found] == [(64, None), (2, None)]
+    assert data.count == len({int(image.mean()) for pixels, _ in found for image in pixels}) == 66
 
 
 def test_a_run_without_the_file_says_what_makes_it(run, tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"export_tflite --run=\S+ --quantize=int8 --io_type=uint8`.*has tflite_int8:"
-    ):
+    with pytest.raises(ConfigError, match=r"--run=\S+ --quantize=int8 --io_type=uint8`.*has tflite_int8:"):
         quantization_report(run, "tflite_int8_uint8", out=tmp_path)
-    with pytest.raises(ConfigError, match="stage must be one of tflite_int8, .*received 'tflite_float32'"):
+    with pytest.raises(ConfigError, match=r"stage must be one of tflite_int8, .*received 'tflite_float32'"):
         quantization_report(run, "tflite_float32", out=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
