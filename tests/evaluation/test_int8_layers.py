@@ -44,7 +44,6 @@ def account(network, path, images, sqnr_db=10.0):
 
 
 def test_every_layer_with_a_range_has_a_row(int8):
-    from mnext_tf.evaluation.equivalence import layer_differences
 
     network, path, images = int8
     rows = account(network, path, images)
