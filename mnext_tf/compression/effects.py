@@ -24,10 +24,11 @@ class Effects:
             self.exact = self._logits()
         self.signal = float(np.square(self.exact, dtype=np.float64).sum())
 
-    def noise(self, layer: Quantized) -> float:
-        """Squared error of the logits over their square, where `layer` alone rounds its weights and outputs."""
+    def noise(self, *layers: Quantized) -> float:
+        """Squared error of the logits over their square, where `layers` alone round their weights and outputs."""
         with unrounded(self.twin):
-            layer.quantized = True
+            for layer in layers:
+                layer.quantized = True
             error = self._logits() - self.exact
         return float(np.square(error, dtype=np.float64).sum()) / max(self.signal, 1e-30)
 

@@ -6,6 +6,8 @@ channels: those with small values gain most.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -73,6 +75,17 @@ def equalize(twin, largest: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             layer.scale_inputs(1 / factor)
         factors |= dict.fromkeys(members, factor)
     return factors
+
+
+def scale_channels(twin, factors: Mapping[str, np.ndarray]) -> None:
+    """Scale the channels of a twin by `factors` that `equalize` returned for another of the same network."""
+    for layer, inputs in layers_with_inputs(twin):
+        if not isinstance(layer, twin_layers.Kernel):
+            continue
+        if layer.name in factors:
+            layer.scale_outputs(factors[layer.name])
+        if inputs[0] in factors:
+            layer.scale_inputs(1 / factors[inputs[0]])
 
 
 def largest_outputs(twin, images: np.ndarray, batch: int = 16) -> dict[str, np.ndarray]:

@@ -113,6 +113,20 @@ class Int8File:
         q.scale, q.zeroPoint, q.quantizedDimension = scale.tolist(), [0] * len(scale), axis
         q.min = q.max = None
 
+    def kernel(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `set_kernel` takes: (kernel, scale, bias) of a layer, float32, as the file holds them."""
+        entry = self.with_kernel(name)
+        whole = np.moveaxis(self._values(entry.weights, np.int8), 0, -1)
+        bias = self._values(entry.bias, np.int32).astype(np.float64)
+        scale = np.broadcast_to(np.float32(entry.weights.quantization.scale), bias.shape)
+        kernel = whole * (scale[:, None] if entry.kind == "DEPTHWISE_CONV_2D" else scale)
+        steps = scale.astype(np.float64) * entry.inputs[0].quantization.scale[0]
+        return kernel.astype(np.float32), scale, (bias * steps).astype(np.float32)
+
+    def _values(self, tensor, dtype) -> np.ndarray:
+        data = self.tree.buffers[tensor.buffer].data
+        return np.zeros(tensor.shape, dtype) if data is None else data.view(dtype).reshape(tensor.shape)
+
     def share_ranges(self) -> None:
         """Where an operator's output has the range of its input, give it that."""
         for source, target in self.sharing:

@@ -27,7 +27,7 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
       the Keras layer's output (after batch norm and activation, which exporting fuses).
     """
     expected = _keras_outputs(model, images)
-    factors = _channel_factors(path)
+    factors = {_stem(name): factor for name, factor in channel_factors(path).items()}
     interpreter = open_interpreter(path, delegate=False, keep_all=True, threads=os.cpu_count() or 1)
     where = {}  # layer -> its last operator in the file
     for op in operators(interpreter):
@@ -58,12 +58,12 @@ def layer_differences(model, path: Path, images: np.ndarray) -> list[dict]:
     return rows
 
 
-def _channel_factors(path: Path) -> dict[str, np.ndarray]:
+def channel_factors(path: Path) -> dict[str, np.ndarray]:
     """What a file multiplies the channels of each layer's output with, where its effort scales some."""
     if not (path.parent / CHANNEL_FACTORS).is_file():
         return {}
     with np.load(path.parent / CHANNEL_FACTORS) as factors:
-        return {_stem(name): factors[name] for name in factors}
+        return dict(factors)
 
 
 def rounding_noise(model, images: np.ndarray) -> float:

@@ -255,6 +255,13 @@ def accuracy_drop_interval(measured: dict, confidence: float = 0.95) -> tuple[fl
     return tuple(100 * (2 * share - 1) * (lost + gained) / n for share in (low, high))
 
 
+def mcnemar_p(lost: int, gained: int) -> float:
+    """McNemar's exact test, two-sided: how probable counts this uneven, or more, are of equally accurate networks."""
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))
+
+
 def wilson_interval(share: float, n: int, z: float = _Z) -> tuple[float, float]:
     """Wilson's 95 % interval of a share measured on n images: what another sample of that size might give."""
     center = (share + z * z / (2 * n)) / (1 + z * z / n)

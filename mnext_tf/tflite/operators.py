@@ -139,8 +139,11 @@ def layer_of(name: str, layers: Iterable[str]) -> str | None:
     """The layer of ours, the last one in `layers` order, whose name stands in a tensor's name.
 
     The converter joins the names of fused operators with ';' and appends numbers; `block01_reduce`
-    stands for its batch norm and activation as well.
+    stands for its batch norm and activation as well. Batch norms of equal variance, as untrained networks have, share a
+    constant (`Rsqrt`), which says nothing.
     """
+    parts = name.split(";")
+    name = ";".join(part for part in parts if "/batchnorm/Rsqrt" not in part) or name
     found = None
     for layer in layers:
         if re.search(rf"(?<![A-Za-z0-9_]){re.escape(layer)}(?![A-Za-z0-9])", name):
