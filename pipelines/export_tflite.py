@@ -14,7 +14,7 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import app_assets
-from mnext_tf.naming import EFFORTS, IO_TYPES, OUTPUTS, PRECISIONS
+from mnext_tf.naming import CALIBRATED, EFFORTS, IO_TYPES, OUTPUTS, PRECISIONS
 from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 
@@ -42,13 +42,19 @@ CALIBRATION = flags.DEFINE_integer(
     None,
     "Training images for the ranges of an int8 or int16x8 file. Without it: as before, else 200.",
 )
+CALIBRATION_DATA = flags.DEFINE_string(
+    "calibration_data",
+    None,
+    "A folder of images, labeled or not, that set these ranges in place of the training images; empty for those. "
+    "Without it: as before.",
+)
 EFFORT = flags.DEFINE_enum(
     "effort",
     None,
     EFFORTS,
     "For the accuracy of an int8 file. fast: rounded by the converter; good: fitted layer by layer to the float "
-    "network, a minute or two at 224 pixels; best: with ranges chosen by their effect, about 10; trained: as `train --qat` "
-    "left it. Without it: as before, else trained or fast.",
+    "network, a minute or two at 224 pixels; best: with ranges chosen by their effect, about 10; trained: as "
+    "`train --qat` left it. Without it: as before, else trained or fast.",
 )
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
@@ -60,6 +66,8 @@ def main() -> None:
         )
     if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
+    if CALIBRATION_DATA.value and PRECISION.value not in CALIBRATED:
+        raise ConfigError(f"--calibration_data needs --quantize={' or '.join(CALIBRATED)}; other files have no ranges.")
     if EFFORT.value and PRECISION.value != "int8":
         raise ConfigError(f"--effort={EFFORT.value} needs --quantize=int8; it is for int8 files alone.")
     for_apps = ANDROID.value or OUTPUT.value == "probabilities"
@@ -76,6 +84,7 @@ def main() -> None:
     from mnext_tf.export import stages
 
     options = {"calibration_count": CALIBRATION.value, "effort": EFFORT.value, "tolerance": tolerance}
+    options |= {"calibration_data": CALIBRATION_DATA.value}
     options |= {"author": AUTHOR.value, "license": LICENSE.value, **_runs.stage_options()}
     if for_apps:
         stage = app_assets.probabilities(run, PRECISION.value, **options)
@@ -93,7 +102,13 @@ def _describe(run, stage) -> None:
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
     print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
     if result.get("calibration_images"):
-        print(f"  calibrated on {result['calibration_images']} training images")
+        data = result.get("calibration_data")
+        images = (
+            f"{result['calibration_images']} images of {data['folder']}"
+            if data
+            else (f"{result['calibration_images']} training images")
+        )
+        print(f"  calibrated on {images}")
     effort = result.get("effort")
     if effort and effort["step"] == "trained":
         print("  with the ranges of the quantization-aware training")

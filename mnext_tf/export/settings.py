@@ -24,6 +24,9 @@ class ExportSettings(Record):
         None, "Training images that set the ranges of an integer file.", at_least=1, absent=None
     )
     effort: str | None = field(None, "What is done for the accuracy of an int8 file.", choices=EFFORTS, absent=None)
+    calibration_data: str | None = field(
+        None, "Folder whose images set the ranges; empty for the run's training images.", absent=None
+    )
 
 
 def remembered(run: Run, stage: str, given: ExportSettings) -> ExportSettings:
@@ -51,4 +54,6 @@ def _of_manifest(run: Run, stage: str) -> dict:
     chosen = {k: v for k, v in settings.items() if k in ("calibration_count", "effort")}
     if chosen:  # an int8 file; before there were efforts, the least one made them
         chosen = {"effort": "fast", **chosen}
+    if "calibration_data" in settings:
+        chosen["calibration_data"] = settings["calibration_data"]["folder"]
     return {**about, **chosen}

@@ -121,6 +121,8 @@ def _export_flags(export: Export) -> dict:
         flags["output" if export.variant == "probabilities" else "io_type"] = export.variant
     if "calibration_count" in settings and export.precision in CALIBRATED:
         flags["calibration_images"] = settings["calibration_count"]
+    if "calibration_data" in settings:
+        flags["calibration_data"] = settings["calibration_data"]["folder"]
     tolerance = settings.get("tolerance", {})
     flags |= {name: tolerance[name] for name in ("max_accuracy_drop", "min_agreement") if name in tolerance}
     about = settings.get("about", {})

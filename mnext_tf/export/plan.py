@@ -1,0 +1,79 @@
+"""What a .tflite file of a run is made with: what the user chose now or before, and what follows from the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnext_tf.compression.calibration import calibration_images
+from mnext_tf.compression.calibration_folder import CalibrationFolder, choose_files, folder_images
+from mnext_tf.errors import ConfigError, one_of
+from mnext_tf.export.settings import ExportSettings, remembered
+from mnext_tf.naming import CALIBRATED, IO_TYPES, PRECISIONS
+from mnext_tf.runs.dataset import run_dataset
+from mnext_tf.runs.run import Run
+from mnext_tf.text import path_text
+
+CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
+_OF_FOLDER = 200
+_NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """calibration: the folder whose images set the ranges; None for the run's training images."""
+
+    precision: str
+    io_type: str
+    effort: str
+    about: dict[str, str]
+    calibration_count: int
+    calibration: CalibrationFolder | None
+
+    def settings(self) -> dict:
+        """Of the stage. What a release did not know yet is left out where it is not used: old stages stay current."""
+        found: dict = {"precision": self.precision, "about": self.about}
+        if self.precision in CALIBRATED:
+            found["calibration_count"] = self.calibration_count
+            found |= {"calibration_data": self.calibration.settings()} if self.calibration else {}
+        if self.precision == "int8":
+            found["io_type"] = self.io_type
+            found |= {} if self.effort == "fast" else {"effort": self.effort}
+        return found
+
+    def calibration_images(self, run: Run) -> tuple[list[np.ndarray], dict]:
+        """(the images that set the ranges, what a stage's result says of them)"""
+        config = run.config
+        if self.precision not in CALIBRATED:
+            return [], {"calibration_images": 0}
+        if self.calibration is None:
+            images = calibration_images(run_dataset(run), config.preprocess, self.calibration_count, seed=config.seed)
+            return images, {"calibration_images": len(images)}
+        read = folder_images(self.calibration, config.preprocess, gray=config.dataset.name == "digits")
+        about = {"folder": path_text(self.calibration.folder), "skipped": len(read.skipped), "doubts": read.doubts}
+        return read.images, {"calibration_images": len(read.images), "calibration_data": about}
+
+
+def make_plan(run: Run, stage: str, precision: str, io_type: str, given: ExportSettings) -> Plan:
+    """Raises ConfigError for what does not fit together; `given` is remembered otherwise."""
+    one_of("precision", precision, PRECISIONS)
+    one_of("io_type", io_type, IO_TYPES)
+    if io_type != "int8" and precision != "int8":
+        raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
+    if given.calibration_data:
+        if precision not in CALIBRATED:
+            raise ConfigError(f"calibration_data is for {' and '.join(CALIBRATED)}; {precision} files have no ranges.")
+        choose_files(given.calibration_data, 1)  # what cannot be used is not remembered
+        given = dataclasses.replace(given, calibration_data=os.path.abspath(given.calibration_data))
+    chosen = remembered(run, stage, given)
+    count = chosen.calibration_count or (_OF_FOLDER if chosen.calibration_data else CALIBRATION_IMAGES[run.config.init])
+    folder = choose_files(chosen.calibration_data, count, seed=run.config.seed) if chosen.calibration_data else None
+    trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
+    effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
+    if effort == "trained" and not trained_for_int8:
+        raise ConfigError(f"effort=trained is for runs of quantization-aware training, which {run.folder} is not.")
+    about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
+    return Plan(precision, io_type, effort, about, count, folder)
