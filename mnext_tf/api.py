@@ -99,8 +99,8 @@ def export(
         run calibrates on its own training images, or on those of the folder `calibration_data`.
       labels: class names of a model.
       max_accuracy_drop, min_agreement: see `Tolerance`.
-      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, calibration_data, effort,
-        author, license, force.
+      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, calibration_data, effort, keep_float,
+        auto_keep_float, author, license, force.
 
     Raises VerificationError where the file would not be the same network; nothing is written then.
     """

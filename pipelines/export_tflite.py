@@ -56,6 +56,19 @@ EFFORT = flags.DEFINE_enum(
     "network, a minute or two at 224 pixels; best: with ranges chosen by their effect, about 10; trained: as "
     "`train --qat` left it. Without it: as before, else trained or fast.",
 )
+KEEP_FLOAT = flags.DEFINE_string(
+    "keep_float",
+    None,
+    "Layers of an int8 file that compute in float32: their names, or starts of these, a,b; empty for none. Without it: "
+    "as before.",
+)
+AUTO_KEEP_FLOAT = flags.DEFINE_integer(
+    "auto_keep_float",
+    None,
+    "As many layers of an int8 file, besides, compute in float32: those whose rounding changes the logits most, on 40 "
+    "calibration images. Without it: as before.",
+    lower_bound=0,
+)
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
 
@@ -70,6 +83,8 @@ def main() -> None:
         raise ConfigError(f"--calibration_data needs --quantize={' or '.join(CALIBRATED)}; other files have no ranges.")
     if EFFORT.value and PRECISION.value != "int8":
         raise ConfigError(f"--effort={EFFORT.value} needs --quantize=int8; it is for int8 files alone.")
+    if (KEEP_FLOAT.value or AUTO_KEEP_FLOAT.value) and PRECISION.value != "int8":
+        raise ConfigError("--keep_float and --auto_keep_float need --quantize=int8; they are for int8 files alone.")
     for_apps = ANDROID.value or OUTPUT.value == "probabilities"
     if for_apps and flags.FLAGS["io_type"].present:
         raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
@@ -84,7 +99,8 @@ def main() -> None:
     from mnext_tf.export import stages
 
     options = {"calibration_count": CALIBRATION.value, "effort": EFFORT.value, "tolerance": tolerance}
-    options |= {"calibration_data": CALIBRATION_DATA.value}
+    options |= {"calibration_data": CALIBRATION_DATA.value, "keep_float": KEEP_FLOAT.value}
+    options |= {"auto_keep_float": AUTO_KEEP_FLOAT.value}
     options |= {"author": AUTHOR.value, "license": LICENSE.value, **_runs.stage_options()}
     if for_apps:
         stage = app_assets.probabilities(run, PRECISION.value, **options)
@@ -115,6 +131,8 @@ def _describe(run, stage) -> None:
     elif effort:
         steps = ", ".join(f"{step} {m['sqnr_db']:.1f}" for step, m in effort["measured"].items())
         print(f"  effort {effort['step']}; signal over error of the logits, in dB: {steps}")
+    if kept := result.get("keep_float"):
+        print(f"  in float32, with weights {kept['weights']}: {', '.join(kept['layers'])}")
     print(f"  {_processors(result)}")
     m, keras = networks["tflite"], networks["keras"]["accuracy"]
     accuracy = f"accuracy {m['accuracy']:.2%} (Keras {keras:.2%}), " if run.trained and keras is not None else ""

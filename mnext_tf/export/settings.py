@@ -27,6 +27,10 @@ class ExportSettings(Record):
     calibration_data: str | None = field(
         None, "Folder whose images set the ranges; empty for the run's training images.", absent=None
     )
+    keep_float: str | None = field(None, "Layers of an int8 file that compute in float32.", absent=None)
+    auto_keep_float: int | None = field(
+        None, "As many layers compute in float32: those whose rounding costs most.", at_least=0, absent=None
+    )
 
 
 def remembered(run: Run, stage: str, given: ExportSettings) -> ExportSettings:
@@ -51,7 +55,8 @@ def _of_manifest(run: Run, stage: str) -> dict:
     manifest = run.manifest(stage)
     settings = manifest.settings if manifest else {}
     about = {key: value for key, value in settings.get("about", {}).items() if value != "not stated"}
-    chosen = {k: v for k, v in settings.items() if k in ("calibration_count", "effort")}
+    same = ("calibration_count", "effort", "keep_float", "auto_keep_float")
+    chosen = {k: v for k, v in settings.items() if k in same}
     if chosen:  # an int8 file; before there were efforts, the least one made them
         chosen = {"effort": "fast", **chosen}
     if "calibration_data" in settings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,23 +94,26 @@ def tflite(
     author: str | None = None,
     license: str | None = None,
     calibration_data: str | Path | None = None,
+    keep_float: str | None = None,
+    auto_keep_float: int | None = None,
     **options,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an integer file. `effort` for its accuracy, one of `EFFORTS`: see
-    `mnext_tf.compression.post_training`. `author` and `license` are written into the file. None for any of these takes
-    what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", and
-    "not stated". `calibration_data` is a folder whose images set the ranges in place of the run's training images; ""
-    goes back to those. None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of
-    `export_stage`.
+    `calibration_count` images set the ranges of an integer file: of the run's training images, or below the folder
+    `calibration_data` ("": of the training images again). `effort` for its accuracy, one of `EFFORTS`: see
+    `mnext_tf.compression.post_training`. Of an int8 file, the layers whose names begin with one in `keep_float`, "a,b",
+    compute in float32, and `auto_keep_float` more, whose rounding costs most at the logits. `author` and `license` are
+    written into the file. None for any of these takes what an earlier call was given, even one whose check failed; else
+    200 images (untrained 32), "fast", no layers, and "not stated". None for `tolerance` takes that of the accepted
+    file, else `Tolerance()`. `options` are those of `export_stage`.
 
     Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
     the file is not the network it came from; a file of an earlier call stays then.
     """
     name = stage_name(precision, io_type)
     data = None if calibration_data is None else str(calibration_data)
-    given = ExportSettings(author, license, calibration_count, effort, data)
+    given = ExportSettings(author, license, calibration_count, effort, data, keep_float, auto_keep_float)
     plan = make_plan(run, name, precision, io_type, given)
     accepted = run.manifest(name)
     tolerance = tolerance or tolerance_of(accepted.settings if accepted else {})
@@ -124,19 +128,28 @@ def tflite(
         calibration, found = plan.calibration_images(run)
         _log.info(f"{path.name}: converting")
         content = convert(source.folder / "frozen.pb", precision, io_type=io_type, calibration=calibration)
-        if plan.effort != "fast":
+        if plan.changes_int8:
             from mnext_tf.export.better_int8 import better_int8
 
-            content, found["effort"] = better_int8(run, content, calibration, plan.effort, folder)
+            content, better = better_int8(run, content, calibration, plan, folder)
+            found |= better
         outputs = get_task(run.config.task).output_info("logits")
         path.write_bytes(add_metadata(content, describe(run.config, name, **plan.about), outputs))
-        return {**verified_tflite(run, path, precision, tolerance), **found}
+        return {**verified_tflite(run, path, precision, tolerance, float_layers(found)), **found}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
 
 
-def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) -> dict:
-    """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError."""
+def float_layers(result: dict) -> list[str]:
+    """The layers of an int8 file that compute in float32, from a stage's result."""
+    return result.get("keep_float", {}).get("layers", [])
+
+
+def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, in_float: Sequence[str] = ()) -> dict:
+    """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError.
+
+    in_float: see `float_layers`.
+    """
     from mnext_tf.inference.tflite import describe_ends
 
     folder = path.parent
@@ -150,7 +163,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         )
     if precision in CALIBRATED:
         activations = precision.removesuffix("x8")
-        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations)
+        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations, in_float)
     expected = reference(run)
     measured, model = _verified(run, precision, path, expected, tolerance), load_network(run)
     write_csv(folder / "layers.csv", layer_differences(model, path, _first_images(run, 8)))

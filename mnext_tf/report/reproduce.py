@@ -123,6 +123,7 @@ def _export_flags(export: Export) -> dict:
         flags["calibration_images"] = settings["calibration_count"]
     if "calibration_data" in settings:
         flags["calibration_data"] = settings["calibration_data"]["folder"]
+    flags |= {name: settings[name] for name in ("effort", "keep_float", "auto_keep_float") if name in settings}
     tolerance = settings.get("tolerance", {})
     flags |= {name: tolerance[name] for name in ("max_accuracy_drop", "min_agreement") if name in tolerance}
     about = settings.get("about", {})
