@@ -117,20 +117,20 @@ def test_names_are_those_of_layers_with_a_kernel_or_starts(network):
 
 
 def test_the_cost_of_a_layer_is_what_its_rounding_does(network, content):
-    """A layer whose weights are whole steps already costs nothing; one with an outlier costs most."""
+    """A depthwise layer whose weights are whole steps already costs nothing; with wide steps it costs most."""
     names = [layer.name for layer in network.layers]
     twin = make_twin(network, Int8File(content, names).ranges())
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
-    layer = twin.get_layer("block02_reduce")
+    layer = twin.get_layer("block01_depthwise1")  # the range of its output belongs to the activation
     kernel = layer.kernel.numpy()
     layer.kernel.assign(layer.rounded_kernel())
     costs = rounding_costs(twin, images)
     assert list(costs) == kernel_layers(network)
-    assert costs["block02_reduce"] < 1e-3 * max(costs.values())
+    assert costs[layer.name] < 1e-3 * max(costs.values())
     layer.kernel.assign(kernel)
-    layer.scale.assign(10 * layer.scale)
+    layer.scale.assign(30 * layer.scale)
     costs = rounding_costs(twin, images)
-    assert max(costs, key=costs.get) == "block02_reduce"
+    assert max(costs, key=costs.get) == layer.name
 
 
 @pytest.mark.slow
@@ -154,3 +154,14 @@ def test_the_stage_keeps_the_costliest_and_those_that_are_named(make_run, few_bl
     with pytest.raises(ConfigError, match="are for int8; this is int16x8"):
         stages.tflite(run, "int16x8", auto_keep_float=1)
     assert stages.tflite(run, "int8").skipped  # what was refused is not remembered
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "mnext_s"])
+def test_xnnpack_takes_every_kind_of_layer_in_float(make_run, name):
+    """Grouped convolutions, and those before swish and in squeeze-excite, too."""
+    run = make_run(name=name, width=0.25)
+    allowed = kernel_layers(load_network(run))
+    stage = stages.tflite(run, "int8", keep_float=",".join(allowed))
+    assert stage.result["keep_float"]["layers"] == allowed
+    assert stage.result["not_delegated"] == []
