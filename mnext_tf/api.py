@@ -96,10 +96,11 @@ def export(
       precision: "float32", "float16", "dynamic", "weight_int8", "int8", or "int16x8".
       path: where to put a copy of the file; needed for a model, which has no run folder of its own.
       calibration: images for int8 and int16x8: an array (n, size, size, 3) of RGB in [0, 255], or a data folder. A
-        run calibrates on its own training images.
+        run calibrates on its own training images, or on those of the folder `calibration_data`.
       labels: class names of a model.
       max_accuracy_drop, min_agreement: see `Tolerance`.
-      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, sparse, author, license, force.
+      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, calibration_data, effort, keep_float,
+        auto_keep_float, sparse, author, license, force.
 
     Raises VerificationError where the file would not be the same network; nothing is written then.
     """
@@ -109,7 +110,10 @@ def export(
     options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
     if isinstance(model_or_run, Run | str | Path):
         if labels is not None or calibration is not None:
-            raise ConfigError("labels and calibration are for a model; a run has its own class names and images.")
+            raise ConfigError(
+                "labels and calibration are for a model. A run has its own class names and images; calibration_data "
+                "names a folder with others."
+            )
         made = export_tflite(_run(model_or_run), precision, **options)
         return made if path is None else _copy(made, path)
     if path is None:

@@ -15,7 +15,7 @@ from absl import flags
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.export import app_assets
-from mnext_tf.naming import EFFORTS, IO_TYPES, OUTPUTS, PRECISIONS
+from mnext_tf.naming import CALIBRATED, EFFORTS, IO_TYPES, OUTPUTS, PRECISIONS
 from mnext_tf.tasks.tolerance import Tolerance
 from pipelines import _cli, _flags, _runs
 
@@ -43,6 +43,12 @@ CALIBRATION = flags.DEFINE_integer(
     None,
     "Training images for the ranges of an int8 or int16x8 file. Without it: as before, else 200.",
 )
+CALIBRATION_DATA = flags.DEFINE_string(
+    "calibration_data",
+    None,
+    "A folder of images, labeled or not, that set these ranges in place of the training images; empty for those. "
+    "Without it: as before.",
+)
 EFFORT = flags.DEFINE_enum(
     "effort",
     None,
@@ -57,6 +63,19 @@ SPARSE = flags.DEFINE_bool(
     "Store a pruned network's float32 weights without their zeros: a smaller file, which XNNPACK's sparse kernels "
     "compute faster on ARM. Without it: as before, else not.",
 )
+KEEP_FLOAT = flags.DEFINE_string(
+    "keep_float",
+    None,
+    "Layers of an int8 file that compute in float32: their names, or starts of these, a,b; empty for none. Without it: "
+    "as before.",
+)
+AUTO_KEEP_FLOAT = flags.DEFINE_integer(
+    "auto_keep_float",
+    None,
+    "As many layers of an int8 file, besides, compute in float32: those whose rounding changes the logits most, on 40 "
+    "calibration images. Without it: as before.",
+    lower_bound=0,
+)
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
 
 
@@ -67,10 +86,14 @@ def main() -> None:
         )
     if CALIBRATION.value is not None and CALIBRATION.value < 1:
         raise ConfigError(f"--calibration_images must be at least 1; received {CALIBRATION.value}.")
+    if CALIBRATION_DATA.value and PRECISION.value not in CALIBRATED:
+        raise ConfigError(f"--calibration_data needs --quantize={' or '.join(CALIBRATED)}; other files have no ranges.")
     if EFFORT.value and PRECISION.value != "int8":
         raise ConfigError(f"--effort={EFFORT.value} needs --quantize=int8; it is for int8 files alone.")
     if SPARSE.value and PRECISION.value != "float32":
         raise ConfigError(f"--sparse needs --quantize=float32; XNNPACK has no sparse kernels for {PRECISION.value}.")
+    if (KEEP_FLOAT.value or AUTO_KEEP_FLOAT.value) and PRECISION.value != "int8":
+        raise ConfigError("--keep_float and --auto_keep_float need --quantize=int8; they are for int8 files alone.")
     for_apps = ANDROID.value or OUTPUT.value == "probabilities"
     if for_apps and flags.FLAGS["io_type"].present:
         raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
@@ -86,6 +109,8 @@ def main() -> None:
 
     options = {"calibration_count": CALIBRATION.value, "effort": EFFORT.value, "tolerance": tolerance}
     options |= {"sparse": SPARSE.value, "author": AUTHOR.value, "license": LICENSE.value, **_runs.stage_options()}
+    options |= {"calibration_data": CALIBRATION_DATA.value, "keep_float": KEEP_FLOAT.value}
+    options |= {"auto_keep_float": AUTO_KEEP_FLOAT.value}
     if for_apps:
         stage = app_assets.probabilities(run, PRECISION.value, **options)
     else:
@@ -102,7 +127,13 @@ def _describe(run, stage) -> None:
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
     print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
     if result.get("calibration_images"):
-        print(f"  calibrated on {result['calibration_images']} training images")
+        data = result.get("calibration_data")
+        images = (
+            f"{result['calibration_images']} images of {data['folder']}"
+            if data
+            else (f"{result['calibration_images']} training images")
+        )
+        print(f"  calibrated on {images}")
     effort = result.get("effort")
     if effort and effort["step"] == "trained":
         print("  with the ranges of the quantization-aware training")
@@ -112,6 +143,8 @@ def _describe(run, stage) -> None:
     if result.get("zero_share", 0) >= 0.1:  # rounding to int8 gives a few percent by itself
         stored = "left out of the file" if result["sparse"] else "stored like the others"
         print(f"  {result['zero_share']:.1%} of the weights of its 1x1 convolutions are zero, {stored}")
+    if kept := result.get("keep_float"):
+        print(f"  in float32, with weights {kept['weights']}: {', '.join(kept['layers'])}")
     print(f"  {_processors(result)}")
     m, keras = networks["tflite"], networks["keras"]["accuracy"]
     accuracy = f"accuracy {m['accuracy']:.2%} (Keras {keras:.2%}), " if run.trained and keras is not None else ""

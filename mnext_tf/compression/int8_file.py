@@ -14,8 +14,8 @@ from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.operators import layer_of
 
 _SHARES_RANGE = ("PAD", "PADV2", "RESHAPE", "QUANTIZE")  # output as input
-_WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_WITH_RANGE = (*_WITH_KERNEL, "ADD", "MUL", "MEAN", "LOGISTIC")
+WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_WITH_RANGE = (*WITH_KERNEL, "ADD", "MUL", "MEAN", "LOGISTIC")
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Int8File:
         for op in self.graph.operators:
             kind = names[self.tree.operatorCodes[op.opcodeIndex].builtinCode]
             output = self.graph.tensors[op.outputs[0]]
-            if kind in _WITH_KERNEL and op.inputs[2] < 0:  # the converter leaves out a bias of zeros
+            if kind in WITH_KERNEL and op.inputs[2] < 0:  # the converter leaves out a bias of zeros
                 shape, steps = [int(output.shape[-1])], schema.QuantizationParametersT()
                 bias = flatbuffer.add_tensor(self.graph, "bias", shape, schema.TensorType.INT32, steps)
                 op.inputs = [*op.inputs[:2], bias]
@@ -70,7 +70,7 @@ class Int8File:
             entry = self.layers[name]
             entry.outputs.append(output)
             entry.inputs.append(tensors[0])
-            if kind in _WITH_KERNEL:
+            if kind in WITH_KERNEL:
                 entry.kind, entry.weights, entry.bias = kind, *tensors[1:]
 
     def ranges(self) -> dict[str, list[tuple[float, float]]]:

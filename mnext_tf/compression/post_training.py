@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mnext_tf.compression.equalize import equalize, largest_outputs
 from mnext_tf.compression.int8_file import Int8File, write_twin
 from mnext_tf.compression.reconstruct import reconstruct
 from mnext_tf.compression.steps import check_steps
-from mnext_tf.compression.twin import make_twin
+from mnext_tf.compression.twin import kernels, make_twin
 from mnext_tf.inference.tflite import TFLiteNetwork
 
 _KEPT_BACK = 5  # one image in this many is fitted by none of the steps, and chooses among their results
@@ -30,7 +30,8 @@ class Improved:
     """The best int8 file that was found.
 
     measured: {step: {"sqnr_db", "agreement"}} of the files of all steps, on the images that were kept back.
-    layers: how each layer was fitted. factors: of the channels of layers whose outputs the file scales.
+    layers: how each layer was fitted. factors: of the channels of layers whose outputs the file scales. weights: kernel
+    and bias by layer, before rounding, with these factors; empty for the converter's file.
     """
 
     content: bytes
@@ -38,6 +39,7 @@ class Improved:
     measured: dict[str, dict[str, float]]
     layers: list[dict]
     factors: dict[str, np.ndarray]
+    weights: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: str = "good", seed: int = 0) -> Improved:
@@ -53,6 +55,7 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
 
     twin = make_twin(network, Int8File(content, [layer.name for layer in network.layers]).ranges())
     factors = equalize(twin, largest_outputs(twin, fitted))
+    weights = {layer.name: (layer.kernel.numpy(), layer.bias.numpy()) for layer in kernels(twin)}
     floats, layers = twin.get_weights(), {}
     for step in EFFORTS[1 : EFFORTS.index(effort) + 1]:
         twin.set_weights(floats)
@@ -71,7 +74,9 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
             f"{len(kept_back)} images kept back"
         )
     chosen = max(measured, key=lambda step: measured[step]["sqnr_db"])
-    return Improved(files[chosen], chosen, measured, layers.get(chosen, []), {} if chosen == "fast" else factors)
+    if chosen == "fast":
+        factors = weights = {}
+    return Improved(files[chosen], chosen, measured, layers.get(chosen, []), factors, weights)
 
 
 def compare_file(content: bytes, images: np.ndarray, expected: np.ndarray) -> dict:

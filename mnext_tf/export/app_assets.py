@@ -45,7 +45,7 @@ def probabilities(run: Run, precision: str = "float32", *, force: bool = False, 
         for factors in source.folder.glob(CHANNEL_FACTORS):
             shutil.copy2(factors, folder)
         path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, outputs))
-        return stages.verified_tflite(run, path, precision, tolerance)
+        return stages.verified_tflite(run, path, precision, tolerance, stages.float_layers(source.result))
 
     settings = {"precision": precision, "output": "probabilities", "tolerance": dataclasses.asdict(tolerance)}
     keep_failed = options.get("keep_failed", False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from mnext_tf.compression.keep_float import kept_operators
 from mnext_tf.errors import ConfigError, ExportError
 from mnext_tf.tasks import Classification
 from mnext_tf.tflite.operators import Operator
@@ -19,15 +22,17 @@ def check_operators(ops: list[Operator], task: Classification) -> None:
         )
 
 
-def check_full_integer(ops: list[Operator], activations: str = "int8") -> None:
+def check_full_integer(ops: list[Operator], activations: str = "int8", kept: Collection[str] = ()) -> None:
     """Raise ExportError where an operator computes in float; only the first and the last may convert.
 
-    activations: "int16" refuses operators that give fewer bits, too.
+    activations: "int16" refuses operators that give fewer bits, too. kept: layers that `keep_float` left in float.
     """
+    allowed = kept_operators(ops, kept)
     stray = [
         op
         for i, op in enumerate(ops)
-        if "float32" in op.input_types + op.output_types
+        if i not in allowed
+        and "float32" in op.input_types + op.output_types
         and not (op.kind == "QUANTIZE" and i == 0)
         and not (op.kind == "DEQUANTIZE" and i == len(ops) - 1)
     ]

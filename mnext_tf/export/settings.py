@@ -25,6 +25,13 @@ class ExportSettings(Record):
     )
     effort: str | None = field(None, "What is done for the accuracy of an int8 file.", choices=EFFORTS, absent=None)
     sparse: bool | None = field(None, "Whether a float32 file stores weights without their zeros.", absent=None)
+    calibration_data: str | None = field(
+        None, "Folder whose images set the ranges; empty for the run's training images.", absent=None
+    )
+    keep_float: str | None = field(None, "Layers of an int8 file that compute in float32.", absent=None)
+    auto_keep_float: int | None = field(
+        None, "As many layers compute in float32: those whose rounding costs most.", at_least=0, absent=None
+    )
 
 
 def remembered(run: Run, stage: str, given: ExportSettings) -> ExportSettings:
@@ -49,7 +56,10 @@ def _of_manifest(run: Run, stage: str) -> dict:
     manifest = run.manifest(stage)
     settings = manifest.settings if manifest else {}
     about = {key: value for key, value in settings.get("about", {}).items() if value != "not stated"}
-    chosen = {k: v for k, v in settings.items() if k in ("calibration_count", "effort")}
+    same = ("calibration_count", "effort", "keep_float", "auto_keep_float")
+    chosen = {k: v for k, v in settings.items() if k in same}
     if chosen:  # an int8 file; before there were efforts, the least one made them
         chosen = {"effort": "fast", **chosen}
+    if "calibration_data" in settings:
+        chosen["calibration_data"] = settings["calibration_data"]["folder"]
     return {**about, **chosen}

@@ -10,20 +10,20 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.compression.calibration import calibration_images
-from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
-from mnext_tf.export.checks import check_enough_zeros, check_full_integer, check_operators
-from mnext_tf.export.settings import ExportSettings, remembered
+from mnext_tf.export.checks import check_full_integer, check_operators
+from mnext_tf.export.plan import make_plan
+from mnext_tf.export.settings import ExportSettings
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
-from mnext_tf.naming import CALIBRATED, IO_TYPES, PRECISIONS, network_name, network_title, precision_of, stage_name
+from mnext_tf.naming import CALIBRATED, network_name, network_title, precision_of, stage_name
 from mnext_tf.runs.config import RunConfig
-from mnext_tf.runs.dataset import run_dataset, validation_batches
+from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, configuration, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
@@ -36,8 +36,6 @@ from mnext_tf.tflite.zeros import zero_share
 from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
-CALIBRATION_IMAGES = {"trained": 200, "imported": 200, "random": 32}
-_NOT_STATED = "not stated"
 
 
 def reference(run: Run) -> StageResult:
@@ -97,73 +95,64 @@ def tflite(
     tolerance: Tolerance | None = None,
     author: str | None = None,
     license: str | None = None,
+    calibration_data: str | Path | None = None,
+    keep_float: str | None = None,
+    auto_keep_float: int | None = None,
     **options,
 ) -> StageResult:
     """Frozen graph to a verified TFLite file; `result["file"]` is its name in the stage's folder.
 
-    `calibration_count` images set the ranges of an integer file. `effort` for its accuracy, one of `EFFORTS`: see
-    `mnext_tf.compression.post_training`. `sparse` leaves the zeros of a pruned network out of a float32 file. `author`
-    and `license` are written into the file. None for any of these takes what an earlier call was given, even one whose
-    check failed; else 200 images (untrained 32), "fast", False, and "not stated". None for `tolerance` takes that of
-    the accepted file, else `Tolerance()`. `options` are those of `export_stage`.
+    `calibration_count` images set the ranges of an integer file: of the run's training images, or below the folder
+    `calibration_data` ("": of the training images again). `effort` for its accuracy, one of `EFFORTS`: see
+    `mnext_tf.compression.post_training`. Of an int8 file, the layers whose names begin with one in `keep_float`, "a,b",
+    compute in float32, and `auto_keep_float` more, whose rounding costs most at the logits. `sparse` leaves the zeros
+    of a pruned network out of a float32 file. `author` and `license` are written into the file. None for any of these
+    takes what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", no
+    layers, False, and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of `export_stage`.
 
     Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
     the file is not the network it came from; a file of an earlier call stays then.
     """
-    one_of("precision", precision, PRECISIONS)
-    one_of("io_type", io_type, IO_TYPES)
-    if io_type != "int8" and precision != "int8":
-        raise ConfigError(f"io_type={io_type} is for int8; {precision} files take and give float32.")
-    if sparse and precision != "float32":
-        raise ConfigError(f"sparse is for float32 files; XNNPACK has no sparse kernels for {precision}.")
-    if sparse:
-        check_enough_zeros(load_network(run))
     name = stage_name(precision, io_type)
-    chosen = remembered(run, name, ExportSettings(author, license, calibration_count, effort, sparse))
-    calibration_count = chosen.calibration_count or CALIBRATION_IMAGES[run.config.init]
-    trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
-    effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
-    if effort == "trained" and not trained_for_int8:
-        raise ConfigError(f"effort=trained is for runs of quantization-aware training, which {run.folder} is not.")
+    data = None if calibration_data is None else str(calibration_data)
+    given = ExportSettings(author, license, calibration_count, effort, sparse, data, keep_float, auto_keep_float)
+    plan = make_plan(run, name, precision, io_type, given)
     accepted = run.manifest(name)
     tolerance = tolerance or tolerance_of(accepted.settings if accepted else {})
-    about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
     source = freeze(run)
-    settings = {"precision": precision, "tolerance": dataclasses.asdict(tolerance), "about": about}
-    if precision in CALIBRATED:
-        settings["calibration_count"] = calibration_count
-    if precision == "int8":
-        settings["io_type"] = io_type
-        settings |= {} if effort == "fast" else {"effort": effort}  # older releases knew no other
-
-    settings |= {"sparse": True} if chosen.sparse else {}
+    settings = {**plan.settings(), "tolerance": dataclasses.asdict(tolerance)}
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.tflite import convert
         from mnext_tf.tflite.metadata import add_metadata
 
         path = folder / tflite_name(run, name)
-        calibration = []
-        if precision in CALIBRATED:
-            data = run_dataset(run)
-            calibration = calibration_images(data, run.config.preprocess, calibration_count, seed=run.config.seed)
+        calibration, found = plan.calibration_images(run)
         _log.info(f"{path.name}: converting")
-        options = {"io_type": io_type, "calibration": calibration, "sparse": bool(chosen.sparse)}
+        options = {"io_type": io_type, "calibration": calibration, "sparse": plan.sparse}
         content = convert(source.folder / "frozen.pb", precision, **options)
-        found = {"calibration_images": len(calibration)}
-        if effort != "fast":
+        if plan.changes_int8:
             from mnext_tf.export.better_int8 import better_int8
 
-            content, found["effort"] = better_int8(run, content, calibration, effort, folder)
+            content, better = better_int8(run, content, calibration, plan, folder)
+            found |= better
         outputs = get_task(run.config.task).output_info("logits")
-        path.write_bytes(add_metadata(content, describe(run.config, name, **about), outputs))
-        return {**verified_tflite(run, path, precision, tolerance), **found}
+        path.write_bytes(add_metadata(content, describe(run.config, name, **plan.about), outputs))
+        return {**verified_tflite(run, path, precision, tolerance, float_layers(found)), **found}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
 
 
-def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) -> dict:
-    """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError."""
+def float_layers(result: dict) -> list[str]:
+    """The layers of an int8 file that compute in float32, from a stage's result."""
+    return result.get("keep_float", {}).get("layers", [])
+
+
+def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, in_float: Sequence[str] = ()) -> dict:
+    """A stage's result for a new .tflite file; writes what lies beside it. Raises VerificationError, ExportError.
+
+    in_float: see `float_layers`.
+    """
     from mnext_tf.inference.tflite import describe_ends
 
     folder = path.parent
@@ -177,7 +166,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance) 
         )
     if precision in CALIBRATED:
         activations = precision.removesuffix("x8")
-        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations)
+        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations, in_float)
     expected = reference(run)
     measured, model = _verified(run, precision, path, expected, tolerance), load_network(run)
     write_csv(folder / "layers.csv", layer_differences(model, path, _first_images(run, 8)))

@@ -121,7 +121,11 @@ def _export_flags(export: Export) -> dict:
         flags["output" if export.variant == "probabilities" else "io_type"] = export.variant
     if "calibration_count" in settings and export.precision in CALIBRATED:
         flags["calibration_images"] = settings["calibration_count"]
-    flags |= {name: settings[name] for name in ("effort", "sparse") if name in settings}
+    if "calibration_data" in settings:
+        flags["calibration_data"] = settings["calibration_data"]["folder"]
+    flags |= {
+        name: settings[name] for name in ("effort", "sparse", "keep_float", "auto_keep_float") if name in settings
+    }
     tolerance = settings.get("tolerance", {})
     flags |= {name: tolerance[name] for name in ("max_accuracy_drop", "min_agreement") if name in tolerance}
     about = settings.get("about", {})

@@ -23,6 +23,7 @@ class Operator:
     input_types: tuple[str, ...]
     output_types: tuple[str, ...]
     outputs: tuple[int, ...]  # tensor indices
+    inputs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ def operators(interpreter) -> list[Operator]:
 
     return [
         Operator(
-            n["op_name"], tensors[n["outputs"][0]]["name"], types(n["inputs"]), types(n["outputs"]), tuple(n["outputs"])
+            n["op_name"],
+            tensors[n["outputs"][0]]["name"],
+            types(n["inputs"]),
+            types(n["outputs"]),
+            tuple(n["outputs"]),
+            tuple(n["inputs"]),
         )
         for n in interpreter._get_ops_details()
         if n["op_name"] != "DELEGATE"

@@ -132,6 +132,8 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("export_tflite", "--io_type=uint8", "--io_type=uint8 needs --quantize=int8"),
         ("export_tflite", "--assets=x", "--assets names the folder of --android"),
         ("export_tflite", "--calibration_images=0 --quantize=int8", "--calibration_images must be at least 1"),
+        ("export_tflite", "--calibration_data=x", "--calibration_data needs --quantize=int8 or int16x8"),
+        ("export_tflite", "--auto_keep_float=3", "--keep_float and --auto_keep_float need --quantize=int8"),
         ("export_tflite", "--min_agreement=2", "min_agreement must be at least 0 and at most 1"),
         ("export_tflite", "--width=0.5", "--width belongs to --init=random"),
         ("export_tflite", "--init=random --run=runs/a", "give one of the two"),
