@@ -108,7 +108,8 @@ def tflite(
     compute in float32, and `auto_keep_float` more, whose rounding costs most at the logits. `sparse` leaves the zeros
     of a pruned network out of a float32 file. `author` and `license` are written into the file. None for any of these
     takes what an earlier call was given, even one whose check failed; else 200 images (untrained 32), "fast", no
-    layers, False, and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options` are those of `export_stage`.
+    layers, False, and "not stated". None for `tolerance` takes that of the accepted file, else `Tolerance()`. `options`
+    are those of `export_stage`.
 
     Raises ExportError where batch norms were left over or an integer file computes in float, VerificationError where
     the file is not the network it came from; a file of an earlier call stays then.
