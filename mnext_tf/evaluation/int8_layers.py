@@ -41,8 +41,9 @@ class LayerAccount:
       rounding of the output, and all others are float. Fitted weights (effort good and best) make up for rounding
       before them, which is absent here: this may then be more than what the layer adds in the file.
     noise_share: that over the sum of all layers', 0 to 1; errors of different layers are taken to be independent.
-    sqnr_db_without: the SQNR of the file's logits that would be left if the layer were float: of the noise that was
-      measured in the file, noise_share is taken away. None where nothing would be left.
+    sqnr_db_without: an estimate of the SQNR of the file's logits that would be left if the layer were float: of the
+      noise that was measured in the file, noise_share is taken away. None where nothing would be left. Sound where all
+      noises add up to about what was measured.
 
     Channels that a file scales (channel_factors.npz) are scaled in the float network, too, and back by the next layer.
     """

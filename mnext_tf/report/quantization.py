@@ -170,7 +170,7 @@ def format_report(report: dict, most: int = 15) -> str:
         *_whole(report["whole"]),
         "",
         f"{len(worst)} of {len(report['layers'])} layers, by their share of the logits' noise "
-        f"({report['layer_images']} images)",
+        f"({report['layer_images']} images; all noises add up to {report['layers_sqnr_db']:.1f} dB)",
         f"{'layer':{width}}  {'operator':18}{'noise':>8}{'SQNR without':>14}{'own SQNR':>10}{'clipped':>9}  range",
     ]
     for row in worst:
