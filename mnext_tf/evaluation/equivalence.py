@@ -105,7 +105,7 @@ def refuse(name: str, found: list[str], rows: list[dict] | None = None, noise: f
         )
     elif any("max_accuracy_drop" in text or "min_agreement" in text for text in found):
         why = (
-            " The network is undertrained or badly calibrated: export it again with --effort=good (int8), or with more "
+            " The network is undertrained or badly calibrated: export it again, int8 with effort=good, or with more "
             "calibration images that look like those it will see, or train it longer. If the loss is acceptable, allow "
             "more of it with the named bounds."
         )

@@ -8,7 +8,7 @@ from mnext_tf.compression.keep_float import keep_float, kept_operators, kernel_l
 from mnext_tf.compression.post_training import compare_file
 from mnext_tf.compression.twin import folded, make_twin
 from mnext_tf.errors import ConfigError, ExportError
-from mnext_tf.export import stages
+from mnext_tf.export import app_assets, stages
 from mnext_tf.export.checks import check_full_integer
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tflite.operators import delegation, read_operators
@@ -165,3 +165,16 @@ def test_xnnpack_takes_every_kind_of_layer_in_float(make_run, name):
     stage = stages.tflite(run, "int8", keep_float=",".join(allowed))
     assert stage.result["keep_float"]["layers"] == allowed
     assert stage.result["not_delegated"] == []
+
+
+@pytest.mark.slow
+def test_files_with_other_ends_keep_layers_too(make_run, few_blocks):
+    run = make_run()
+    app = app_assets.probabilities(run, "int8", keep_float="stem,logits")
+    assert (app.result["input"]["dtype"], app.result["output"]["dtype"]) == ("uint8", "float32")
+    for io_type in ("uint8", "float32"):
+        plain = stages.tflite(run, "int8", io_type=io_type)
+        stage = stages.tflite(run, "int8", io_type=io_type, keep_float="stem,logits")
+        assert stage.result["keep_float"]["layers"] == ["stem", "logits"]
+        assert stage.result["input"]["dtype"] == stage.result["output"]["dtype"] == io_type
+        assert stage.result["not_delegated"] == plain.result["not_delegated"]
