@@ -88,6 +88,7 @@ def test_resumed_after_the_sparsity_has_risen_is_bitwise_the_undisturbed_run(new
     assert_bitwise_equal(disturbed, undisturbed)
 
 
+@pytest.mark.slow
 def test_masks_are_part_of_a_checkpoint(new_run, few_images):
     from support.training import state_of
 

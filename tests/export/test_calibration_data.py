@@ -20,6 +20,7 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_the_folder_is_remembered_and_its_changes_make_the_stage_again(make_run, few_blocks, folder, log_lines):
     run = make_run()
     own = stages.tflite(run, "int8")

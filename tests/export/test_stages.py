@@ -76,6 +76,7 @@ def test_weight_quantization_shrinks_the_file(exported, quantize):
     assert small.result["input"]["dtype"] == "float32"
 
 
+@pytest.mark.slow
 def test_int16_activations_are_checked_and_calibrated(wide_exported, few_blocks):
     run = wide_exported
     (file,) = run.stage("tflite_int16x8").glob("*.tflite")
@@ -100,6 +101,7 @@ def test_int16_activations_cost_nothing_beside_the_rounded_weights(wide_exported
     assert away["int16x8"] < 0.1 * min(away["float32"], away["int8"])
 
 
+@pytest.mark.slow
 def test_dynamic_range_of_a_network_with_swish_warns(few_blocks_exported, few_blocks, monkeypatch, log_lines):
     run = few_blocks_exported
     stages.tflite(run, "dynamic")

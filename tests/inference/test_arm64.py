@@ -36,6 +36,11 @@ TOOK = "echo 'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.' >&2"
 
 
 @pytest.fixture
+def exported(few_blocks, few_blocks_exported):
+    return few_blocks_exported
+
+
+@pytest.fixture
 def make_root(tmp_path):
     """`make_root(script)`: a root whose qemu is a shell script."""
 
@@ -214,6 +219,7 @@ def test_verify_run_says_whether_sparse_kernels_compute_a_pruned_network(
     assert (row["sparse_kernels"], row["time_ratio"]) == (saved > 0, 1 - saved)
 
 
+@pytest.mark.slow
 def test_a_file_that_arm64_computes_otherwise_is_put_aside(copy_of_exported, make_root, monkeypatch):
     scale = copy_of_exported.manifest("tflite_int8")["result"]["output"]["scale"]
     computed = Arm64Network.__call__

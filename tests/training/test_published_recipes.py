@@ -54,6 +54,7 @@ PUBLISHED = {
     "mobilenet_v1": Published(200, 0, 0, 0.045, 0.045, 1e-5, 64, drop=(0.94, "2.5")),
     "photos": Published(40, 3, 2, 1e-4, 0.05, 1e-5, 64),
     "finetune": Published(12, 1, 1, 1e-4, 0.001, 1e-5, 32),
+    "qat": Published(5, 0.5, 0.5, 1e-5, 1e-4, 1e-5, 32),
     "digits": Published(10, 1, 1, 1e-4, 0.02, 1e-4, 32),
     "small_images": Published(30, 1, 0, 1e-4, 0.05, 1e-4, 64),
 }
@@ -144,4 +145,5 @@ def test_a_hundred_updates(name):
         run = weights[i], [now[i] for now in gradients], rates, recipe
         found, close = variables[i].numpy(), {"rtol": 2e-6, "atol": 8e-6}
         np.testing.assert_allclose(found, updated(*run, decayed), **close)
-        assert not np.allclose(found, updated(*run, not decayed), **close)  # the tolerance sees the decay
+        if recipe.weight_decay:  # the tolerance sees it
+            assert not np.allclose(found, updated(*run, not decayed), **close)
