@@ -65,8 +65,9 @@ def main() -> None:
 
 def _images(run) -> np.ndarray:
     from mnext_tf.data.preprocess import eval_image
+    from mnext_tf.data.sources.layouts import list_image_files
 
-    paths = sorted(p for p in Path(FLAGS.images).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    paths = list_image_files(Path(FLAGS.images))
     if not paths:
         raise ConfigError(f"There are no images in {FLAGS.images}.")
     return np.stack([eval_image(path.read_bytes(), run.config.preprocess).numpy() for path in paths])

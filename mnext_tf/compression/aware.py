@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mnext_tf.compression.effects import observe_ranges
-from mnext_tf.compression.twin import folded, kernels, layers_with_inputs, make_twin, quantized_layers
+from mnext_tf.compression.twin import assign_weights, folded, kernels, layers_with_inputs, make_twin, quantized_layers
 from mnext_tf.compression.twin_layers import (
     Activation,
     BatchNormalization,
@@ -68,10 +68,7 @@ def _fused(takers: Sequence) -> bool:
 
 def start(twin, network, images: Sequence[np.ndarray]) -> None:
     """Give a twin the weights of `network`, and the ranges of its outputs on `images`."""
-    for layer in kernels(twin):
-        kernel, bias = folded(network, layer.name)
-        layer.kernel.assign(kernel)
-        layer.bias.assign(bias)
+    assign_weights(twin, {layer.name: folded(network, layer.name) for layer in kernels(twin)})
     for layer in quantized_layers(twin):
         prescribed = _of_pixels(layer) if isinstance(layer, PixelNormalization) else (_SIGMOID,)
         for which in layer.fixed:

@@ -63,9 +63,8 @@ def choose_shares(
     """
     observe_ranges(twin, images)
     effects, chosen = Effects(twin, images), {}
-    for layer in progress([q for q in quantized_layers(twin) if len(q.low) == 1 and not isinstance(q, ReLU)]):
-        if 0 in layer.fixed:
-            continue
+    free = [q for q in quantized_layers(twin) if len(q.low) == 1 and 0 not in q.fixed and not isinstance(q, ReLU)]
+    for layer in progress(free):
         least, shares = effects.noise(layer), [1.0, 1.0]
         for side, bound in enumerate((layer.low[0], layer.high[0])):
             whole = float(bound)

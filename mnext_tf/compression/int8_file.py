@@ -18,6 +18,11 @@ WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _WITH_RANGE = (*WITH_KERNEL, "ADD", "MUL", "MEAN", "LOGISTIC")
 
 
+def fused_names(kernel: str) -> tuple[str, ...]:
+    """The layers, as far as there are such, that one operator computes with that of a kernel, in order."""
+    return kernel, f"{kernel}_bn", f"{kernel}_relu6"
+
+
 @dataclass
 class LayerTensors:
     """The tensors of one layer: inputs and outputs of its operators, in order; weights and bias of a kernel."""
@@ -39,15 +44,13 @@ class Int8File:
     def __init__(self, content: bytes, layers: Sequence[str]):
         from ai_edge_litert import schema_py_generated as schema
 
-        self.names = set(layers)
         self.tree = flatbuffer.read_model(content)
         self.graph = self.tree.subgraphs[0]
         self.uint8 = schema.TensorType.UINT8
-        names = {v: k for k, v in vars(schema.BuiltinOperator).items()}
         self.layers = defaultdict(LayerTensors)
         self.sharing = []  # (from, to): tensors whose range follows another's
         for op in self.graph.operators:
-            kind = names[self.tree.operatorCodes[op.opcodeIndex].builtinCode]
+            kind = flatbuffer.operator_kind(self.tree, op)
             output = self.graph.tensors[op.outputs[0]]
             if kind in WITH_KERNEL and op.inputs[2] < 0:  # the converter leaves out a bias of zeros
                 shape, steps = [int(output.shape[-1])], schema.QuantizationParametersT()
@@ -87,8 +90,7 @@ class Int8File:
 
     def with_kernel(self, name: str) -> LayerTensors:
         """The tensors of a layer with a kernel. The file names an operator after the last layer that it computes."""
-        fused = (name, f"{name}_bn", f"{name}_relu6")
-        return next(self.layers[n] for n in fused if n in self.layers and self.layers[n].kind)
+        return next(self.layers[n] for n in fused_names(name) if n in self.layers and self.layers[n].kind)
 
     def set_kernel(self, name: str, kernel: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> None:
         """Weights in whole steps of `scale`, one for each output channel; after the range of the layer's input is set.
@@ -104,11 +106,7 @@ class Int8File:
         self._fill(entry.bias, np.rint(bias / steps).astype(np.int32), steps, axis=0)
 
     def _fill(self, tensor, values: np.ndarray, scale: np.ndarray, *, axis: int) -> None:
-        users = sum(other.buffer == tensor.buffer for other in self.graph.tensors)
-        if tensor.buffer == 0 or users > 1:  # 0 stands for no content, and the converter joins equal ones
-            self.tree.buffers.append(type(self.tree.buffers[0])())
-            tensor.buffer = len(self.tree.buffers) - 1
-        self.tree.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+        flatbuffer.set_content(self.tree, tensor, values)
         q = tensor.quantization
         q.scale, q.zeroPoint, q.quantizedDimension = scale.tolist(), [0] * len(scale), axis
         q.min = q.max = None

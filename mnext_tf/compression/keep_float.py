@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from mnext_tf.compression.int8_file import WITH_KERNEL
+from mnext_tf.compression.int8_file import WITH_KERNEL, fused_names
 from mnext_tf.errors import ConfigError
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.operators import Operator, layer_of
@@ -15,7 +14,6 @@ from mnext_tf.tflite.operators import Operator, layer_of
 Weights = Mapping[str, tuple[np.ndarray, np.ndarray]]  # kernel and bias by layer, batch norms folded, as Keras has them
 IMAGES = 40  # on which `rounding_costs` is measured
 _FLOAT = "/float32"  # ends the names of what the layers here compute
-_FUSED = ("", "_bn", "_relu6")  # a file names an operator after the last layer that it computes
 
 
 def kernel_layers(network) -> list[str]:
@@ -58,7 +56,6 @@ def keep_float(content: bytes, weights: Weights, layers: Sequence[str]) -> bytes
     graph, kind = tree.subgraphs[0], schema.TensorType
     kept = _operators_of(tree, weights, layers)
     integer = {int(i) for op in graph.operators if id(op) not in kept for i in op.inputs} | set(graph.outputs)
-    convert = _Converter(tree)
     floats: dict[int, int] = {}  # int8 tensor -> the same as float32
     ordered = []
     for op in graph.operators:
@@ -70,14 +67,14 @@ def keep_float(content: bytes, weights: Weights, layers: Sequence[str]) -> bytes
         if taken not in floats:
             shape = graph.tensors[taken].shape
             floats[taken] = flatbuffer.add_tensor(graph, f"{layer}{_FLOAT}_input", shape, kind.FLOAT32)
-            ordered.append(convert("DEQUANTIZE", taken, floats[taken], version=2))
+            ordered.append(flatbuffer.make_operator(tree, "DEQUANTIZE", [taken], [floats[taken]], version=2))
         op.inputs = [floats[taken], *_store(tree, op, *weights[layer])]
         ordered.append(op)
         if made in integer:
             shape = graph.tensors[made].shape
             floats[made] = flatbuffer.add_tensor(graph, layer + _FLOAT, shape, kind.FLOAT32)
             op.outputs = [floats[made]]
-            ordered.append(convert("QUANTIZE", floats[made], made))
+            ordered.append(flatbuffer.make_operator(tree, "QUANTIZE", [floats[made]], [made]))
         else:
             floats[made], tensor = made, graph.tensors[made]
             tensor.name, tensor.type, tensor.quantization = layer + _FLOAT, kind.FLOAT32, None
@@ -105,16 +102,13 @@ def kept_operators(ops: Sequence[Operator], layers: Collection[str]) -> set[int]
 
 def _operators_of(tree, weights: Weights, layers: Sequence[str]) -> dict[int, str]:
     """id of an operator -> its layer in `weights`"""
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds = {number: kind for kind, number in vars(schema.BuiltinOperator).items()}
     graph, found = tree.subgraphs[0], {}
     for op in graph.operators:
-        kind = kinds[tree.operatorCodes[op.opcodeIndex].builtinCode]
+        kind = flatbuffer.operator_kind(tree, op)
         name = layer_of(graph.tensors[op.outputs[0]].name.decode(), layers)
         if name is None and kind == "FULLY_CONNECTED":  # its output has a name of the signature
             name = layers[-1]
-        layer = next((layer for layer in weights if name in [layer + end for end in _FUSED]), None)
+        layer = next((layer for layer in weights if name in fused_names(layer)), None)
         if kind in WITH_KERNEL and layer:
             found[id(op)] = layer
     computed = list(found.values())
@@ -140,23 +134,6 @@ def _constant(tree, index: int, values: np.ndarray) -> int:
     if index < 0 or sum(int(i) == index for op in graph.operators for i in op.inputs) > 1:
         index = flatbuffer.add_tensor(graph, "float_bias", values.shape, schema.TensorType.FLOAT32)
     tensor = graph.tensors[index]
-    if tensor.buffer == 0 or sum(other.buffer == tensor.buffer for other in graph.tensors) > 1:
-        tree.buffers.append(schema.BufferT())
-        tensor.buffer = len(tree.buffers) - 1
     tensor.type, tensor.shape, tensor.quantization = schema.TensorType.FLOAT32, list(values.shape), None
-    tree.buffers[tensor.buffer].data = np.frombuffer(values.astype("<f4").tobytes(), np.uint8)
+    flatbuffer.set_content(tree, tensor, values.astype("<f4"))
     return index
-
-
-class _Converter:
-    """Makes operators of one input and one output, with one entry in the file's list of kinds for each kind."""
-
-    def __init__(self, tree):
-        self.tree, self.made = tree, {}
-
-    def __call__(self, kind: str, taken: int, given: int, version: int = 1):
-        if kind not in self.made:
-            self.made[kind] = flatbuffer.make_operator(self.tree, kind, [taken], [given], version)
-        operator = copy.copy(self.made[kind])
-        operator.inputs, operator.outputs = [taken], [given]
-        return operator

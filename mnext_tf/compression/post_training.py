@@ -18,10 +18,10 @@ from mnext_tf.compression.reconstruct import reconstruct
 from mnext_tf.compression.steps import check_steps
 from mnext_tf.compression.twin import kernels, make_twin
 from mnext_tf.inference.tflite import TFLiteNetwork
+from mnext_tf.naming import EFFORTS
 
 _KEPT_BACK = 5  # one image in this many is fitted by none of the steps, and chooses among their results
 _LOOKED_AT = 40  # images by which ranges are chosen
-EFFORTS = ("fast", "good", "best")
 _log = logging.getLogger(__name__)
 
 
@@ -45,8 +45,8 @@ class Improved:
 def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: str = "good", seed: int = 0) -> Improved:
     """The best of the converter's int8 file `content` of a Keras network, and those with fitted weights and ranges.
 
-    images: for calibration, float32 (size, size, 3) in [0, 255]. Every fifth of them fits nothing: on those the files
-    are compared, by the signal-to-noise ratio of their logits.
+    effort: "good", or "best", which tries that, too. images: for calibration, float32 (size, size, 3) in [0, 255].
+    Every fifth of them fits nothing: on those the files are compared, by the signal-to-noise ratio of their logits.
     """
     images = np.stack(images)
     kept_back, fitted = images[::_KEPT_BACK], np.delete(images, np.s_[::_KEPT_BACK], axis=0)
@@ -60,10 +60,10 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
     for step in EFFORTS[1 : EFFORTS.index(effort) + 1]:
         twin.set_weights(floats)
         shares = (
-            choose_shares(twin, fitted[:_LOOKED_AT], partial(_progress, "choosing ranges")) if step == "best" else {}
+            choose_shares(twin, fitted[:_LOOKED_AT], partial(layer_bar, "choosing ranges")) if step == "best" else {}
         )
         layers[step] = reconstruct(
-            twin, fitted, shares=shares, seed=seed, progress=partial(_progress, "fitting layers")
+            twin, fitted, shares=shares, seed=seed, progress=partial(layer_bar, "fitting layers")
         )
         files[step] = write_twin(content, twin)
         check_steps(files[step], twin, fitted[:2])
@@ -101,7 +101,7 @@ def sqnr(found: np.ndarray, expected: np.ndarray) -> float:
     return float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / max(noise, 1e-30)))
 
 
-def _progress(what: str, items):
+def layer_bar(what: str, items):
     from tqdm import tqdm
 
     return tqdm(items, desc=what, unit="layer", disable=None, leave=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.compression.int8_file import Int8File
+from mnext_tf.compression.int8_file import Int8File, fused_names
 from mnext_tf.compression.twin import kernels
 from mnext_tf.errors import ExportError
 from mnext_tf.inference.tflite import dequantize_array, quantize_array
@@ -22,7 +22,8 @@ ALLOWED = 2.0  # steps: one by either side's rounding
 
 def layer_steps(content: bytes, twin, images: np.ndarray) -> dict[str, float]:
     """The largest difference of each layer with a kernel on images (n, size, size, 3), by name."""
-    file = Int8File(content, [layer.name for layer in twin.layers])
+    by_name = {layer.name: layer for layer in twin.layers}
+    file = Int8File(content, list(by_name))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.tflite"
         path.write_bytes(content)
@@ -40,9 +41,9 @@ def layer_steps(content: bytes, twin, images: np.ndarray) -> dict[str, float]:
         for layer in kernels(twin):
             entry = file.with_kernel(layer.name)
             wanted, y = value(entry.outputs[0]), value(entry.inputs[0])
-            for name in (layer.name, f"{layer.name}_bn", f"{layer.name}_relu6"):
-                if name in file.names:
-                    y = twin.get_layer(name)(y, training=False)
+            for name in fused_names(layer.name):
+                if name in by_name:
+                    y = by_name[name](y, training=False)
             step = entry.outputs[0].quantization.scale[0]
             steps = float(np.abs(np.reshape(y, wanted.shape) - wanted).max() / step)
             found[layer.name] = max(steps, found.get(layer.name, 0.0))

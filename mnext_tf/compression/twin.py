@@ -19,12 +19,17 @@ def make_twin(network, ranges: Mapping[str, Sequence[Range]]):
     """
     config: ModelConfig = network.mnext_config
     twin = config._build(TwinLayers(ranges))
+    assign_weights(twin, {layer.name: folded(network, layer.name) for layer in kernels(twin)})
+    return twin
+
+
+def assign_weights(twin, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Kernel and bias by layer, float, in the steps that the largest weight of each channel needs."""
     for layer in kernels(twin):
-        kernel, bias = folded(network, layer.name)
+        kernel, bias = weights[layer.name]
         layer.kernel.assign(kernel)
         layer.bias.assign(bias)
         layer.scale.assign(layer.largest())
-    return twin
 
 
 def kernels(twin) -> list:

@@ -11,9 +11,9 @@ import numpy as np
 from mnext_tf.compression.aware import load_twin
 from mnext_tf.compression.int8_file import Int8File, write_twin
 from mnext_tf.compression.keep_float import IMAGES, Weights, keep_float, kernel_layers, named_layers, rounding_costs
-from mnext_tf.compression.post_training import _progress, improve
+from mnext_tf.compression.post_training import improve, layer_bar
 from mnext_tf.compression.steps import check_steps
-from mnext_tf.compression.twin import folded, kernels, make_twin
+from mnext_tf.compression.twin import assign_weights, folded, make_twin
 from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
 from mnext_tf.export.plan import Plan
 from mnext_tf.files import write_csv
@@ -57,11 +57,8 @@ def _with_float_layers(
     weights = weights or {name: folded(network, name) for name in kernel_layers(network)}
     if plan.auto_keep_float:
         twin = make_twin(network, Int8File(content, names).ranges())
-        for layer in kernels(twin):
-            layer.kernel.assign(weights[layer.name][0])
-            layer.bias.assign(weights[layer.name][1])
-            layer.scale.assign(layer.largest())
-        costs = rounding_costs(twin, np.stack(calibration[:IMAGES]), partial(_progress, "measuring layers"))
+        assign_weights(twin, weights)
+        costs = rounding_costs(twin, np.stack(calibration[:IMAGES]), partial(layer_bar, "measuring layers"))
         write_csv(folder / "rounding_costs.csv", [{"layer": name, "noise": cost} for name, cost in costs.items()])
         others = sorted((name for name in costs if name not in kept), key=lambda name: -costs[name])
         kept += others[: plan.auto_keep_float]

@@ -183,7 +183,8 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
         },
     }
     write_json(folder / "verify.json", verify)
-    delegation, found = operators.delegation(path), preflight(path, [layer.name for layer in model.layers])
+    delegation = operators.delegation(path)
+    found = preflight(path, [layer.name for layer in model.layers], delegation)
     if found.left:
         write_csv(folder / "preflight.csv", found.rows())
     return {

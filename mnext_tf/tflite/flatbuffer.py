@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import flatbuffers
@@ -131,14 +132,45 @@ def add_tensor(graph, name: str, shape, kind: int, quantization=None) -> int:
     return len(graph.tensors) - 1
 
 
+def set_content(tree, tensor, values: np.ndarray) -> None:
+    """Make `values` the content of a tensor of the `ModelT` tree; others that had the same keep it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    users = sum(other.buffer == tensor.buffer for other in tree.subgraphs[0].tensors)
+    if tensor.buffer == 0 or users > 1:  # 0 stands for no content, and the converter joins equal ones
+        tree.buffers.append(schema.BufferT())
+        tensor.buffer = len(tree.buffers) - 1
+    tree.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+
+
+def operator_kind(tree, operator) -> str:
+    """CONV_2D and so on, of an operator of the `ModelT` tree."""
+    return _kinds()[_builtin(tree.operatorCodes[operator.opcodeIndex])]
+
+
 def make_operator(tree, name: str, inputs: list[int], outputs: list[int], version: int = 1):
     """An operator for a subgraph of the `ModelT` tree, such as "DEQUANTIZE"; the caller puts it into the order."""
     from ai_edge_litert import schema_py_generated as schema
 
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
-    code.version = version
-    tree.operatorCodes.append(code)
+    number = getattr(schema.BuiltinOperator, name)
+    known = [(_builtin(code), code.version) for code in tree.operatorCodes]
+    if (number, version) not in known:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = number
+        code.version = version
+        tree.operatorCodes.append(code)
+        known.append((number, version))
     operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = len(tree.operatorCodes) - 1, inputs, outputs
+    operator.opcodeIndex, operator.inputs, operator.outputs = known.index((number, version)), inputs, outputs
     return operator
+
+
+def _builtin(code) -> int:
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+@functools.cache
+def _kinds() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {number: name for name, number in vars(schema.BuiltinOperator).items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 
 from mnext_tf.tflite import flatbuffer
@@ -21,25 +19,18 @@ def store_weights_as_int8(model: bytes, least: int = LEAST) -> bytes:
     A DEQUANTIZE makes each of them float32 again, which XNNPACK and TFLite's own kernel do once, before the first
     image; all else stays as it was.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     tree = flatbuffer.read_model(model)
-    graph, kinds = tree.subgraphs[0], {number: kind for kind, number in vars(schema.BuiltinOperator).items()}
+    graph = tree.subgraphs[0]
     made: dict[int, object] = {}  # tensor of a kernel -> the operator that gives it
     for op in graph.operators:
-        axis = _AXIS.get(kinds[tree.operatorCodes[op.opcodeIndex].builtinCode])
+        axis = _AXIS.get(flatbuffer.operator_kind(tree, op))
         if axis is None or op.inputs[1] in made:
             continue
         kernel = graph.tensors[op.inputs[1]]
         if np.prod(kernel.shape) < least:
             continue
-        stored = _stored(tree, graph, kernel, axis)
-        if made:
-            operator = copy.copy(next(iter(made.values())))
-            operator.inputs, operator.outputs = [stored], [int(op.inputs[1])]
-        else:
-            operator = flatbuffer.make_operator(tree, "DEQUANTIZE", [stored], [int(op.inputs[1])], version=_VERSION)
-        made[op.inputs[1]] = operator
+        ends = [_stored(tree, graph, kernel, axis)], [int(op.inputs[1])]
+        made[op.inputs[1]] = flatbuffer.make_operator(tree, "DEQUANTIZE", *ends, version=_VERSION)
     graph.operators = [*made.values(), *graph.operators]
     return flatbuffer.write_model(tree)
 
@@ -54,10 +45,7 @@ def _stored(tree, graph, kernel, axis: int) -> int:
     steps = schema.QuantizationParametersT()
     steps.scale, steps.zeroPoint, steps.quantizedDimension = scale.ravel().tolist(), [0] * scale.size, axis
     index = flatbuffer.add_tensor(graph, kernel.name + b"_int8", kernel.shape, schema.TensorType.INT8, steps)
-    content = schema.BufferT()
-    content.data = np.frombuffer(np.rint(values / scale).astype(np.int8).tobytes(), np.uint8)
-    tree.buffers.append(content)
-    graph.tensors[index].buffer = len(tree.buffers) - 1
+    flatbuffer.set_content(tree, graph.tensors[index], np.rint(values / scale).astype(np.int8))
     if sum(tensor.buffer == kernel.buffer for tensor in graph.tensors) == 1:  # the converter joins equal ones
         tree.buffers[kernel.buffer].data = None
     kernel.buffer = 0

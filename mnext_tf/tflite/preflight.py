@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mnext_tf.tflite.operators import Operator, delegation, layer_of, open_interpreter, operators
+from mnext_tf.tflite.operators import Delegation, Operator, delegation, layer_of, open_interpreter, operators
 
 CPU, GPU = "XNNPACK", "GPU delegate"
 NOT_KNOWN = "not known"
@@ -68,14 +68,17 @@ class Preflight:
         return {"operators": self.operators, "note": self.note, "left": groups}
 
 
-def preflight(path: Path, layers: Iterable[str] = ()) -> Preflight:
-    """Of a file; `layers` are the names of the network's layers, in order. Raises ExportError for no such file."""
+def preflight(path: Path, layers: Iterable[str] = (), delegated: Delegation | None = None) -> Preflight:
+    """Of a file; `layers` are the names of the network's layers, in order. Raises ExportError for no such file.
+
+    delegated: what `delegation(path)` gives, where the caller has it.
+    """
     ops, versions, names = operators(open_interpreter(path, delegate=False)), _versions(path), list(layers)
 
     def left(processor: str, index: int, reason: str) -> Left:
         return Left(processor, index, ops[index].kind, layer_of(ops[index].name, names) or "", reason)
 
-    on_cpu = [left(CPU, i, _why_not_xnnpack(ops[i])) for i in delegation(path).indices]
+    on_cpu = [left(CPU, i, _why_not_xnnpack(ops[i])) for i in (delegated or delegation(path)).indices]
     refused = {i: _why_not_gpu(op, version) for i, (op, version) in enumerate(zip(ops, versions, strict=True))}
     on_gpu = [left(GPU, i, reason) for i, reason in refused.items() if reason]
     return Preflight(len(ops), (*on_cpu, *on_gpu), _DEQUANTIZED if _computes_int8(ops) else "")

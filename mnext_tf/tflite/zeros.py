@@ -7,7 +7,6 @@ themselves is computed by dense ones.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +35,6 @@ def without_zeros(path: Path) -> bytes:
 
     Of a file with float weights.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     tree, rng = flatbuffer.read_model(Path(path).read_bytes()), np.random.default_rng(0)
     graph, unpacked = tree.subgraphs[0], _unpacked(path)
     weights = {id(tensor): _values(tree, tensor) for tensor in _stored_weights(tree) if tensor.sparsity is None}
@@ -46,19 +43,17 @@ def without_zeros(path: Path) -> bytes:
         if values is None:
             continue
         filled = np.where(values == 0, rng.uniform(1e-4, 1e-3, values.shape), values).astype(values.dtype)
-        tree.buffers.append(schema.BufferT())
-        tree.buffers[-1].data = np.frombuffer(filled.tobytes(), np.uint8)
-        tensor.buffer = len(tree.buffers) - 1
-    graph.operators = [op for op in graph.operators if _kind(tree, op) != "DENSIFY"]
+        flatbuffer.set_content(tree, tensor, filled)
+    graph.operators = [op for op in graph.operators if flatbuffer.operator_kind(tree, op) != "DENSIFY"]
     return flatbuffer.write_model(tree)
 
 
 def _stored_weights(tree) -> Iterator:
     """The tensors that hold the weights of the 1x1 convolutions, before they are unpacked."""
     graph = tree.subgraphs[0]
-    made_by = {int(op.outputs[0]): op for op in graph.operators if _kind(tree, op) in _UNPACKING}
+    made_by = {int(op.outputs[0]): op for op in graph.operators if flatbuffer.operator_kind(tree, op) in _UNPACKING}
     for op in graph.operators:
-        if _kind(tree, op) != "CONV_2D":
+        if flatbuffer.operator_kind(tree, op) != "CONV_2D":
             continue
         index = int(op.inputs[1])
         _, height, width, channels = graph.tensors[index].shape
@@ -86,15 +81,3 @@ def _values(tree, tensor) -> np.ndarray:
     kind = schema.TensorType
     dtype = {kind.FLOAT32: "<f4", kind.FLOAT16: "<f2", kind.INT8: "i1"}[tensor.type]
     return np.frombuffer(bytes(tree.buffers[tensor.buffer].data), dtype)
-
-
-def _kind(tree, op) -> str:
-    code = tree.operatorCodes[op.opcodeIndex]
-    return _kinds()[max(code.builtinCode, code.deprecatedBuiltinCode)]
-
-
-@functools.cache
-def _kinds() -> dict[int, str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {number: name for name, number in vars(schema.BuiltinOperator).items()}
