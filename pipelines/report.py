@@ -29,7 +29,7 @@ def main() -> None:
     sessions = [Path(folder) for folder in _DEVICE.value] or find_sessions(Path(SESSIONS))
     for folder in sessions:
         check_session(folder)
-    if not root.is_dir() and not sessions and not (_RUN.value and _BENCHMARK.value):
+    if not root.is_dir() and not sessions and not (_RUN.value or _BENCHMARK.value):
         raise DataError(
             f"{root} does not exist. `python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a "
             "benchmark, benchmarks/run_adb.sh one on a phone; --runs_root names another folder to search."
