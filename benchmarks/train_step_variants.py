@@ -139,7 +139,7 @@ class TensorFlow(_Side):
         import tensorflow as tf
 
         from mnext_tf.models.keras_layers import folded_batch_norm
-        from mnext_tf.tasks import get_task
+        from mnext_tf.tasks import Classification
         from mnext_tf.training.groups import make_groups
         from mnext_tf.training.recipe import Recipe
         from mnext_tf.training.steps import make_steps
@@ -161,7 +161,7 @@ class TensorFlow(_Side):
         calls = {"forward": lambda: forward(images).numpy()}
         if "step" in variant.kinds:
             recipe = Recipe()
-            task, groups = get_task("classification"), make_groups(model, recipe)
+            task, groups = Classification(), make_groups(model, recipe)
             train_step, _ = make_steps(model, groups, recipe, task, devices=make_devices())
             rate, number = tf.constant(RATE), tf.constant(0, tf.int64)
             calls["step"] = lambda: float(train_step(images, labels, rate, number)[0])

@@ -17,7 +17,7 @@ from mnext_tf.naming import precision_of
 from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
-from mnext_tf.tasks import Tolerance, get_task
+from mnext_tf.tasks import Tolerance, task_of
 from mnext_tf.tflite.zeros import NEEDED, zero_share
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def verify_run(
         raise ConfigError(
             f"{run.folder} has no exports yet. python -m pipelines.export_tflite --run={run.folder} makes one."
         )
-    task = get_task(run.config.task)
+    task = task_of(run.config)
     keras, first = _compare(run, task, forms, max_images)
     model = load_network(run)
     networks, bounds = {"keras": keras}, {}

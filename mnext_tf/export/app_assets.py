@@ -16,7 +16,7 @@ from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import stage_name
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult
-from mnext_tf.tasks import get_task
+from mnext_tf.tasks import task_of
 
 ASSETS = Path("android_assets/app/src/main/assets")
 
@@ -41,7 +41,7 @@ def probabilities(run: Run, precision: str = "float32", *, force: bool = False, 
         from mnext_tf.tflite.softmax import add_softmax
 
         path = folder / stages.tflite_name(run, name)
-        about, outputs = read_metadata(before), get_task(run.config.task).output_info("probabilities")
+        about, outputs = read_metadata(before), task_of(run.config).output_info("probabilities")
         for factors in source.folder.glob(CHANNEL_FACTORS):
             shutil.copy2(factors, folder)
         path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, outputs))

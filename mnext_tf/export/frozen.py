@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mnext_tf.inference.graphs import INPUT, OUTPUT
+from mnext_tf.inference.graphs import INPUT
 
 
 def write_frozen(saved_model: Path, path: Path) -> int:
-    """Freeze the SavedModel's signature into `path` (.pb) with nodes named `image` and `logits`.
+    """Freeze the SavedModel's signature into `path` (.pb) with nodes named as its input and outputs.
 
     Returns the number of nodes.
     """
@@ -18,10 +18,12 @@ def write_frozen(saved_model: Path, path: Path) -> int:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     loaded = tf.saved_model.load(str(saved_model))
-    frozen = convert_variables_to_constants_v2(loaded.signatures["serving_default"])
+    signature = loaded.signatures["serving_default"]
+    frozen = convert_variables_to_constants_v2(signature)
     graph = frozen.graph.as_graph_def()
     _rename(graph, frozen.inputs[0].op.name, INPUT)
-    _rename(graph, frozen.outputs[0].op.name, OUTPUT)
+    for name, output in zip(sorted(signature.structured_outputs), frozen.outputs, strict=True):
+        _rename(graph, output.op.name, name)
     Path(path).write_bytes(graph.SerializeToString())
     return len(graph.node)
 

@@ -27,7 +27,7 @@ from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, configuration, run_stage
 from mnext_tf.runs.weights import load_network, require_weights
-from mnext_tf.tasks import Tolerance, get_task
+from mnext_tf.tasks import Tolerance, task_of
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
 from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
@@ -42,7 +42,7 @@ def reference(run: Run) -> StageResult:
     """Logits of the Keras network on the validation images: what every export is compared with."""
 
     def build(folder: Path) -> dict:
-        comparison, logits = get_task(run.config.task).comparison(), []
+        comparison, logits = task_of(run.config).comparison(), []
         with open_predictor(run) as network:
             for images, labels in validation_batches(run):
                 logits.append(network.logits(images))
@@ -137,7 +137,7 @@ def tflite(
 
             content, better = better_int8(run, content, calibration, plan, folder)
             found |= better
-        outputs = get_task(run.config.task).output_info("logits")
+        outputs = task_of(run.config).output_info("logits")
         path.write_bytes(add_metadata(content, describe(run.config, name, **plan.about), outputs))
         return {**verified_tflite(run, path, precision, tolerance, float_layers(found)), **found}
 
@@ -159,7 +159,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
     folder = path.parent
     _write_sidecars(run, folder)
     ops = operators.read_operators(path)
-    check_operators(ops, get_task(run.config.task))
+    check_operators(ops, task_of(run.config))
     if precision == "dynamic" and any(op.kind == "LOGISTIC" for op in ops):
         _log.warning(
             f"{path.name}: dynamic-range rounding costs networks with swish and squeeze-excite accuracy. Compare it "
@@ -174,7 +174,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
     verify = {
         "images": measured["images"],
         "passed": True,
-        "bounds": get_task(run.config.task).bounds(precision, tolerance, trained=run.trained),
+        "bounds": task_of(run.config).bounds(precision, tolerance, trained=run.trained),
         "networks": {
             "keras": expected.result["measured"],
             "saved_model": run.manifest("saved_model").result["measured"],
@@ -227,7 +227,7 @@ def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Met
     origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
     return Metadata(
         name=f"{title}, {model.input_size} px, {precision_of(stage)[0]}",
-        description=f"{get_task(config.task).description(labels)} ({origin}). Made with mnext_tf.",
+        description=f"{task_of(config).description(labels)} ({origin}). Made with mnext_tf.",
         version=__version__,
         author=author,
         license=license,
@@ -249,7 +249,7 @@ def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance:
     """
     from tqdm import tqdm
 
-    task, logits, at = get_task(run.config.task), np.load(expected.folder / "logits.npy", mmap_mode="r"), 0
+    task, logits, at = task_of(run.config), np.load(expected.folder / "logits.npy", mmap_mode="r"), 0
     format = form if form in ("saved_model", "frozen") else "tflite"
     bar = tqdm(total=len(logits), desc=f"verifying {form}", unit="img", disable=None, leave=False)
     with open_predictor(path, format=format) as network, bar:

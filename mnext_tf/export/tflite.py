@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mnext_tf.compression.calibration import _feed, spanning
 from mnext_tf.errors import ConfigError, ExportError, one_of
-from mnext_tf.inference.graphs import load_frozen
+from mnext_tf.inference.graphs import load_frozen, named
 from mnext_tf.naming import CALIBRATED, IO_TYPES, PRECISIONS
 from mnext_tf.quiet import quiet_stderr
 from mnext_tf.tflite.int8_weights import store_weights_as_int8
@@ -31,7 +31,7 @@ def convert(
     sparse: bool = False,
     progress: bool = True,
 ) -> bytes:
-    """The TFLite file of a frozen graph, batch 1, signature `serving_default`: image -> logits.
+    """The TFLite file of a frozen graph, batch 1, signature `serving_default`, such as image -> logits.
 
     Args:
       precision: one of `PRECISIONS`.
@@ -45,10 +45,10 @@ def convert(
     """
     one_of("precision", precision, PRECISIONS)
     one_of("io_type", io_type, IO_TYPES)
-    logits = load_frozen(frozen, batch_size=1)
-    image = tf.TensorSpec(logits.inputs[0].shape, tf.float32, name="image")
-    servable = tf.Module()  # gives the file a signature, image -> logits
-    servable.serve = tf.function(lambda image: {"logits": logits(image)}, input_signature=[image], autograph=False)
+    network = load_frozen(frozen, batch_size=1)
+    names, image = network.output_names, tf.TensorSpec(network.inputs[0].shape, tf.float32, name="image")
+    servable = tf.Module()  # gives the file a signature, such as image -> logits
+    servable.serve = tf.function(lambda image: named(network(image), names), input_signature=[image], autograph=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([servable.serve.get_concrete_function()], servable)
     if precision not in ("float32", "weight_int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -18,7 +18,7 @@ from mnext_tf.inference.image_stream import Images, images_of_paths, preprocesse
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network
-from mnext_tf.tasks import get_task
+from mnext_tf.tasks import Classification, task_of
 
 FORMATS = {
     "saved_model": "a SavedModel is a folder with saved_model.pb.",
@@ -46,7 +46,7 @@ class Predictor:
     labels: tuple[str, ...]
     function: Callable[[np.ndarray], np.ndarray] = field(repr=False)
     output: str = "logits"
-    task: str = "classification"
+    task: Classification = field(default_factory=Classification)
     run: Path | None = None  # the folder of the run that it belongs to
 
     @property
@@ -59,13 +59,15 @@ class Predictor:
         return len(self.labels)
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        """What the network gives, float32 (n, classes), for images (n, size, size, 3), RGB in [0, 255].
+        """What the network gives for images (n, size, size, 3), RGB in [0, 255]: float32 (n, classes).
 
         Raises ConfigError for images of another shape or range.
         """
         images = check_images(images, self.input_size)
         batches = [self.function(images[i : i + _BATCH].astype(np.float32)) for i in range(0, len(images), _BATCH)]
-        return np.concatenate(batches) if batches else np.zeros((0, self.num_classes), np.float32)
+        return (
+            np.concatenate(batches) if batches else np.zeros((0, *self.task.output_shape(self.num_classes)), np.float32)
+        )
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, classes); the logarithms of the probabilities where the file ends in a softmax."""
@@ -74,7 +76,7 @@ class Predictor:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, classes), float64."""
-        return get_task(self.task).decode(self.outputs(images), self.output)
+        return self.task.decode(self.outputs(images), self.output)
 
     def predict_files(self, paths: Iterable[str | Path] | str | Path, *, top: int = 5) -> list[dict]:
         """Predictions for image files, and for all images in folders, preprocessed as the network was evaluated.
@@ -93,11 +95,8 @@ class Predictor:
         """As `predict_files`; `images.skipped` lists what was skipped."""
         rows = []
         for batch in preprocessed(images, [self.preprocess], _BATCH, progress=progress):
-            probabilities = self.predict(batch.pixels[self.preprocess])
-            order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-            for name, classes, shares in zip(batch.names, order, probabilities, strict=True):
-                found = [{"class": int(c), "name": self.labels[c], "probability": float(shares[c])} for c in classes]
-                rows.append({"file": name, "predictions": found})
+            found = self.task.describe(self.predict(batch.pixels[self.preprocess]), self.labels, top)
+            rows += [{"file": name, **row} for name, row in zip(batch.names, found, strict=True)]
         return rows
 
     def close(self) -> None:
@@ -194,6 +193,8 @@ def format_of(stage: str) -> str:
 def _open_keras(run: Run, name: str | None) -> Predictor:
     import tensorflow as tf
 
+    from mnext_tf.inference.graphs import packed
+
     model = load_network(run)
     compiled = tf.function(lambda images: model(images, training=False), autograph=False, reduce_retracing=True)
     return Predictor(
@@ -203,8 +204,8 @@ def _open_keras(run: Run, name: str | None) -> Predictor:
         sha256=sha256(run.weights),
         preprocess=run.config.preprocess,
         labels=run.config.class_names,
-        function=lambda images: compiled(tf.convert_to_tensor(images, tf.float32)).numpy(),
-        task=run.config.task,
+        function=lambda images: packed(compiled(tf.convert_to_tensor(images, tf.float32))).numpy(),
+        task=task_of(run.config),
         run=run.folder,
     )
 
@@ -235,15 +236,15 @@ def _open(format: str, path: Path, arm64: Path | None):
         return network, network.input_size, network.num_classes
     import tensorflow as tf
 
-    from mnext_tf.inference.graphs import load_frozen, load_saved_model
+    from mnext_tf.inference.graphs import load_frozen, load_saved_model, packed
 
     try:
         graph = (load_saved_model if format == "saved_model" else load_frozen)(path)
         shape = (1, *graph.input_shape[1:])
-        classes = graph(tf.zeros(shape)).shape[-1]
+        classes = packed(graph(tf.zeros(shape))).shape[-1]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as e:
         raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {FORMATS[format]}") from e
-    return (lambda images: graph(tf.convert_to_tensor(images, tf.float32)).numpy()), shape[1], classes
+    return (lambda images: packed(graph(tf.convert_to_tensor(images, tf.float32))).numpy()), shape[1], classes
 
 
 def check_images(images, size: int) -> np.ndarray:

@@ -70,7 +70,8 @@ def _check_result(stage: str, result: dict) -> None:
         history = result.get("history")
         if not (isinstance(history, list) and history and all(isinstance(row, dict) for row in history)):
             raise ConfigError("the result of a training needs a history, a list of epochs.")
-        if not isinstance(history[-1].get("step"), int) or not isinstance(result.get("val_accuracy"), float | int):
+        measured = result.get("val_accuracy", result.get("val_map50"))
+        if not isinstance(history[-1].get("step"), int) or not isinstance(measured, float | int):
             raise ConfigError("the result of a training needs val_accuracy, and step in each row of its history.")
     if stage.startswith("tflite_"):
         file = result.get("file")

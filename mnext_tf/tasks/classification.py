@@ -28,18 +28,23 @@ _ARITHMETIC = {
 
 
 class Classification:
-    """The task of all networks so far. Outputs are (n, classes) logits unless a file's last operator is a softmax."""
+    """Outputs are (n, classes) logits unless a file's last operator is a softmax."""
 
     name: ClassVar[str] = "classification"
-    output: ClassVar[str] = "logits"  # name of the output in every exported signature
+    metric: ClassVar[str] = "accuracy"  # what networks are compared by, in `metrics` and in results of `Comparison`
+    metric_title: ClassVar[str] = "accuracy"
+    agreement: ClassVar[str] = "top1_agreement"  # in results of `Comparison`
+    agreement_title: ClassVar[str] = "same top-1"
 
-    def loss(self, num_classes: int, label_smoothing: float, class_weights: Sequence[float] | None = None):
-        """A function of (labels, logits (n, classes)) to the mean loss, for training.
+    def loss(self, model, recipe, class_weights: Sequence[float] | None = None):
+        """A function of (labels, logits (n, classes)) to the mean loss, for training `model` by `recipe`.
 
         Labels are (n,) classes or, after mixup, (n, classes) shares. `class_weights` multiply the losses of the images
         of a class.
         """
         import tensorflow as tf
+
+        num_classes, label_smoothing = model.output_shape[-1], recipe.label_smoothing
 
         # Keras's own mean is divided by the number of devices
         cross_entropy = tf.keras.losses.CategoricalCrossentropy(True, label_smoothing=label_smoothing, reduction="none")
@@ -106,11 +111,23 @@ class Classification:
         top1 = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return tf.reduce_sum(tf.cast(tf.equal(top1, labels), tf.float32))
 
+    def output_shape(self, num_classes: int) -> tuple[int, ...]:
+        """Of what a network gives for an image."""
+        return (num_classes,)
+
     def decode(self, outputs: np.ndarray, output: str = "logits") -> np.ndarray:
         """Outputs (n, classes) as probabilities, float64."""
         from scipy.special import softmax
 
         return outputs.astype(np.float64) if output == "probabilities" else softmax(outputs.astype(np.float64), axis=1)
+
+    def describe(self, decoded: np.ndarray, labels: Sequence[str], top: int) -> list[dict]:
+        """For each image of what `decode` gave {predictions: [{class, name, probability}, ...]}, most likely first."""
+        order = np.argsort(-decoded, axis=1, kind="stable")[:, :top]
+        return [
+            {"predictions": [{"class": int(c), "name": labels[c], "probability": float(p[c])} for c in classes]}
+            for classes, p in zip(order, decoded, strict=True)
+        ]
 
     def allows(self, operator: str, name: str) -> bool:
         """Whether an exported file may have this operator at the tensor `name`: no batch norm may be left over."""

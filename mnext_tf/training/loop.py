@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from mnext_tf.compression.pruning import Pruning, zero_share
+from mnext_tf.compression.pruning import zero_share
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import steps_per_epoch
 from mnext_tf.errors import TrainingError
@@ -26,7 +26,8 @@ from mnext_tf.runs.lock import run_lock
 from mnext_tf.runs.manifest import MANIFEST, Manifest
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import require_weights
-from mnext_tf.training.best import better, choose, keep_best, stops_early
+from mnext_tf.tasks import task_of
+from mnext_tf.training.best import PREFIX, better, choose, keep_best, stops_early
 from mnext_tf.training.checkpoint import load_latest_checkpoint, save_checkpoint
 from mnext_tf.training.curves import curve_of, epoch_suffix
 from mnext_tf.training.meter import Meter, not_a_number
@@ -46,9 +47,9 @@ _READ_EVERY = 20  # steps whose losses are read together, so that no step waits 
 
 @dataclass(frozen=True)
 class Trained:
-    """val_accuracy is that of the weights that are kept: raw or ema, of `best_epoch` (from 1)."""
+    """`metric` is the task's, on validation images, of the weights that are kept: raw or ema, of epoch `best_epoch`."""
 
-    val_accuracy: float
+    metric: float
     history: list[dict]
     resumed_from_step: int  # 0: from the start
     best_epoch: int
@@ -81,7 +82,7 @@ def train(run: Run, dataset: Dataset, *, settings: TrainSettings | None = None, 
         result = manifest.result
         history = result["history"]
         kept = result.get("best_epoch", len(history)), result.get("weights", "raw")
-        return Trained(result["val_accuracy"], history, history[-1]["step"], *kept)
+        return Trained(result[f"val_{task_of(run.config).metric}"], history, history[-1]["step"], *kept)
 
 
 def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices, progress: bool) -> Trained:
@@ -162,38 +163,40 @@ def _train(run: Run, dataset: Dataset, settings: TrainSettings, devices: Devices
             if devices.chief:
                 write_csv(folder / "history.csv", history)
                 summaries.epoch(row, network.model)
-            _log.info(_epoch_line(row, recipe) + epoch_suffix(curve, epoch + 1))
+            _log.info(_epoch_line(row, recipe, network.task) + epoch_suffix(curve, epoch + 1))
             asked = devices.any(stop.requested)
             if epoch + 1 < recipe.epochs:
                 leave_if(asked, epoch)
 
     if devices.chief:
-        _finish(run, dataset, history, time.monotonic() - started, network.pruning)
+        _finish(run, dataset, history, time.monotonic() - started, network)
     devices.meet()  # none leaves before the chief has written all
     best = better(history, recipe)
     if stop.requested:
         raise KeyboardInterrupt(f"Stopped after the last epoch; the training is finished: {run.weights}")
-    return Trained(history[best.epoch - 1][_accuracy_of(best)], history, resumed_from, best.epoch, best.weights)
+    metric = history[best.epoch - 1][_metric_of(best, network.task)]
+    return Trained(metric, history, resumed_from, best.epoch, best.weights)
 
 
 def _tensors(rate: float, step: int):
     return tf.constant(rate, tf.float32), tf.constant(step, tf.int64)
 
 
-def _accuracy_of(best) -> str:
-    return {"raw": "val_accuracy", "ema": "ema_val_accuracy"}[best.weights]
+def _metric_of(best, task) -> str:
+    return f"{PREFIX[best.weights]}val_{task.metric}"
 
 
-def _epoch_line(row: dict, recipe: Recipe) -> str:
-    average = f"  average {row['ema_val_accuracy']:.4f}" if recipe.ema_decay else ""
+def _epoch_line(row: dict, recipe: Recipe, task) -> str:
+    average = f"  average {row[f'ema_val_{task.metric}']:.4f}" if recipe.ema_decay else ""
+    more = f"  macro F1 {row['val_macro_f1']:.4f}" if "val_macro_f1" in row else ""
     return (
         f"epoch {row['epoch']:3d}/{recipe.epochs}  loss {row['train_loss']:.4f}  accuracy {row['train_accuracy']:.4f}  "
-        f"val loss {row['val_loss']:.4f}  val accuracy {row['val_accuracy']:.4f}{average}  "
-        f"macro F1 {row['val_macro_f1']:.4f}  {row['images_per_second']:.0f} images/s"
+        f"val loss {row['val_loss']:.4f}  val {task.metric_title} {row[f'val_{task.metric}']:.4f}{average}{more}  "
+        f"{row['images_per_second']:.0f} images/s"
     )
 
 
-def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float, pruning: Pruning | None) -> None:
+def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float, network: Network) -> None:
     """Weights first, the manifest last: it says that the stage is whole."""
     recipe, folder = run.config.recipe, run.stage("train")
     best, beside = choose(folder, run.weights, history, recipe)
@@ -203,7 +206,7 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float, pru
     _log.info(
         f"train: kept the {'averaged' if best.weights == 'ema' else 'raw'} weights of epoch {best.epoch}: {value}"
     )
-    found = {}
+    found, pruning = {}, network.pruning
     if pruning:
         found["sparsity"] = round(zero_share(pruning.kernels), 6)
         _log.info(f"train: {found['sparsity']:.1%} of the weights of {len(pruning.kernels)} 1x1 convolutions are zero")
@@ -215,7 +218,7 @@ def _finish(run: Run, dataset: Dataset, history: list[dict], seconds: float, pru
         outputs={path.name: sha256(path) for path in (run.weights, *beside)},
         versions=versions(),
         result={
-            "val_accuracy": history[best.epoch - 1][_accuracy_of(best)],
+            f"val_{network.task.metric}": history[best.epoch - 1][_metric_of(best, network.task)],
             "epochs": len(history),
             "best_epoch": best.epoch,
             "weights": best.weights,

@@ -19,7 +19,7 @@ from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
-from mnext_tf.tasks import get_task
+from mnext_tf.tasks import task_of
 from mnext_tf.training.average import Average
 from mnext_tf.training.freeze import freeze
 from mnext_tf.training.groups import make_groups
@@ -38,7 +38,7 @@ class Network:
         if dataset.splits["validation"] < devices.workers:
             raise ConfigError(f"{dataset.name} has fewer validation images than there are workers, {devices.workers}.")
         self.devices = devices
-        self.recipe, self.task = run.config.recipe, get_task(run.config.task)
+        self.recipe, self.task = run.config.recipe, task_of(run.config)
         tf.keras.utils.set_random_seed(self.recipe.seed)
         with _precision(self.recipe.precision):
             self.model = (aware.aware_network if self.recipe.qat else ModelConfig.create)(run.config.model)

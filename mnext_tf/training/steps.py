@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from mnext_tf.compression.pruning import Pruning
+from mnext_tf.inference.graphs import packed
 from mnext_tf.models.keras_layers import folded_batch_norm
 from mnext_tf.training.average import Average
 from mnext_tf.training.groups import Group
@@ -40,7 +41,7 @@ def make_steps(
       scale: of the loss, for float16.
       class_weights: (classes,), or None. teacher: images to logits, or None.
     """
-    loss_of = task.loss(model.output_shape[-1], recipe.label_smoothing, class_weights)
+    loss_of = task.loss(model, recipe, class_weights)
     statistics = devices.statistics(model)
     unroll = recipe.sync_batch_norm and devices.replicas > 1  # TensorFlow cannot sum over devices within its loop
     variables = [v for group in groups for v in group.variables]
@@ -48,15 +49,15 @@ def make_steps(
     def gradients(images, labels):
         """(mean loss, number of correct, gradients) of one part of a batch."""
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(images, training=True), tf.float32)
-            loss = loss_of(labels, logits)
+            outputs = tf.cast(packed(model(images, training=True)), tf.float32)
+            loss = loss_of(labels, outputs)
             if teacher:
-                theirs = task.distillation(logits, teacher(images), recipe.distill_temperature)
+                theirs = task.distillation(outputs, teacher(images), recipe.distill_temperature)
                 loss = (1 - recipe.distill_weight) * loss + recipe.distill_weight * theirs
             loss /= devices.replicas  # the sums over replicas are those of the whole batch
             scaled = scale(loss) if scale else loss
         found = [tf.convert_to_tensor(g) for g in tape.gradient(scaled, variables)]
-        return loss, task.correct(labels, logits), scale.unscaled(found) if scale else found
+        return loss, task.correct(labels, outputs), scale.unscaled(found) if scale else found
 
     def train_step(images, labels, rate, step):
         loss, correct, found = _accumulated(gradients, images, labels, recipe.accumulate, variables, unroll=unroll)
@@ -84,8 +85,8 @@ def make_steps(
     @tf.function(reduce_retracing=True)
     def eval_step(images, labels):
         with folded_batch_norm():
-            logits = model(images, training=False)
-        return task.batch_metrics(labels, tf.cast(logits, tf.float32))
+            outputs = packed(model(images, training=False))
+        return task.batch_metrics(labels, tf.cast(outputs, tf.float32))
 
     return devices.compiled(train_step), eval_step
 

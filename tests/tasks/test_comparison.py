@@ -3,11 +3,11 @@
 import pytest
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.tasks import get_task
+from mnext_tf.tasks import Classification
 from mnext_tf.tasks.classification import accuracy_drop_interval
 from mnext_tf.tasks.tolerance import Tolerance
 
-TASK = get_task("classification")
+TASK = Classification()
 
 
 def measured(lost=0, gained=0, *, right=9800, images=10_000, agreement=1.0, relative=0.0):

@@ -116,8 +116,8 @@ def test_what_a_finished_run_leaves_and_that_it_returns_at_once(
     assert rows[0].startswith("epoch,step,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy")
     assert len(rows) == 3
     assert list((folder / "tensorboard").iterdir())
-    assert run.manifest("train")["result"]["val_accuracy"] == first.val_accuracy
-    assert 0 <= first.val_accuracy <= 1
+    assert run.manifest("train")["result"]["val_accuracy"] == first.metric
+    assert 0 <= first.metric <= 1
 
     monkeypatch.setattr(ModelConfig, "create", lambda config: pytest.fail("trained again"))
     log_lines.clear()
