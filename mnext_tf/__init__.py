@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from mnext_tf.inference.predictor import Predictor
-    from mnext_tf.models import create_model, list_models
+    from mnext_tf.models import create_detector, create_model, list_models
     from mnext_tf.runs.run import Run
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "VerificationError",
     "__version__",
     "benchmark",
+    "create_detector",
     "create_model",
     "evaluate",
     "export",
@@ -51,7 +52,7 @@ _HOMES = {  # module -> what it offers here; `export` and `benchmark` are packag
     "mnext_tf.api": ("evaluate", "import_checkpoint", "load", "train", "verify"),
     "mnext_tf.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "mnext_tf.inference.predictor": ("Predictor",),
-    "mnext_tf.models": ("create_model", "list_models"),
+    "mnext_tf.models": ("create_detector", "create_model", "list_models"),
     "mnext_tf.runs.run": ("Run",),
 }
 

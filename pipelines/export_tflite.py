@@ -122,6 +122,8 @@ def main() -> None:
 
 def _describe(run, stage) -> None:
     """The file, its ends, where it runs, and how it was verified."""
+    from mnext_tf.tasks import task_of
+
     result, verify = stage.result, stage.result["verify"]
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
@@ -146,9 +148,11 @@ def _describe(run, stage) -> None:
     if kept := result.get("keep_float"):
         print(f"  in float32, with weights {kept['weights']}: {', '.join(kept['layers'])}")
     print(f"  {_processors(result)}")
-    m, keras = networks["tflite"], networks["keras"]["accuracy"]
-    accuracy = f"accuracy {m['accuracy']:.2%} (Keras {keras:.2%}), " if run.trained and keras is not None else ""
-    agreement = f"same top-1 on {m['top1_agreement']:.2%}, " if run.trained else "untrained, "
+    task, m = task_of(run.config), networks["tflite"]
+    keras = networks["keras"][task.metric]
+    shown = run.trained and keras is not None
+    accuracy = f"{task.metric_title} {m[task.metric]:.2%} (Keras {keras:.2%}), " if shown else ""
+    agreement = f"{task.agreement_title} on {m[task.agreement]:.2%}, " if run.trained else "untrained, "
     print(
         f"  verified on {verify['images']} validation images: {accuracy}{agreement}largest relative difference "
         f"{m['max_relative_difference']:.1e}; required: {_cli.bounds_text(verify.get('bounds', {}))}"

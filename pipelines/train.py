@@ -123,6 +123,7 @@ def main() -> None:
         f"{run.config.model.name} on {dataset.name}: {dataset.splits['train']} training and "
         f"{dataset.splits['validation']} validation images, {dataset.num_classes} classes -> {run.folder}"
     )
+    from mnext_tf.tasks import task_of
     from mnext_tf.training.loop import train
     from mnext_tf.training.strategy import make_devices
 
@@ -132,7 +133,8 @@ def main() -> None:
     trained = train(run, dataset, settings=settings)
     kept = "" if run.config.recipe.keep_last else f", best in epoch {trained.best_epoch}"
     average = " (averaged weights)" if trained.weights == "ema" else ""
-    print(f"validation accuracy {trained.val_accuracy:.2%}{average} after {len(trained.history)} epochs{kept}")
+    metric = f"{task_of(run.config).metric_title} {trained.metric:.2%}{average}"
+    print(f"validation {metric} after {len(trained.history)} epochs{kept}")
     print(f"weights: {run.weights}")
     form = "--sparse" if run.config.recipe.sparsity > NEEDED else "--quantize int8"
     print(f"next: python -m pipelines.export_tflite {form} --run={shlex.quote(str(run.folder))}")

@@ -39,6 +39,7 @@ def main() -> int | None:
     root = check_root(Path(ARM64.value)) if ARM64.value is not None else None
     run = _runs.select_run()
     from mnext_tf.evaluation.verify_run import verify_run
+    from mnext_tf.tasks import task_of
 
     verified = verify_run(
         run,
@@ -48,14 +49,15 @@ def main() -> int | None:
         arm64_images=ARM64_IMAGES.value,
     )
     print(f"{run.folder}: {verified['images']} validation images, all compared with Keras")
-    print(f"{'network':28}{'accuracy':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}")
+    task = task_of(run.config)
+    print(f"{'network':28}{task.metric_title:>10}{task.agreement_title:>12}{'largest difference':>20}{'relative':>10}")
     for name, m in verified["networks"].items():
-        accuracy = "-" if m["accuracy"] is None or not run.trained else f"{m['accuracy']:.2%}"
+        metric = "-" if m[task.metric] is None or not run.trained else f"{m[task.metric]:.2%}"
         print(
-            f"{name:28}{accuracy:>10}{m['top1_agreement']:>12.2%}"
+            f"{name:28}{metric:>10}{m[task.agreement]:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
         )
-    _print_arm64(verified.get("arm64", {}))
+    _print_arm64(verified.get("arm64", {}), task)
     for name, text in verified["failures"].items():
         print(f"FAILED {name}: {text}")
     for bounds, names in _by_bounds(verified["bounds"]).items():
@@ -72,18 +74,18 @@ def _by_bounds(required: dict) -> dict[str, list[str]]:
     return found
 
 
-def _print_arm64(files: dict) -> None:
+def _print_arm64(files: dict, task) -> None:
     if not files:
         return
     about = next(iter(files.values()))["about"]
     print(f"by LiteRT {about['litert']}'s ARM64 kernels (under qemu), compared with this machine's results")
-    print(f"{'file':28}{'images':>10}{'same top-1':>12}{'largest difference':>20}{'relative':>10}  allowed")
+    print(f"{'file':28}{'images':>10}{task.agreement_title:>12}{'largest difference':>20}{'relative':>10}  allowed")
     for name, m in files.items():
         allowed = (
             f"{m['allowed']:.0e} relative" if m["allowed"] else f"{m['allowed_steps']} steps, found {m['steps']:g}"
         )
         print(
-            f"{name:28}{m['images']:>10}{m['top1_agreement']:>12.2%}"
+            f"{name:28}{m['images']:>10}{m[task.agreement]:>12.2%}"
             f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}  {allowed}"
         )
         if "sparse_kernels" in m:

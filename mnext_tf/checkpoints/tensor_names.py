@@ -25,7 +25,8 @@ def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
     """Copy every tensor of `state_dict` into `model` (from `mnext_tf.create_model`), by name. Does not need PyTorch.
 
     Supports the tensor names of the MobileNeXt authors (including S and L), of torchvision's and timm's MobileNetV2,
-    of flat MobileNetV2 implementations (`features.2.conv.3.weight`, last convolution `conv.0`), and of Paddle.
+    of flat MobileNetV2 implementations (`features.2.conv.3.weight`, last convolution `conv.0`), and of Paddle; for
+    `create_detector`, those of the MobileNeXt authors' detectors.
 
     Returns:
       The model, for convenience.
@@ -49,6 +50,8 @@ def pytorch_targets(model, names: Iterable[str]) -> dict[str, Target]:
         return _targets(model, _efficient_names(model), "_fc", "pytorch")
     if any(n.startswith("blocks.") for n in names):
         return _targets(model, _timm_names(model), "classifier", "pytorch")
+    if any(n.startswith("backbone.features.") for n in names):
+        return detector_targets(model, names)
     framework = "paddle" if any(n.endswith("._mean") for n in names) else "pytorch"
     dense = "classifier" if {"classifier.weight", "classifier.bias"} & names else "classifier.1"
     return _targets(model, _sequential_names(model, names), dense, framework)
@@ -59,19 +62,22 @@ def unused_names(names: Iterable[str]) -> set[str]:
     return {n for n in names if re.fullmatch(r"_bn1\.\w+", n)}  # of mnext_s and mnext_l
 
 
-def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str, framework: str) -> dict[str, Target]:
-    """`rule`: our convolution -> (their convolution, their batch norm or None)."""
+def _targets(model, rule: dict[str, tuple[str, str | None]], dense: str | None, framework: str) -> dict[str, Target]:
+    """`rule`: our convolution -> (their convolution, their batch norm or None). `dense`: the classifier, if any."""
     by_name = {layer.name: layer for layer in model.layers}
     targets = {}
     for ours, (conv, bn) in rule.items():
         layer = by_name[ours]
         layout = "depthwise" if type(layer).__name__ == "DepthwiseConv2D" else "conv"
         targets[f"{conv}.weight"] = Target(layer.weights[0], layout)
-        if bn is None:
+        if len(layer.weights) > 1:
             targets[f"{conv}.bias"] = Target(layer.weights[1], "keras")
+        if bn is None:
             continue
         for theirs, attribute in zip(_THEIR_BATCH_NORM[framework], _BATCH_NORM, strict=True):
             targets[f"{bn}.{theirs}"] = Target(getattr(by_name[f"{ours}_bn"], attribute), "keras")
+    if dense is None:
+        return targets
     kernel, bias = by_name["logits"].weights
     targets[f"{dense}.weight"] = Target(kernel, "dense" if framework == "pytorch" else "keras")
     targets[f"{dense}.bias"] = Target(bias, "keras")
@@ -83,6 +89,29 @@ def _convolutions(model) -> list[tuple[str, bool]]:
     names = {layer.name for layer in model.layers}
     found = [layer.name for layer in model.layers if f"{layer.name}_bn" in names]
     return [(n, bool({f"{n}_relu6", f"{n}_swish"} & names)) for n in found]
+
+
+def detector_targets(model, names: set[str]) -> dict[str, Target]:
+    """`backbone.features`, `backbone.extras`, `box_head.predictor`: the MobileNeXt authors' detectors."""
+    prefix, head = "backbone.", "box_head.predictor.{}_headers.{}"
+    inner = {n.removeprefix(prefix) for n in names}
+    rule = {ours: (f"{prefix}{conv}", f"{prefix}{bn}") for ours, (conv, bn) in _sequential_names(model, inner).items()}
+    nested, position = any(layer.name == "extra1_project" for layer in model.layers), collections.Counter()
+    for name, activated in _convolutions(model):
+        if match := re.match(r"extra(\d)_", name):
+            start = f"backbone.extras.{int(match[1]) - 1}{'.conv' * nested}"
+            i, grouped = position[start], nested and activated
+            rule[name] = (f"{start}.{i}.0", f"{start}.{i}.1") if grouped else (f"{start}.{i}", f"{start}.{i + 1}")
+            position[start] += 1 if grouped else 2 + activated
+    layers = {layer.name for layer in model.layers}
+    for name in layers:
+        if match := re.fullmatch(r"head(\d)_(class|box)", name):
+            start = head.format({"class": "cls", "box": "reg"}[match[2]], int(match[1]) - 1)
+            separable = f"{name}_depthwise" in layers
+            if separable:
+                rule[f"{name}_depthwise"] = f"{start}.conv.0", f"{start}.conv.1"
+            rule[name] = f"{start}.conv.3" if separable else start, None
+    return _targets(model, rule, None, "pytorch")
 
 
 def _sequential_names(model, names: set[str]) -> dict[str, tuple[str, str]]:

@@ -34,6 +34,7 @@ class Layers:
     def __init__(self, layers, convention: Convention, output_stride: int = 32, drop_connect: float = 0.0):
         self.layers, self.convention, self.drop_connect = layers, convention, drop_connect
         self.unstrided, self.strided = UNSTRIDED[output_stride], 0  # `strided`: such convolutions so far
+        self.outputs = {}  # what `conv`, `depthwise`, and `shortcut` gave, by name: a detector taps some of it
 
     def image(self, input_size: int, include_preprocessing: bool = True):
         """(the input "image", what the first convolution takes: the image, normalized with preprocessing)."""
@@ -58,13 +59,13 @@ class Layers:
         x = kind(channels, kernel, stride, kernel_initializer=initializer, **options)(x)
         return self._normalized(x, name, activation)
 
-    def depthwise(self, x, name: str, *, kernel=3, stride=1, activation):
-        """Depthwise convolution, batch normalization, and activation."""
+    def depthwise(self, x, name: str, *, kernel=3, stride=1, padding=None, activation, use_bias=False):
+        """Depthwise convolution, batch normalization, and activation; `padding` as in `conv`."""
         stride = self._computed(stride)
-        x, padding = self._padded(x, kernel, stride, self.convention.padding, name)
+        x, padding = self._padded(x, kernel, stride, padding or self.convention.padding, name)
         initializer = fan_out_normal(kernel * kernel)
         x = self.layers.DepthwiseConv2D(
-            kernel, stride, padding=padding, use_bias=False, depthwise_initializer=initializer, name=name
+            kernel, stride, padding=padding, use_bias=use_bias, depthwise_initializer=initializer, name=name
         )(x)
         return self._normalized(x, name, activation)
 
@@ -90,8 +91,11 @@ class Layers:
         c = self.convention
         x = self.layers.BatchNormalization(momentum=c.bn_momentum, epsilon=c.bn_epsilon, name=f"{name}_bn")(x)
         if activation == "relu6":
-            return self.layers.ReLU(6.0, name=f"{name}_relu6")(x)
-        return self.layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+            x = self.layers.ReLU(6.0, name=f"{name}_relu6")(x)
+        elif activation:
+            x = self.layers.Activation(activation, name=f"{name}_{activation}")(x)
+        self.outputs[name] = x
+        return x
 
     def squeeze_excite(self, x, squeezed: int, name: str):
         """Scale each channel by a gate in 0..1 computed from all channel means, through `squeezed` channels."""
@@ -111,7 +115,8 @@ class Layers:
         """
         if rate := self.drop_connect * depth:
             x = self.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
-        return self.layers.Add(name=f"{name}_add")([x, identity])
+        self.outputs[f"{name}_add"] = x = self.layers.Add(name=f"{name}_add")([x, identity])
+        return x
 
     def classifier(self, x, num_classes: int, dropout: float):
         """Global average pooling, dropout, and a dense layer that gives logits."""

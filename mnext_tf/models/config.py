@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from mnext_tf.errors import ConfigError, one_of
-from mnext_tf.models import registry
+from mnext_tf.models import registry, ssdlite
 from mnext_tf.models.blocks import Layers
+from mnext_tf.models.priors import PRIORS
 from mnext_tf.records import Record, field
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -48,6 +49,7 @@ class ModelConfig(Record):
     options: dict = field({}, "Further arguments, such as the convention of a MobileNetV2.", absent={})
     mean: tuple[float, ...] | None = field(None, "Subtracted from red, green and blue in [0, 255].", absent=None)
     std: tuple[float, ...] | None = field(None, "Divides red, green and blue in [0, 255].", absent=None)
+    priors: str = field("", "Boxes that a detector starts from; empty: a classifier.", choices=("", *PRIORS), absent="")
 
     def __post_init__(self):
         one_of("model", self.name, registry.list_models())
@@ -76,6 +78,8 @@ class ModelConfig(Record):
                 f"only {takers} has one. Leave it at 1."
             )
         registry.check_options(self.name, self.options)
+        if self.priors:
+            ssdlite.check_backbone(self.name, self.input_size, self.output_stride)
 
     @classmethod
     def from_dict(cls, value, where: str = "") -> Self:
@@ -86,9 +90,13 @@ class ModelConfig(Record):
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """(mean, std) per RGB channel, in units of [0, 255]: those given, else those of the network's convention."""
+        """(mean, std) per RGB channel, in units of [0, 255]: those given, else those of the network's convention.
+
+        A detector's own are those that the MobileNeXt authors trained theirs with.
+        """
         convention = registry.convention_of(self.name, self.options)
-        return self.mean or convention.mean, self.std or convention.std
+        mean, std = (ssdlite.MEAN, ssdlite.STD) if self.priors else (convention.mean, convention.std)
+        return self.mean or mean, self.std or std
 
     def create(self, include_preprocessing: bool = True):
         """The Keras network, with new weights."""
@@ -112,7 +120,8 @@ class ModelConfig(Record):
         net = Layers(layers, convention, self.output_stride, self.drop_connect)
         image, x = net.image(self.input_size, include_preprocessing)
         x = importlib.import_module(registry.REGISTRY[self.name].module).features(net, x, self)
-        return layers.Model(image, net.classifier(x, self.num_classes, self.dropout), name=self.name)
+        outputs = ssdlite.outputs(net, x, self) if self.priors else net.classifier(x, self.num_classes, self.dropout)
+        return layers.Model(image, outputs, name=self.name)
 
 
 def _check_channels(name: str, values) -> None:

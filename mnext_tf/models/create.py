@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnext_tf.errors import one_of
 from mnext_tf.files import reserve_space
 from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.priors import PRIORS
 
 _HDF5_BYTES = 4096  # overhead per tensor; up to 1.6 kB was observed
 
@@ -65,6 +67,49 @@ def create_model(
         options=options,
         mean=mean,
         std=std,
+    )
+    return config.create(include_preprocessing)
+
+
+def create_detector(
+    backbone: str,
+    num_classes: int,
+    *,
+    input_size: int = 320,
+    width: float = 1.0,
+    priors: str = "voc",
+    include_preprocessing: bool = True,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    **options,
+):
+    """Build an SSDLite detector as a functional `tf.keras.Model`; see `mnext_tf.models.ssdlite`.
+
+    Args:
+      backbone: "mnext", "mobilenet_v2", or "mobilenet_v1".
+      num_classes: classes of objects, without the background.
+      input_size: side of the square input, in pixels; the whole image is squashed to it.
+      priors: "voc" or "coco", the boxes that `mnext_tf.models.priors.make_priors` gives.
+      width, include_preprocessing, mean, std, **options: see `create_model`; mean and std default to (123, 117, 104)
+        and 1.
+
+    Returns:
+      A model from float images (batch, input_size, input_size, 3) to [class_logits (batch, priors, num_classes + 1),
+      box_regression (batch, priors, 4)]. Column 0 of the logits is the background.
+
+    Raises:
+      ConfigError (a ValueError): an argument is out of range; the text says what is allowed.
+    """
+    one_of("priors", priors, PRIORS)
+    config = ModelConfig(
+        backbone,
+        num_classes=num_classes,
+        width=width,
+        input_size=input_size,
+        options=options,
+        mean=mean,
+        std=std,
+        priors=priors,
     )
     return config.create(include_preprocessing)
 

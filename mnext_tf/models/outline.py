@@ -20,8 +20,8 @@ class Variable(NamedTuple):
 
 
 class Model:
-    def __init__(self, image: Tensor, logits: Tensor, name: str):
-        self.name, self.layers = name, logits.network
+    def __init__(self, image: Tensor, outputs, name: str):
+        self.name, self.layers = name, (outputs[-1] if type(outputs) is list else outputs).network
 
 
 class Layer:
@@ -87,6 +87,8 @@ class DepthwiseConv2D(Conv2D):
     def build(self, shape):
         kernel, stride = self.sizes
         self.add_weight("kernel", (kernel, kernel, shape[-1], 1))
+        if self.options.get("use_bias", True):
+            self.add_weight("bias", shape[-1:])
         return self.convolved(shape, kernel, stride, filters=shape[-1])
 
 
@@ -100,6 +102,19 @@ class BatchNormalization(Layer):
 class GlobalAveragePooling2D(Layer):
     def build(self, shape):
         return (shape[0], 1, 1, shape[-1]) if self.options.get("keepdims") else (shape[0], shape[-1])
+
+
+class Reshape(Layer):
+    def build(self, shape):
+        return (shape[0], *self.sizes[0])
+
+
+class Concatenate(Layer):
+    """Of tensors (batch, rows, columns), along the rows."""
+
+    def __call__(self, x) -> Tensor:
+        rows = sum(tensor.shape[1] for tensor in x)
+        return super().__call__(Tensor((x[0].shape[0], rows, *x[0].shape[2:]), x[0].network))
 
 
 class Dense(Layer):

@@ -15,7 +15,7 @@ from mnext_tf.tflite.metadata import TensorInfo
 # Largest difference of logits over the largest logit. float16 weights carry 11 bits, which costs a MobileNetV2 with
 # real weights 2.3e-2 on its worst of 80 images; its top-1 is checked as that of a quantized network is.
 FLOAT_TOLERANCE = {"saved_model": 1e-4, "frozen": 1e-4, "float32": 1e-4, "float16": 5e-2}
-_EXACT = ("saved_model", "frozen", "float32")
+EXACT = ("saved_model", "frozen", "float32")
 _FLOOR = -60.0  # of the logarithm of a probability: below it float32's smallest numbers are near
 _Z = 1.96  # two-sided 95 %
 
@@ -131,8 +131,7 @@ class Classification:
 
     def allows(self, operator: str, name: str) -> bool:
         """Whether an exported file may have this operator at the tensor `name`: no batch norm may be left over."""
-        layers = _ARITHMETIC.get(operator)
-        return layers is None or bool(re.search(rf"({layers})(_\d+)?(/|;|$)", name))
+        return allowed_operator(operator, name)
 
     def description(self, labels: Sequence[str]) -> str:
         """What a network of this task does, for the metadata of a file."""
@@ -163,7 +162,7 @@ class Classification:
         if precision in FLOAT_TOLERANCE or not trained:
             limit = FLOAT_TOLERANCE.get(precision, tolerance.max_untrained_difference)
             bounds["max_relative_difference"] = limit
-        if trained and precision not in _EXACT:
+        if trained and precision not in EXACT:
             bounds |= {"max_accuracy_drop": tolerance.max_accuracy_drop, "min_agreement": tolerance.min_agreement}
         return bounds
 
@@ -184,6 +183,12 @@ class Classification:
         if "min_agreement" in bounds:
             found += _agreement_failure(measured, bounds["min_agreement"])
         return found
+
+
+def allowed_operator(operator: str, name: str) -> bool:
+    """Whether no batch norm is left over in this operator at the tensor `name` of an exported file."""
+    layers = _ARITHMETIC.get(operator)
+    return layers is None or bool(re.search(rf"({layers})(_\d+)?(/|;|$)", name))
 
 
 class Comparison:

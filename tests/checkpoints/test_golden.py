@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from mnext_tf import create_model
+from mnext_tf import create_detector, create_model
 from mnext_tf.checkpoints import load_pytorch_state_dict
+from mnext_tf.models.priors import make_priors
 from mnext_tf.models.summary import count_multiply_adds, count_parameters
 
 pytestmark = pytest.mark.shared
@@ -47,6 +48,24 @@ def test_golden_logits(tag, golden, golden_tensor):
         exported = inference_function(model)
         assert isinstance(exported, SplitIdentity)
         assert relative_difference(exported(images), expected) <= 1e-4
+
+
+@pytest.mark.parametrize(("tag", "backbone"), [("ssdlite_mnext_voc", "mnext"), ("ssdlite_mbv2_voc", "mobilenet_v2")])
+def test_golden_detections(tag, backbone, golden, golden_tensor):
+    record, expected = json.loads((golden / f"{tag}.json").read_text()), np.load(golden / f"{tag}.npz")
+    model = create_detector(backbone, 20, include_preprocessing=False)
+    assert count_parameters(model) == record["trainable_parameters"]
+    assert count_multiply_adds(model) == record["multiply_adds"]
+    load_pytorch_state_dict(model, {n: golden_tensor(n, shape) for n, shape in record["state_dict"].items()})
+    images = np.random.Generator(np.random.PCG64(0)).standard_normal((1, 320, 320, 3)).astype(np.float32)
+    found = dict(zip(model.output_names, model(images, training=False), strict=True))
+    for name, values in found.items():
+        kept = np.asarray(values)[0, ::7].reshape(expected[name].shape)
+        assert relative_difference(kept, expected[name]) <= 1e-4
+    priors = make_priors("voc", 320)
+    np.testing.assert_allclose(
+        priors[::7] if len(expected["priors_cxcywh"]) < len(priors) else priors, expected["priors_cxcywh"], atol=1e-6
+    )
 
 
 def relative_difference(logits, expected: np.ndarray) -> float:
