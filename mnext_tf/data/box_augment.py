@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnext_tf.data.preprocess import PartlyDecoded, Preprocess
+from mnext_tf.data.preprocess import UNSMOOTHED, PartlyDecoded, Preprocess
 from mnext_tf.records import Record, field
 
 MEAN_COLOR = (123, 117, 104)  # of the canvas, RGB
@@ -66,7 +66,7 @@ def train_example(encoded, boxes, labels, preprocess: Preprocess, augment: BoxAu
     image, inside = _see(source, view, preprocess)
     if augment.distortion:
         image = distort(image, augment.distortion, colors)
-    image = tf.where(inside, tf.clip_by_value(image, 0, 255), tf.constant(MEAN_COLOR, tf.float32))
+    image = _on_canvas(tf.clip_by_value(image, 0, 255), inside)
     if augment.flip:
         image, boxes = tf.cond(mirror[0] < 0.5, lambda: _mirrored(image, boxes), lambda: (image, boxes))
     return tf.ensure_shape(image, (preprocess.input_size, preprocess.input_size, 3)), boxes, labels
@@ -144,7 +144,7 @@ def _relative_to(boxes, view):
 
 
 def _see(source: PartlyDecoded, view, preprocess: Preprocess):
-    """float32 (S, S, 3) of the view, not clipped, and whether there is image at each pixel, bool (S, S, 1)."""
+    """float32 (S, S, 3) of the view, not clipped, and in which rows and columns there is image, two bool (S,)."""
     import tensorflow as tf
 
     side = preprocess.input_size
@@ -163,22 +163,37 @@ def _see(source: PartlyDecoded, view, preprocess: Preprocess):
     image = _resample(pixels, side, scale, offset, preprocess.interpolation)
     place = tf.range(side, dtype=tf.float32) + 0.5
     low, high = -first / span * side + _EDGE, (1 - first) / span * side - _EDGE  # edges of the image
-    rows, columns = ((place >= low[i]) & (place <= high[i]) for i in (0, 1))
-    return image, (rows[:, None] & columns)[..., None]
+    return image, [(place >= low[i]) & (place <= high[i]) for i in (0, 1)]
 
 
 def _resample(pixels, side: int, scale, offset, interpolation: str):
-    """uint8 (h, w, 3) to float32 (side, side, 3), at `scale` and moved by `offset`, both (y, x)."""
+    """uint8 (h, w, 3) to float32 (side, side, 3), at `scale` and moved by `offset`, both (y, x); 0 beyond its edges."""
     import tensorflow as tf
 
-    return tf.raw_ops.ScaleAndTranslate(
-        images=pixels[None],
-        size=(side, side),
-        scale=scale,
-        translation=offset,
-        kernel_type=_KERNELS[interpolation],
-        antialias=interpolation != "nearest",
-    )[0]
+    def resample(antialias: bool):
+        return tf.raw_ops.ScaleAndTranslate(
+            images=pixels[None],
+            size=(side, side),
+            scale=scale,
+            translation=offset,
+            kernel_type=_KERNELS[interpolation],
+            antialias=antialias,
+        )[0]
+
+    if interpolation == "nearest":
+        return resample(False)
+    smooth = tf.reduce_min(scale) * UNSMOOTHED[interpolation] < 1
+    return tf.cond(smooth, lambda: resample(True), lambda: resample(False))
+
+
+def _on_canvas(image, inside):
+    """The image where it is `inside` (rows, columns), and the mean color elsewhere."""
+    import tensorflow as tf
+
+    side = image.shape[0]
+    color = tf.constant(MEAN_COLOR * side, tf.float32)
+    there = inside[0][:, None] & tf.repeat(inside[1], 3)  # lines of 3 S numbers: faster than pixels of 3
+    return tf.reshape(tf.where(there, tf.reshape(image, (side, 3 * side)), color), (side, side, 3))
 
 
 def distort(image, strength: float, draws):
@@ -194,12 +209,13 @@ def distort(image, strength: float, draws):
     contrast = tf.where(made[1], 1 + _CONTRAST * size[1], 1.0)
     saturation = tf.where(made[2], 1 + _SATURATION * size[2], 1.0)
     image = (image + brightness) * contrast
-    value = tf.reduce_max(image, -1, keepdims=True)
-    image = value + saturation * (image - value)
     image = tf.cond(made[3], lambda: tf.image.adjust_hue(image, _HUE * size[3]), lambda: image)
+    planes = tf.transpose(image, (2, 0, 1))  # twice as fast, with both ways
+    value = tf.reduce_max(planes, 0)
+    planes = value + saturation * (planes - value)
     which = tf.cast(draws[9] * len(_PERMUTATIONS), tf.int32)
     swap = tf.where(draws[4] < strength / 2, tf.gather(tf.constant(_PERMUTATIONS), which), [0, 1, 2])
-    return tf.gather(image, swap, axis=-1)
+    return tf.transpose(tf.gather(planes, swap), (1, 2, 0))
 
 
 def _mirrored(image, boxes):

@@ -9,7 +9,7 @@ from mnext_tf.data.augment import Augment, random_changes, random_window
 from mnext_tf.records import Record, field
 
 _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
-_UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
+UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
@@ -171,7 +171,7 @@ def _resize_crop(image, preprocess: Preprocess):
     def resize(antialias: bool):
         return tf.cast(tf.image.resize(image, size, preprocess.interpolation, antialias=antialias), tf.float32)
 
-    limit = _UNSMOOTHED[preprocess.interpolation] * preprocess.input_size
+    limit = UNSMOOTHED[preprocess.interpolation] * preprocess.input_size
     longer = tf.reduce_max(tf.shape(image)[:2])
     resized = tf.cond(longer > limit, lambda: resize(True), lambda: resize(False))
     return tf.ensure_shape(resized, (*size, 3))
