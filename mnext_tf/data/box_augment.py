@@ -79,8 +79,8 @@ def random_view(boxes, shape, augment: BoxAugment, draws):
     """What is seen of an image of `shape` (h, w, 3): float32 (4,), as boxes are, but it may reach beyond the image.
 
     As in SSD: with equal probability the whole canvas, a crop whose IoU with an object is at least 0.1, 0.3, 0.5, 0.7,
-    or 0.9, or any crop. There is the center of an object in each. Where none of the crops drawn has the overlap, another
-    one is asked for.
+    or 0.9, or any crop. There is the center of an object in each. Where none of the crops drawn has that overlap,
+    another one is asked for.
     """
     import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """What a detector should answer at each prior: the class and the box of the object that it is matched with.
 
 As in SSD (Liu et al. 2016, arXiv 1512.02325, section 2.2): a prior is matched with the object of the largest IoU from
-0.5 on, and every object is matched with its best prior, whatever their IoU. Where several objects share a best prior, the
-last of them has it, as in the code of the MobileNeXt authors.
+0.5 on, and every object is matched with its best prior, whatever their IoU. Where several objects share a best prior,
+the last of them has it, as in the code of the MobileNeXt authors.
 """
 
 from __future__ import annotations

@@ -96,4 +96,4 @@ def test_a_box_comes_back_from_its_targets():
     decoded = np.concatenate([center - size / 2, center + size / 2], 1)
     distance = np.abs(decoded[:, None] - boxes).max(-1)
     assert distance.min(1).max() < 1e-5
-    assert len(set(distance.argmin(1))) > 25  # the others share their best prior with a later one
+    assert len(set(distance.argmin(1))) > 15  # the others share their best prior with a later one
