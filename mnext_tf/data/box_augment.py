@@ -30,7 +30,8 @@ class BoxAugment(Record):
     """What a training image of a detector goes through, in this order; the defaults are SSD's.
 
     distortion: strength of the changes of brightness, contrast, saturation and hue, each made with a probability of
-        one half; channels are swapped with a probability of half of this.
+        one half.
+    swap_channels: probability that red, green and blue change places; for objects that are told by their color, 0.
     expand: probability that the image is put on a larger canvas. expand_ratio_max: its sides over the image's, at most.
     crop_side_min: a crop's sides over those of the canvas, at least.
     flip: mirror every second image left to right.
@@ -39,6 +40,7 @@ class BoxAugment(Record):
     """
 
     distortion: float = field(1.0, "Strength of random changes of color; 1: SSD's, 0: none.", at_least=0, at_most=1)
+    swap_channels: float = field(0.5, "Probability that color channels change places.", at_least=0, at_most=1)
     expand: float = field(0.5, "Probability that an image is shrunk onto a canvas.", at_least=0, at_most=1)
     expand_ratio_max: float = field(4.0, "Sides of that canvas over the image's, at most.", at_least=1, at_most=10)
     crop_side_min: float = field(
@@ -64,8 +66,8 @@ def train_example(encoded, boxes, labels, preprocess: Preprocess, augment: BoxAu
     view = random_view(boxes, source.shape, augment, where)
     boxes, labels = boxes_in_view(boxes, labels, view)
     image, inside = _see(source, view, preprocess)
-    if augment.distortion:
-        image = distort(image, augment.distortion, colors)
+    if augment.distortion or augment.swap_channels:
+        image = distort(image, augment, colors)
     image = _on_canvas(tf.clip_by_value(image, 0, 255), inside)
     if augment.flip:
         image, boxes = tf.cond(mirror[0] < 0.5, lambda: _mirrored(image, boxes), lambda: (image, boxes))
@@ -196,7 +198,7 @@ def _on_canvas(image, inside):
     return tf.reshape(tf.where(there, tf.reshape(image, (side, 3 * side)), color), (side, side, 3))
 
 
-def distort(image, strength: float, draws):
+def distort(image, augment: BoxAugment, draws):
     """Change the colors of a float32 (S, S, 3) image; not clipped.
 
     SSD makes contrast the first or the last of the changes after brightness. Without rounding in between that is the
@@ -204,7 +206,7 @@ def distort(image, strength: float, draws):
     """
     import tensorflow as tf
 
-    made, size = tf.unstack(draws[:5] < 0.5), tf.unstack(strength * (2 * draws[5:] - 1))
+    made, size = tf.unstack(draws[:5] < 0.5), tf.unstack(augment.distortion * (2 * draws[5:] - 1))
     brightness = tf.where(made[0], _BRIGHTNESS * size[0], 0.0)
     contrast = tf.where(made[1], 1 + _CONTRAST * size[1], 1.0)
     saturation = tf.where(made[2], 1 + _SATURATION * size[2], 1.0)
@@ -214,7 +216,7 @@ def distort(image, strength: float, draws):
     value = tf.reduce_max(planes, 0)
     planes = value + saturation * (planes - value)
     which = tf.cast(draws[9] * len(_PERMUTATIONS), tf.int32)
-    swap = tf.where(draws[4] < strength / 2, tf.gather(tf.constant(_PERMUTATIONS), which), [0, 1, 2])
+    swap = tf.where(draws[4] < augment.swap_channels, tf.gather(tf.constant(_PERMUTATIONS), which), [0, 1, 2])
     return tf.transpose(tf.gather(planes, swap), (1, 2, 0))
 
 

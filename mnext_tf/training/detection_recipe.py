@@ -38,6 +38,7 @@ class DetectionRecipe(Record):
         choices=("softmax", "sigmoid"),
     )
     distortion: float = like(BoxAugment, "distortion")
+    swap_channels: float = like(BoxAugment, "swap_channels")
     expand: float = like(BoxAugment, "expand")
     expand_ratio_max: float = like(BoxAugment, "expand_ratio_max")
     crop_side_min: float = like(BoxAugment, "crop_side_min")
