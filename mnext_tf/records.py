@@ -47,6 +47,12 @@ def field(default: Any = dataclasses.MISSING, help: str = "", **metadata):
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def like(record: type[Record], name: str):
+    """The field `name` of another record: its default, help and range."""
+    f = record.__dataclass_fields__[name]
+    return field(f.default, **f.metadata)
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
     """Base of all records. Creating one raises ConfigError for a value of another type or out of range.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from absl import flags
@@ -26,8 +25,9 @@ def define(record: type[Record], name: str, help: str | None = None, default=Non
 
 
 def define_all(record: type[Record]) -> dict[str, flags.FlagHolder]:
-    """A flag for each field of a record."""
-    return {f.name: define(record, f.name) for f in dataclasses.fields(record)}
+    """A flag for each field of a record, but for records in it."""
+    kinds = {name: base_type(hint) for name, hint in field_types(record).items()}
+    return {name: define(record, name) for name, kind in kinds.items() if kind in _DEFINE}
 
 
 def given(holders: dict[str, flags.FlagHolder]) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
+from mnext_tf.training.detection_recipe import DetectionRecipe
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.recipes import recipe_names
 from pipelines import _cli, _flags
@@ -35,7 +36,7 @@ RECIPE = flags.DEFINE_enum(
     "Defaults for the flags below. Without it: digits; with --data_dir or --dataset photos, or small_images where "
     "none of the first 100 images is longer than 64 pixels; finetune with --init.",
 )
-_FIELDS = _flags.define_all(Recipe)
+_FIELDS = _flags.define_all(Recipe) | _flags.define_all(DetectionRecipe)
 
 
 def given() -> dict:

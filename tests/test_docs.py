@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mnext_tf.training.detection_recipe import UNUSED, DetectionRecipe
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.recipes import RECIPES
 from mnext_tf.training.settings import TrainSettings
@@ -32,21 +33,37 @@ def test_the_python_page_runs_from_top_to_bottom(python, tmp_path):
     assert (tmp_path / "mine.tflite").is_file()
 
 
-def recipe_table() -> str:
-    """Every field of a recipe with its help and its value in each recipe."""
-    rows = [["flag", "what it is", *(f"`{name}`" for name in RECIPES)]]
+def recipe_table(names, fields) -> str:
+    """Fields with their help and their value in each of these recipes."""
+    rows = [["flag", "what it is", *(f"`{name}`" for name in names)]]
     rows.append(["---"] * len(rows[0]))
-    for f in dataclasses.fields(Recipe):
-        values = [getattr(recipe, f.name) for recipe in RECIPES.values()]
-        rows.append([f"`--{f.name}`", f.metadata["help"], *(f"{v:g}" if type(v) is float else str(v) for v in values)])
+    values = {
+        name: vars(recipe) | (vars(recipe.detection) if recipe.detection else {}) for name, recipe in RECIPES.items()
+    }
+    for f in fields:
+        row = [values[name][f.name] for name in names]
+        rows.append([f"`--{f.name}`", f.metadata["help"], *(f"{v:g}" if type(v) is float else str(v) for v in row)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def test_the_table_of_recipes_is_that_of_the_code():
-    """UPDATE_DOCS=1 writes it."""
+def recipe_tables() -> dict[str, str]:
+    """Classifiers with all of their fields, and detectors with those that they use."""
+    shared = [f for f in dataclasses.fields(Recipe) if f.name != "detection"]
+    used = [f for f in shared if f.name not in UNUSED]
+    tasks = {detector: [n for n in RECIPES if bool(RECIPES[n].detection) == detector] for detector in (False, True)}
+    return {
+        "recipes": recipe_table(tasks[False], shared),
+        "detectors": recipe_table(tasks[True], [*dataclasses.fields(DetectionRecipe), *used]),
+    }
+
+
+def test_the_tables_of_recipes_are_those_of_the_code():
+    """UPDATE_DOCS=1 writes them."""
     page = ROOT / "docs/recipes.md"
-    text = page.read_text(encoding="utf-8")
-    wanted = re.sub(r"(<!-- recipes -->\n).*?(<!-- /recipes -->)", rf"\g<1>{recipe_table()}\n\2", text, flags=re.S)
+    text = wanted = page.read_text(encoding="utf-8")
+    for mark, table in recipe_tables().items():
+        assert f"<!-- {mark} -->\n" in text
+        wanted = re.sub(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", rf"\g<1>{table}\n\2", wanted, flags=re.S)
     if os.environ.get("UPDATE_DOCS"):
         page.write_text(wanted, encoding="utf-8")
     assert text == wanted
@@ -64,7 +81,9 @@ def test_commands_and_flags_that_pages_name_exist(page):
     for name in re.findall(r"python -m ((?:pipelines|benchmarks)\.\w+)", text):
         assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), name
     flags = "\n".join(p.read_text() for p in [*(ROOT / "pipelines").glob("*.py"), *(ROOT / "benchmarks").rglob("*.sh")])
-    flags += "\n".join(f.name for record in (Recipe, TrainSettings) for f in dataclasses.fields(record))
+    flags += "\n".join(
+        f.name for record in (Recipe, DetectionRecipe, TrainSettings) for f in dataclasses.fields(record)
+    )
     ours = re.sub(r"(?m)^\s*#SBATCH.*$", "", text)
     for flag in re.findall(r"(?<![\w-])--(\w+)", ours):
         assert re.search(rf"\b{flag}\b", flags), f"{page.name} names --{flag}"

@@ -9,7 +9,7 @@ from mnext_tf.data.augment import Augment, random_changes, random_window
 from mnext_tf.records import Record, field
 
 _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
-_UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
+UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 
@@ -71,6 +71,15 @@ def eval_image(encoded, preprocess: Preprocess):
     return _resize_and_center_crop(decode(encoded), preprocess)
 
 
+def squashed_image(encoded, preprocess: Preprocess):
+    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255]: the whole image, whatever its aspect ratio, as detectors
+    are evaluated."""
+    import tensorflow as tf
+
+    image = _resize(decode(encoded), (preprocess.input_size,) * 2, preprocess.interpolation)
+    return tf.ensure_shape(image, (preprocess.input_size, preprocess.input_size, 3))
+
+
 def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):
     """Encoded bytes to float32 (S, S, 3), RGB in [0, 255], augmented by the random `seed`, int (2,).
 
@@ -104,27 +113,49 @@ def _decode_png(encoded):
 def _decode_random_window(encoded, side: int, augment: Augment, seed):
     import tensorflow as tf
 
-    def decoded_png():
-        image = _decode_png(encoded)
-        return tf.shape(image), image
+    image = PartlyDecoded(encoded)
+    window = random_window(image.shape, augment, seed)
+    return image.read(window, image.halvings(tf.reduce_min(window[2:]) // side))
 
-    is_jpeg = tf.io.is_jpeg(encoded)
-    shape, png = tf.cond(
-        is_jpeg, lambda: (tf.io.extract_jpeg_shape(encoded), tf.zeros((0, 0, 3), tf.uint8)), decoded_png
-    )
-    window = random_window(shape, augment, seed)
-    halvings = tf.gather([0, 0, 1, 1, 2, 2, 2, 2, 3], tf.minimum(tf.reduce_min(window[2:]) // side, 8))
-    ratio = tf.bitwise.left_shift(1, halvings)
-    begin, end = ((corner + ratio // 2) // ratio for corner in (window[:2], window[:2] + window[2:]))
-    scaled = tf.concat([begin, end - begin], 0)  # to the nearest of the scaled image's pixels
 
-    def from_jpeg(ratio: int):
-        return tf.io.decode_and_crop_jpeg(encoded, scaled, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+class PartlyDecoded:
+    """A JPEG or PNG of which only a window is needed. `shape`: int32 (3,), height, width, and channels."""
 
-    # the branches are as small as they can be: those not taken cost time, too
-    branches = [lambda ratio=ratio: from_jpeg(ratio) for ratio in (1, 2, 4, 8)]
-    branches.append(lambda: tf.slice(png, [*tf.unstack(window[:2]), 0], [*tf.unstack(window[2:]), 3]))
-    return tf.switch_case(tf.where(is_jpeg, halvings, len(branches) - 1), branches)
+    def __init__(self, encoded):
+        import tensorflow as tf
+
+        def decoded_png():
+            image = _decode_png(encoded)
+            return tf.shape(image), image
+
+        self._encoded, self._is_jpeg = encoded, tf.io.is_jpeg(encoded)
+        self.shape, self._png = tf.cond(
+            self._is_jpeg, lambda: (tf.io.extract_jpeg_shape(encoded), tf.zeros((0, 0, 3), tf.uint8)), decoded_png
+        )
+
+    def halvings(self, shrinkage):
+        """How often a JPEG's sides can be halved while it is decoded and then shrunk by an int32 `shrinkage` in all."""
+        import tensorflow as tf
+
+        most = tf.gather([0, 0, 1, 1, 2, 2, 2, 2, 3], tf.clip_by_value(shrinkage, 0, 8))
+        return tf.where(self._is_jpeg, most, 0)
+
+    def read(self, window, halvings):
+        """uint8 (h, w, 3) of the window (y, x, height, width), rounded to whole pixels of the scaled image."""
+        import tensorflow as tf
+
+        ratio = tf.bitwise.left_shift(1, halvings)
+        begin, end = ((corner + ratio // 2) // ratio for corner in (window[:2], window[:2] + window[2:]))
+        scaled = tf.concat([begin, end - begin], 0)  # to the nearest of the scaled image's pixels
+
+        def from_jpeg(ratio: int):
+            crop = tf.io.decode_and_crop_jpeg
+            return crop(self._encoded, scaled, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+        # the branches are as small as they can be: those not taken cost time, too
+        branches = [lambda ratio=ratio: from_jpeg(ratio) for ratio in (1, 2, 4, 8)]
+        branches.append(lambda: tf.slice(self._png, [*tf.unstack(window[:2]), 0], [*tf.unstack(window[2:]), 3]))
+        return tf.switch_case(tf.where(self._is_jpeg, halvings, len(branches) - 1), branches)
 
 
 def _resize_crop(image, preprocess: Preprocess):
@@ -140,7 +171,7 @@ def _resize_crop(image, preprocess: Preprocess):
     def resize(antialias: bool):
         return tf.cast(tf.image.resize(image, size, preprocess.interpolation, antialias=antialias), tf.float32)
 
-    limit = _UNSMOOTHED[preprocess.interpolation] * preprocess.input_size
+    limit = UNSMOOTHED[preprocess.interpolation] * preprocess.input_size
     longer = tf.reduce_max(tf.shape(image)[:2])
     resized = tf.cond(longer > limit, lambda: resize(True), lambda: resize(False))
     return tf.ensure_shape(resized, (*size, 3))

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mnext_tf.data.augment import Augment
+from mnext_tf.data.box_augment import BoxAugment
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig, default_output_stride
-from mnext_tf.records import Record, field
+from mnext_tf.records import Record, check_field, field, like
+from mnext_tf.training.detection_recipe import DetectionRecipe, check_task
 
-METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1")
-
-
-def _like(cls, name: str):
-    """The field `name` of another record: its default, help and range."""
-    f = cls.__dataclass_fields__[name]
-    return field(f.default, **f.metadata)
+METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1", "val_map")
 
 
 def _later(default, help: str, **metadata):
@@ -28,19 +24,22 @@ def _later(default, help: str, **metadata):
 
 @dataclass(frozen=True)
 class Recipe(Record):
-    """Every field is a flag of `pipelines.train`. The defaults are the authors' for MobileNeXt 1.0 on ImageNet."""
+    """Every field is a flag of `pipelines.train`, and so are those of `detection`.
+
+    The defaults are the authors' for MobileNeXt 1.0 on ImageNet.
+    """
 
     VERSION: ClassVar[int] = 2
 
     # network
-    width: float = _like(ModelConfig, "width")
-    input_size: int = _like(ModelConfig, "input_size")
+    width: float = like(ModelConfig, "width")
+    input_size: int = like(ModelConfig, "input_size")
     output_stride: int | None = field(
         None, "Input size over that of the last map. Without it: by the input size.", choices=(8, 16, 32), absent=32
     )
-    identity_tensor_multiplier: float = _like(ModelConfig, "identity_tensor_multiplier")
+    identity_tensor_multiplier: float = like(ModelConfig, "identity_tensor_multiplier")
     dropout: float = field(0.2, "Dropout rate before the last dense layer.", at_least=0, below=1)
-    drop_connect: float = _like(ModelConfig, "drop_connect")
+    drop_connect: float = like(ModelConfig, "drop_connect")
     # schedule: linear warm-up, then cosine, step or constant, then cool-down epochs at the final rate
     schedule: str = _later("cosine", "Shape of the learning rate.", choices=("cosine", "step", "constant"))
     epochs: int = field(210, "Epochs in all, warm-up and cool-down included.", at_least=1)
@@ -48,6 +47,7 @@ class Recipe(Record):
     cooldown_epochs: float = field(10, "Epochs at the final learning rate; 0.5 is half an epoch.", at_least=0)
     decay_rate: float = _later(0.97, "Factor of one step of the step schedule.", above=0, at_most=1)
     decay_epochs: float = _later(2.4, "Epochs between two steps of the step schedule; may be fractional.", above=0)
+    decay_begin: float = _later(0.0, "Epochs from the start after which the step schedule counts.", at_least=0)
     batch_size: int = field(256, "Images per step, over all devices.", at_least=2, why="(batch norm needs a batch)")
     accumulate: int = _later(
         1, "Gradient accumulation: a batch is computed in this many parts, to save memory.", at_least=1
@@ -95,17 +95,17 @@ class Recipe(Record):
         None, "Epochs over which the sparsity rises; only later ones are kept. Without it: the first half.", above=0
     )
     # images
-    crop_fraction: float = _like(Preprocess, "crop_fraction")
-    interpolation: str = _like(Preprocess, "interpolation")
-    crop_scale_min: float = _like(Augment, "crop_scale_min")
-    flip: bool = _like(Augment, "flip")
-    color_jitter: float = _like(Augment, "color_jitter")
-    shift: float = _like(Augment, "shift")
-    rand_augment: str = _like(Augment, "rand_augment")
-    erasing: float = _like(Augment, "erasing")
-    erasing_mode: str = _like(Augment, "erasing_mode")
-    mixup: float = _like(Augment, "mixup")
-    cutmix: float = _like(Augment, "cutmix")
+    crop_fraction: float = like(Preprocess, "crop_fraction")
+    interpolation: str = like(Preprocess, "interpolation")
+    crop_scale_min: float = like(Augment, "crop_scale_min")
+    flip: bool = like(Augment, "flip")
+    color_jitter: float = like(Augment, "color_jitter")
+    shift: float = like(Augment, "shift")
+    rand_augment: str = like(Augment, "rand_augment")
+    erasing: float = like(Augment, "erasing")
+    erasing_mode: str = like(Augment, "erasing_mode")
+    mixup: float = like(Augment, "mixup")
+    cutmix: float = like(Augment, "cutmix")
     # which weights are kept
     monitor: str = _later("val_accuracy", "Metric by which the best epoch is chosen.", choices=METRICS)
     patience: int = _later(0, "Stop after this many epochs without a better one; 0: never.", at_least=0)
@@ -120,10 +120,12 @@ class Recipe(Record):
         1, "Groups of shards that are shuffled apart; as many workers each read their own.", at_least=1
     )
     seed: int = field(0, "Seed of initial weights, order and augmentation.", at_least=0, below=2**32)
+    detection: DetectionRecipe | None = _later(None, "Settings of a detector; none: the recipe is for classifiers.")
 
     def __post_init__(self):
         super().__post_init__()
         self.augment()  # checks what it takes
+        check_task(self)
         if self.warmup_epochs + self.cooldown_epochs >= self.epochs:
             raise ConfigError(
                 f"warmup_epochs ({self.warmup_epochs:g}) and cooldown_epochs ({self.cooldown_epochs:g}) must leave "
@@ -174,6 +176,10 @@ class Recipe(Record):
     def augment(self) -> Augment:
         return self._part(Augment)
 
+    def box_augment(self) -> BoxAugment:
+        """What images with boxes go through, where this is a detector's recipe."""
+        return self._part(BoxAugment)
+
     def model(self, name: str, num_classes: int = 1000, options: dict | None = None) -> ModelConfig:
         """The network that this recipe trains. Raises ConfigError where recipe or options do not fit it."""
         stride = self.output_stride or default_output_stride(self.input_size)
@@ -181,16 +187,19 @@ class Recipe(Record):
         return self._part(ModelConfig, name=name, num_classes=num_classes, output_stride=stride, options=options)
 
     def _part(self, cls, **more):
-        shared = {f.name for f in dataclasses.fields(cls)} & {f.name for f in dataclasses.fields(self)}
-        return cls(**{name: getattr(self, name) for name in shared} | more)
+        values = vars(self) | (vars(self.detection) if self.detection else {})
+        return cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values} | more)
 
 
-def rates_of(name: str, recipe: Recipe, given: dict) -> dict:
+def derived_fields(name: str, recipe: Recipe, given: dict) -> dict:
     """The fields that follow from those that are `given` in place of the recipe's, as `recipes.resolve_recipe` says.
 
     Raises ConfigError where another optimizer is given without the rates that it needs.
     """
     more = {}
+    if "epochs" in given:
+        check_field(Recipe.__dataclass_fields__["epochs"], int, given["epochs"])
+        more |= {f: min(getattr(recipe, f), given["epochs"] / 4) for f in ("warmup_epochs", "cooldown_epochs")}
     if "learning_rate" in given:
         more["reference_batch_size"] = given.get("batch_size", recipe.batch_size)
         for field_name in ("warmup_learning_rate", "final_learning_rate"):

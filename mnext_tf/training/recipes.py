@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable
 
 from mnext_tf.errors import one_of
-from mnext_tf.records import check_field
-from mnext_tf.training.recipe import Recipe, rates_of
+from mnext_tf.training.detection_recipe import DetectionRecipe, with_detection
+from mnext_tf.training.detection_recipes import DETECTION_RECIPES
+from mnext_tf.training.recipe import Recipe, derived_fields
 
 RECIPES: dict[str, Recipe] = {}
 DESCRIPTIONS: dict[str, str] = {}
@@ -265,6 +266,10 @@ def small_images() -> Recipe:
     )
 
 
+for _make in DETECTION_RECIPES:
+    _recipe(_make.__name__)(_make)
+
+
 def recipe_names() -> list[str]:
     """What `resolve_recipe` takes."""
     return [*RECIPES, *_OTHER_NAMES]
@@ -277,7 +282,7 @@ def canonical_name(name: str) -> str:
 
 
 def resolve_recipe(base: str, overrides: dict) -> Recipe:
-    """The named recipe with some fields replaced.
+    """The named recipe with some fields replaced, those of its `detection` included.
 
     Where `epochs` is given, warm-up and cool-down take at most a quarter of them each, unless they are given too.
     Where `learning_rate` is given it is meant for the batch size, unless `reference_batch_size` is given too; the rates
@@ -288,11 +293,7 @@ def resolve_recipe(base: str, overrides: dict) -> Recipe:
     """
     overrides = {k: v for k, v in overrides.items() if v is not None}
     for name in overrides:
-        one_of("recipe field", name, [f.name for f in dataclasses.fields(Recipe)])
+        one_of("recipe field", name, [f.name for r in (Recipe, DetectionRecipe) for f in dataclasses.fields(r)])
     recipe = RECIPES[canonical_name(base)]
-    if "epochs" in overrides:
-        check_field(Recipe.__dataclass_fields__["epochs"], int, overrides["epochs"])
-        for name in ("warmup_epochs", "cooldown_epochs"):
-            overrides.setdefault(name, min(getattr(recipe, name), overrides["epochs"] / 4))
-    overrides |= rates_of(base, recipe, overrides)
-    return dataclasses.replace(recipe, **overrides)
+    overrides = with_detection(base, recipe, overrides)
+    return dataclasses.replace(recipe, **overrides | derived_fields(base, recipe, overrides))

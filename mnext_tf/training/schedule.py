@@ -11,8 +11,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Linear warm-up to the peak, the recipe's schedule, then cool-down at the final rate; `step` counts from 0.
 
     cosine: half a cosine wave, from the end of the warm-up to the cool-down (Loshchilov and Hutter, arXiv 1608.03983).
-    step: peak * decay_rate ** floor(epoch / decay_epochs), not below the final rate. Epochs count from the start, so
-      that the first value after the warm-up may be below the peak already.
+    step: peak * decay_rate ** floor(epoch / decay_epochs), not below the final rate. Epochs count from the start,
+      or from decay_begin on, so that the first value after the warm-up may be below the peak already.
     constant: the peak.
 
     The rate is that of a step, where epochs are fractions. Published recipes for PyTorch (timm) change it at the start
@@ -34,8 +34,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     if recipe.schedule == "constant":
         return peak
     # 1e-9: the step at which 5 * 2.4 epochs are over must not depend on the rounding of 2.4.
-    drops = math.floor(step / (recipe.decay_epochs * steps_per_epoch) + 1e-9)
-    return max(final, peak * recipe.decay_rate**drops)
+    drops = math.floor((step - recipe.decay_begin * steps_per_epoch) / (recipe.decay_epochs * steps_per_epoch) + 1e-9)
+    return max(final, peak * recipe.decay_rate ** max(0, drops))
 
 
 def _cooldown_start(recipe: Recipe, steps_per_epoch: int) -> int:
@@ -48,9 +48,10 @@ def describe_schedule(recipe: Recipe, steps_per_epoch: int) -> str:
     warmup = math.ceil(recipe.warmup_epochs * steps_per_epoch)
     cooldown = steps - _cooldown_start(recipe, steps_per_epoch)
     peak, final = f"{recipe.peak_learning_rate:g}", f"{recipe.final_learning_rate:g}"
+    begin = f" from epoch {recipe.decay_begin:g} on" if recipe.decay_begin else ""
     shape = {
         "cosine": f"cosine to {final}",
-        "step": f"times {recipe.decay_rate:g} every {recipe.decay_epochs:g} epochs, at least {final}",
+        "step": f"times {recipe.decay_rate:g} every {recipe.decay_epochs:g} epochs{begin}, at least {final}",
         "constant": f"constant, then {final}",
     }[recipe.schedule]
     scaled = ""

@@ -179,6 +179,7 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
         raise ConfigError(f"{run.folder} is an untrained network. Start a run with `python -m pipelines.train`.")
     model, data = run.config.model, run.config.dataset
     has = {**run.config.recipe.to_dict(), "model": model.name, "num_classes": model.num_classes}
+    has |= run.config.recipe.detection.to_dict() if run.config.recipe.detection else {}
     has |= {"label_offset": data.label_offset, "convention": "pytorch", **model.options}
     for name, value in given.items():
         if value is not None and has.get(name) != value:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mnext_tf.data import Augment, Preprocess, open_dataset
-from mnext_tf.data.preview import write_preview
+from mnext_tf.data.box_augment import BoxAugment
+from mnext_tf.data.preview import write_box_preview, write_preview
 from mnext_tf.errors import ConfigError, DataError
 
 CELL, LINE = 116, 132  # pixels from one cell to the next
@@ -54,3 +55,21 @@ def test_errors(photographs, tmp_path):
     with pytest.raises(DataError, match=shard.name):
         write_preview(tmp_path, dataset, Preprocess(16), Augment(), seed=0)
     assert not (tmp_path / "preview.png").exists()
+
+
+def test_boxes_are_drawn_where_objects_are(tmp_path, encode):
+    """With nothing changed all cells are alike: the image, and a box of two pixels in the color of its class."""
+    augment = BoxAugment(distortion=0, swap_channels=0, expand=0, crop_side_min=1.0, flip=False)
+    boxes = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.2, 0.2]], np.float32)
+    examples = [(encode("PNG"), boxes, np.array([1, 0])), (encode("PNG"), boxes[:0], np.zeros(0))]
+    path = write_box_preview(tmp_path, iter(examples), ["cat", "dog"], Preprocess(112), augment, seed=0)
+    shown = cells(path).astype(int)
+    assert shown.shape[:2] == (2, 7)
+    drawn = (shown[0, 0] != shown[1, 0]).any(-1)
+    rows, columns = np.flatnonzero(drawn[:, 60]), np.flatnonzero(drawn[80])
+    assert rows.tolist() == [55, 56, 110, 111]
+    assert columns.tolist() == [27, 28, 82, 83]
+    assert (shown[0, 0, 80, 28] != shown[0, 0, 10, 0]).any()
+    np.testing.assert_allclose(shown[0, 1:], shown[0, :1].repeat(6, 0), atol=1)
+    with pytest.raises(ConfigError, match="no image"):
+        write_box_preview(tmp_path, [], ["cat"], Preprocess(112), augment, seed=0)

@@ -27,6 +27,7 @@ class Published:
     last: float
     batch: int
     drop: tuple[float, str] | None = None  # None: cosine
+    begin: int = 0  # of the epochs between drops
 
     def rates(self):
         per_epoch = IMAGES // self.batch
@@ -34,7 +35,8 @@ class Published:
         epoch = step / per_epoch
         if self.drop:
             factor, every = self.drop[0], Fraction(self.drop[1]) * per_epoch
-            rates = self.peak * factor ** (step * every.denominator // every.numerator)
+            counted = np.maximum(0, step - self.begin * per_epoch)
+            rates = self.peak * factor ** (counted * every.denominator // every.numerator)
             rates = np.where(step < (self.epochs - self.cooldown) * per_epoch, rates, 0).clip(self.last)
         else:
             part = (epoch - self.warmup) / (self.epochs - self.warmup - self.cooldown)
@@ -57,6 +59,9 @@ PUBLISHED = {
     "qat": Published(5, 0.5, 0.5, 1e-5, 1e-4, 1e-5, 32),
     "digits": Published(10, 1, 1, 1e-4, 0.02, 1e-4, 32),
     "small_images": Published(30, 1, 0, 1e-4, 0.05, 1e-4, 64),
+    "ssdlite_voc": Published(348, 0.726, 0, 1e-3 / 3, 1e-3, 1e-5, 24, drop=(0.1, "58"), begin=174),
+    "ssdlite_coco": Published(433, 1.08, 0, 1e-2 / 3, 1e-2, 1e-6, 256),
+    "finetune_detector": Published(40, 2, 2, 1e-4, 1e-3, 1e-5, 16),
 }
 
 
@@ -76,6 +81,20 @@ def test_learning_rates_of_a_run_on_imagenet(name, every):
     steps = steps[near | (steps % every == 0)]
     found = np.array([learning_rate(recipe, step, per_epoch) for step in steps.tolist()])
     np.testing.assert_allclose(found, expected[steps], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "drops", "steps", "warm"),
+    [("ssdlite_voc", 16_551, (160_000, 200_000), 240_000, 500), ("ssdlite_coco", 118_287, (), 200_000, 500)],
+)
+def test_detectors_train_as_many_steps_as_published(name, images, drops, steps, warm):
+    recipe = RECIPES[name]
+    per_epoch = images // recipe.batch_size
+    assert recipe.epochs * per_epoch == pytest.approx(steps, rel=1e-3)
+    assert recipe.warmup_epochs * per_epoch == pytest.approx(warm, rel=5e-3)
+    for i, drop in enumerate(drops):
+        before, after = (learning_rate(recipe, round(drop * share), per_epoch) for share in (0.998, 1.0))
+        assert (before, after) == pytest.approx((1e-3 * 0.1**i, 1e-4 * 0.1**i))
 
 
 def reference_sgd(w, g, rate, state, recipe):
