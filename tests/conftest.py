@@ -17,7 +17,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
 ROOT = Path(__file__).resolve().parents[1]
-pytest_plugins = ["support.benchmark_folders", "support.exported_runs"]
+pytest_plugins = ["support.benchmark_folders", "support.detectors", "support.exported_runs"]
 
 
 def pytest_addoption(parser):
