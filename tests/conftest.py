@@ -109,6 +109,12 @@ def sample_images_500() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def detection_photographs() -> list[Path]:
+    """COCO photographs beside the repository, in order of their names; without them the test is skipped."""
+    return sorted(_shared("data/detection/coco128").glob("**/*.jpg"))
+
+
+@pytest.fixture(scope="session")
 def imported(real_weights, tmp_path_factory):
     """A run with those weights; nothing is exported yet."""
     from mnext_tf.checkpoints import import_checkpoint

@@ -22,7 +22,8 @@ class Decoding(Record):
 
     A raw file gives `class_logits` (1, priors, classes + 1), background first, and `box_regression` (1, priors, 4) as
     dx, dy, dw, dh. One of two outputs gives `location` (1, priors, 4) as dy, dx, dh, dw, and `score` (1, priors,
-    classes), from 0 to 1. One of four outputs gives the boxes themselves. Raises ConfigError for a value out of range.
+    classes), from 0 to 1. One of four outputs gives the boxes themselves, cut off at the image's edges. Raises
+    ConfigError for a value out of range.
     """
 
     form: str = field("raw", "What the file gives.", choices=tuple(OUTPUTS))
@@ -49,7 +50,8 @@ def order_outputs(ends: Sequence[tuple[str, Sequence[int]]]) -> tuple[int, int]:
     By their names; where these say nothing, the boxes are the output of four columns. Raises ExportError for others.
     """
     shapes = [tuple(map(int, shape)) for _, shape in ends]
-    if len(ends) == 2 and all(len(s) == 3 for s in shapes) and shapes[0][:2] == shapes[1][:2] and shapes[0][0] == 1:
+    alike = len(ends) == 2 and all(len(s) == 3 for s in shapes) and shapes[0][:2] == shapes[1][:2]
+    if alike and shapes[0][0] == 1 and not {name for name, _ in ends} & {LOCATION, SCORE}:
         named = [i for i, (name, _) in enumerate(ends) if BOXES in name and CLASSES not in name]
         named = named or [1 - i for i, (name, _) in enumerate(ends) if CLASSES in name and BOXES not in name]
         boxes = named or [i for i, shape in enumerate(shapes) if shape[2] == 4]

@@ -34,8 +34,8 @@ def two_outputs(model: bytes, decoding: Decoding) -> bytes:
 def four_outputs(model: bytes, decoding: Decoding, priors: np.ndarray) -> bytes:
     """The raw file `model` with the boxes of an image, suppressed per class, by a custom operator for the CPU.
 
-    `location` (1, N, 4) as y_min, x_min, y_max, x_max, relative; `category` (1, N) from 0; `score` (1, N), best first;
-    and `number of detections` (1,), all float32; N is the most of `decoding`. priors: (P, 4), center form. Raises
+    `location` (1, N, 4) as y_min, x_min, y_max, x_max, from 0 to 1; `category` (1, N) from 0; `score` (1, N), best
+    first; and `number of detections` (1,), all float32; N is the most of `decoding`. priors: (P, 4), center form. Raises
     ExportError for a file with other outputs.
     """
     from ai_edge_litert.schema_py_generated import TensorType
@@ -51,9 +51,13 @@ def four_outputs(model: bytes, decoding: Decoding, priors: np.ndarray) -> bytes:
     most = decoding.max_detections
     shapes = {LOCATION: [1, most, 4], CATEGORY: [1, most], SCORE: [1, most], COUNT: [1]}
     made = {name: flatbuffer.add_tensor(graph, name, shape, TensorType.FLOAT32) for name, shape in shapes.items()}
-    operator = flatbuffer.make_operator(tree, POSTPROCESS, [location, scores, anchors], [*made.values()], custom=True)
+    # MediaPipe moves a box that begins left of the image or above it into the image, whole; so none does.
+    whole = flatbuffer.add_tensor(graph, "whole_boxes", shapes[LOCATION], TensorType.FLOAT32)
+    found = [whole, made[CATEGORY], made[SCORE], made[COUNT]]
+    operator = flatbuffer.make_operator(tree, POSTPROCESS, [location, scores, anchors], found, custom=True)
     operator.customOptions = np.frombuffer(_options(decoding, int(classes) - 1), np.uint8)
     graph.operators.append(operator)
+    graph.operators.append(flatbuffer.make_operator(tree, "RELU_0_TO_1", [whole], [made[LOCATION]]))
     return _closed(tree, made)
 
 

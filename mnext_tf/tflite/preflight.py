@@ -19,7 +19,9 @@ _DEQUANTIZED = "int8 is computed there dequantized, as float"
 # each operator that it takes. TensorFlow's Analyzer no longer checks this: it calls every file compatible
 # (tensorflow/tensorflow#77042).
 _GPU_VERSIONS = {
-    **dict.fromkeys(("ADD", "SUB", "LOGISTIC", "RELU", "RELU6", "PAD", "PADV2", "CONCATENATION", "SOFTMAX"), 2),
+    **dict.fromkeys(
+        ("ADD", "SUB", "LOGISTIC", "RELU", "RELU6", "RELU_0_TO_1", "PAD", "PADV2", "CONCATENATION", "SOFTMAX"), 2
+    ),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "QUANTIZE", "SLICE"), 2),
     **dict.fromkeys(("RESHAPE", "MEAN"), 1),
     **dict.fromkeys(("MUL", "DEQUANTIZE"), 3),
@@ -106,6 +108,8 @@ def _why_not_xnnpack(op: Operator) -> str:
         return "no depthwise kernel that quantizes activations on the fly"
     if op.kind in _CPU_ONLY:
         return _CPU_ONLY[op.kind]
+    if op.kind == "RELU_0_TO_1":
+        return "it does not have the operator"
     if op.kind == "QUANTIZE" and op.input_types == ("uint8",) and op.output_types == ("int8",):
         return "no conversion from uint8 to int8"
     return NOT_KNOWN
