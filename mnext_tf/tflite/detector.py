@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mnext_tf.errors import ExportError
 from mnext_tf.records import Record, field
@@ -44,7 +45,7 @@ class Decoding(Record):
         return 1 / self.center_variance, 1 / self.size_variance
 
 
-def order_outputs(ends: Sequence[tuple[str, Sequence[int]]]) -> tuple[int, int]:
+def order_outputs(ends: Sequence[tuple[str, Sequence[int]]], where: str | Path = "this file") -> tuple[int, int]:
     """Which of a raw file's two outputs, (name, shape) each, are the class logits, and which the box regression.
 
     By their names; where these say nothing, the boxes are the output of four columns. Raises ExportError for others.
@@ -58,7 +59,7 @@ def order_outputs(ends: Sequence[tuple[str, Sequence[int]]]) -> tuple[int, int]:
         if len(boxes) == 1 and shapes[boxes[0]][2] == 4:
             return 1 - boxes[0], boxes[0]
     raise ExportError(
-        f"A detector of ours gives {CLASSES} (1, priors, classes + 1) and {BOXES} (1, priors, 4); this file gives "
+        f"A detector of ours gives {CLASSES} (1, priors, classes + 1) and {BOXES} (1, priors, 4); {where} gives "
         + ", ".join(f"{name} {shape}" for (name, _), shape in zip(ends, shapes, strict=True))
         + "."
     )

@@ -35,8 +35,8 @@ def four_outputs(model: bytes, decoding: Decoding, priors: np.ndarray) -> bytes:
     """The raw file `model` with the boxes of an image, suppressed per class, by a custom operator for the CPU.
 
     `location` (1, N, 4) as y_min, x_min, y_max, x_max, from 0 to 1; `category` (1, N) from 0; `score` (1, N), best
-    first; and `number of detections` (1,), all float32; N is the most of `decoding`. priors: (P, 4), center form. Raises
-    ExportError for a file with other outputs.
+    first; and `number of detections` (1,), all float32; N is the most of `decoding`. priors: (P, 4), center form.
+    Raises ExportError for a file with other outputs.
     """
     from ai_edge_litert.schema_py_generated import TensorType
 
