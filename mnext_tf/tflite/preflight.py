@@ -13,6 +13,7 @@ from mnext_tf.tflite.operators import Delegation, Operator, delegation, layer_of
 CPU, GPU = "XNNPACK", "GPU delegate"
 NOT_KNOWN = "not known"
 _CPU_ONLY = {POSTPROCESS: "a custom operator, which TFLite computes on the CPU alone"}
+_MOST_JOINED = 5  # inputs of a CONCATENATION that XNNPACK takes
 _DEQUANTIZED = "int8 is computed there dequantized, as float"
 
 # The TFLite GPU delegate by its source (LiteRT 2, tflite/delegates/gpu/common/model_builder.cc): the latest version of
@@ -108,6 +109,8 @@ def _why_not_xnnpack(op: Operator) -> str:
         return "no depthwise kernel that quantizes activations on the fly"
     if op.kind in _CPU_ONLY:
         return _CPU_ONLY[op.kind]
+    if op.kind == "CONCATENATION" and len(op.inputs) > _MOST_JOINED:
+        return f"more than {_MOST_JOINED} inputs"
     if op.kind == "RELU_0_TO_1":
         return "it does not have the operator"
     if op.kind == "QUANTIZE" and op.input_types == ("uint8",) and op.output_types == ("int8",):
