@@ -17,7 +17,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
 ROOT = Path(__file__).resolve().parents[1]
-pytest_plugins = ["support.benchmark_folders", "support.exported_runs"]
+pytest_plugins = ["support.benchmark_folders", "support.detectors", "support.exported_runs"]
 
 
 def pytest_addoption(parser):
@@ -106,6 +106,12 @@ def real_weights() -> Path:
 def sample_images_500() -> list[Path]:
     """ImageNet photographs beside the repository, in order of their names; without them the test is skipped."""
     return sorted(_shared("data/imagenet_samples").glob("*.JPEG"))
+
+
+@pytest.fixture(scope="session")
+def detection_photographs() -> list[Path]:
+    """COCO photographs beside the repository, in order of their names; without them the test is skipped."""
+    return sorted(_shared("data/detection/coco128").glob("**/*.jpg"))
 
 
 @pytest.fixture(scope="session")

@@ -75,14 +75,16 @@ class Arm64Network(TFLiteNetwork):
         self.about: dict = {}
 
     def __call__(self, images) -> np.ndarray:
-        return dequantize_array(self.raw(images), self._output)
+        ends = self._outputs
+        dequantized = [dequantize_array(values, end) for values, end in zip(self.raw(images), ends, strict=True)]
+        return self._joined(dequantized)
 
-    def raw(self, images) -> np.ndarray:
-        """(n, classes) as the file gives them: integers for a quantized output."""
+    def raw(self, images) -> list[np.ndarray]:
+        """Each output, (n, ...), as the file gives it: integers for a quantized one."""
         self.about, computed = run_arm64(
-            self._path, self._root, [self.fed(image) for image in np.asarray(images)], [self._output], **self._options
+            self._path, self._root, [self.fed(image) for image in np.asarray(images)], self._outputs, **self._options
         )
-        return np.concatenate([output for (output,) in computed])
+        return [np.concatenate(outputs) for outputs in zip(*computed, strict=True)]
 
     def fed(self, image: np.ndarray) -> np.ndarray:
         """What the file's input tensor holds for an image (size, size, 3)."""

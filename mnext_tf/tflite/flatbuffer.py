@@ -13,8 +13,17 @@ from flatbuffers.table import Table
 from mnext_tf.errors import ExportError
 
 # A schema: table -> its fields in order of their slots, (name, type) or None for one passed over. A type is
-# "string", "byte", another table, [table] or ["float"] for a vector, or {number: table} for a union, of two slots.
+# "string", "bytes", one of _SCALARS, another table, [table] or [one of _VECTORS] for a vector, or {number: table} for a
+# union, of two slots.
 Schema = dict[str, list]
+
+_SCALARS = {
+    "byte": ("PrependInt8Slot", numbers.Int8Flags),
+    "bool": ("PrependBoolSlot", numbers.BoolFlags),
+    "int": ("PrependInt32Slot", numbers.Int32Flags),
+    "float": ("PrependFloat32Slot", numbers.Float32Flags),
+}
+_VECTORS = {"float": "<f4", "uint": "<u4"}
 
 
 def encode(schema: Schema, name: str, value: dict, identifier: bytes) -> bytes:
@@ -41,7 +50,7 @@ def _table(builder, schema: Schema, name: str, value: dict) -> int:
         if isinstance(kind, dict):
             number, inner = given or (0, None)
             slots += [("byte", number or None), ("offset", number and _table(builder, schema, kind[number], inner))]
-        elif given is None or kind == "byte":
+        elif given is None or _is_scalar(kind):
             slots.append((kind, given))
         else:
             slots.append(("offset", _offset(builder, schema, kind, given)))
@@ -49,19 +58,28 @@ def _table(builder, schema: Schema, name: str, value: dict) -> int:
     for slot, (kind, given) in enumerate(slots):
         if given and kind == "offset":
             builder.PrependUOffsetTRelativeSlot(slot, given, 0)
-        elif given and kind == "byte":
-            builder.PrependInt8Slot(slot, given, 0)
+        elif given:
+            getattr(builder, _SCALARS[kind][0])(slot, given, 0)
     return builder.EndObject()
+
+
+def _is_scalar(kind) -> bool:
+    return isinstance(kind, str) and kind in _SCALARS
 
 
 def _offset(builder, schema: Schema, kind, value) -> int:
     """Where a string, table or vector was written."""
     if kind == "string":
         return builder.CreateString(value)
+    if kind == "bytes":
+        builder.StartVector(1, len(value), 16)  # it holds a FlatBuffer, whose readers want it aligned
+        builder.head -= len(value)
+        builder.Bytes[builder.head : builder.head + len(value)] = value
+        return builder.EndVector()
     if isinstance(kind, str):
         return _table(builder, schema, kind, value)
-    if kind == ["float"]:
-        return builder.CreateNumpyVector(np.asarray(value, "<f4"))
+    if kind[0] in _VECTORS:
+        return builder.CreateNumpyVector(np.asarray(value, _VECTORS[kind[0]]))
     offsets = [_table(builder, schema, kind[0], element) for element in value]
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
@@ -90,13 +108,15 @@ def _read_table(schema: Schema, name: str, table: Table) -> dict:
 def _read_value(schema: Schema, kind, table: Table, at: int):
     if kind == "string":
         return table.String(at + table.Pos).decode("utf-8")
-    if isinstance(kind, str):
-        if kind == "byte":
-            return table.Get(numbers.Int8Flags, at + table.Pos)
+    if _is_scalar(kind):
+        return table.Get(_SCALARS[kind][1], at + table.Pos)
+    if isinstance(kind, str) and kind != "bytes":
         return _read_table(schema, kind, Table(table.Bytes, table.Indirect(at + table.Pos)))
     start, count = table.Vector(at), table.VectorLen(at)
-    if kind == ["float"]:
-        return [float(x) for x in np.frombuffer(table.Bytes, "<f4", count, start)]
+    if kind == "bytes":
+        return bytes(table.Bytes[start : start + count])
+    if kind[0] in _VECTORS:
+        return np.frombuffer(table.Bytes, _VECTORS[kind[0]], count, start).tolist()
     return [_read_table(schema, kind[0], Table(table.Bytes, table.Indirect(start + 4 * i))) for i in range(count)]
 
 
@@ -148,20 +168,21 @@ def operator_kind(tree, operator) -> str:
     return _kinds()[_builtin(tree.operatorCodes[operator.opcodeIndex])]
 
 
-def make_operator(tree, name: str, inputs: list[int], outputs: list[int], version: int = 1):
+def make_operator(tree, name: str, inputs: list[int], outputs: list[int], version: int = 1, custom: bool = False):
     """An operator for a subgraph of the `ModelT` tree, such as "DEQUANTIZE"; the caller puts it into the order."""
     from ai_edge_litert import schema_py_generated as schema
 
-    number = getattr(schema.BuiltinOperator, name)
-    known = [(_builtin(code), code.version) for code in tree.operatorCodes]
-    if (number, version) not in known:
+    number = getattr(schema.BuiltinOperator, "CUSTOM" if custom else name)
+    wanted = (number, name.encode() if custom else None, version)
+    known = [(_builtin(code), code.customCode, code.version) for code in tree.operatorCodes]
+    if wanted not in known:
         code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = number
-        code.version = version
+        code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
+        code.customCode, code.version = wanted[1:]
         tree.operatorCodes.append(code)
-        known.append((number, version))
+        known.append(wanted)
     operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = known.index((number, version)), inputs, outputs
+    operator.opcodeIndex, operator.inputs, operator.outputs = known.index(wanted), inputs, outputs
     return operator
 
 

@@ -12,7 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,15 @@ from mnext_tf.tflite import flatbuffer
 
 _MOST_ARCHIVED = 64 << 20  # bytes, unpacked
 
-LABELS, PREPROCESS = "labels.txt", "preprocess.json"
+LABELS, PREPROCESS, DETECTOR = "labels.txt", "preprocess.json", "detector.json"
 
 _BUFFER, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
 
-_DESCRIPTIONS, _AXIS_LABELS, _RGB, _FEATURE, _IMAGE, _NORMALIZATION = 1, 2, 1, 1, 2, 1  # the schema's numbers
+# The schema's numbers.
+_DESCRIPTIONS, _AXIS_LABELS, _VALUE_LABELS, _RGB = 1, 2, 3, 1
+_FEATURE, _IMAGE, _BOXES, _NORMALIZATION, _THRESHOLD, _BOUNDARIES = 1, 2, 3, 1, 3, 1
 
-# The part of the schema that image classifiers use, in the notation of flatbuffer.py.
+# The part of the schema that image classifiers and detectors use, in the notation of flatbuffer.py.
 _SCHEMA = {
     "ModelMetadata": [
         ("name", "string"),
@@ -45,7 +47,10 @@ _SCHEMA = {
         ("description", "string"),
         ("inputs", ["TensorMetadata"]),
         ("outputs", ["TensorMetadata"]),
+        *[None] * 5,  # files, process units and groups of tensors
+        ("custom", ["CustomMetadata"]),
     ],
+    "CustomMetadata": [("name", "string"), ("data", "bytes")],
     "TensorMetadata": [
         ("name", "string"),
         ("description", "string"),
@@ -56,11 +61,15 @@ _SCHEMA = {
         ("files", ["AssociatedFile"]),
     ],
     "AssociatedFile": [("name", "string"), ("description", "string"), ("type", "byte")],
-    "Content": [("properties", {_FEATURE: "FeatureProperties", _IMAGE: "ImageProperties"})],
+    "Content": [
+        ("properties", {_FEATURE: "FeatureProperties", _IMAGE: "ImageProperties", _BOXES: "BoundingBoxProperties"})
+    ],
     "FeatureProperties": [],
     "ImageProperties": [("color_space", "byte")],
-    "ProcessUnit": [("options", {_NORMALIZATION: "NormalizationOptions"})],
+    "BoundingBoxProperties": [("index", ["uint"]), ("type", "byte")],
+    "ProcessUnit": [("options", {_NORMALIZATION: "NormalizationOptions", _THRESHOLD: "ScoreThresholdingOptions"})],
     "NormalizationOptions": [("mean", ["float"]), ("std", ["float"])],
+    "ScoreThresholdingOptions": [("threshold", "float")],
     "Stats": [("max", ["float"]), ("min", ["float"])],
 }
 
@@ -71,7 +80,8 @@ class Metadata:
 
     mean, std: of (pixel - mean) / std, which whoever feeds the file has to compute; one value, or one a channel.
     labels: class names in order of the outputs, () where there are none. preprocess: the record of `Preprocess`
-    in files of ours, else None.
+    in files of ours, else None. detector: that of `Decoding` in detectors of ours, else None. custom: what the format
+    itself does not know, by name.
     """
 
     name: str = ""
@@ -83,6 +93,8 @@ class Metadata:
     std: tuple[float, ...] = (1.0,)
     labels: tuple[str, ...] = ()
     preprocess: dict | None = None
+    detector: dict | None = None
+    custom: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def feeds_pixels(self) -> bool:
@@ -96,12 +108,18 @@ class Metadata:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An output: its name, what it holds, its bounds if it has any, and whether its last axis has the labels."""
+    """An output: its name, what it holds, its bounds if it has any, and whether its last axis has the labels.
+
+    kind: "feature", "classes" (its values are classes, and have the labels), or "boxes" (relative to the image, as
+    y_min, x_min, y_max, x_max). threshold: smaller scores are to be left out.
+    """
 
     name: str
     description: str
     bounds: tuple[float, float] | None = None
     labeled: bool = False
+    kind: str = "feature"
+    threshold: float | None = None
 
 
 def labels_text(labels: Sequence[str]) -> str:
@@ -120,7 +138,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
 def add_metadata(model: bytes, about: Metadata, outputs: Sequence[TensorInfo]) -> bytes:
     """The .tflite file `model` with `about` in it, in place of what it had before; `outputs` are in its order.
 
-    Labels and preprocessing are entries of the archive.
+    Labels, preprocessing, and how a detector is decoded are entries of the archive.
     """
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
@@ -135,8 +153,9 @@ def add_metadata(model: bytes, about: Metadata, outputs: Sequence[TensorInfo]) -
     files = {}
     if about.labels:
         files[LABELS] = labels_text(about.labels)
-    if about.preprocess:
-        files[PREPROCESS] = json.dumps(about.preprocess, indent=2) + "\n"
+    for name, record in ((PREPROCESS, about.preprocess), (DETECTOR, about.detector)):
+        if record:
+            files[name] = json.dumps(record, indent=2) + "\n"
     return _with_archive(flatbuffer.write_model(tree), files)
 
 
@@ -164,7 +183,9 @@ def _read(data: bytes) -> Metadata | None:
     graph = (document.get("subgraphs") or [{}])[0]
     mean, std = _normalization(graph)
     archive = _archive(data)
-    names = [f["name"] for t in graph.get("outputs", []) for f in t.get("files", []) if f.get("type") == _AXIS_LABELS]
+    files = [file for tensor in graph.get("outputs", []) for file in tensor.get("files", [])]
+    names = [file["name"] for file in files if file.get("type") in (_AXIS_LABELS, _VALUE_LABELS)]
+    names += [LABELS] * (DETECTOR in archive)  # a raw detector's have a column more than there are names
     labels = next((parse_labels(archive[name].decode("utf-8")) for name in names if name in archive), ())
     return Metadata(
         **{key: document.get(key, "") for key in ("name", "description", "version", "author", "license")},
@@ -172,6 +193,8 @@ def _read(data: bytes) -> Metadata | None:
         std=std,
         labels=labels,
         preprocess=json.loads(archive[PREPROCESS]) if PREPROCESS in archive else None,
+        detector=json.loads(archive[DETECTOR]) if DETECTOR in archive else None,
+        custom={entry["name"]: entry["data"] for entry in graph.get("custom", [])},
     )
 
 
@@ -195,22 +218,37 @@ def _document(about: Metadata, outputs: Sequence[TensorInfo]) -> dict:
         "process_units": [{"options": (_NORMALIZATION, {"mean": about.mean, "std": about.std})}],
         "stats": {"max": [255.0], "min": [0.0]},
     }
-    labels = {"name": LABELS, "description": "Class names, one a line.", "type": _AXIS_LABELS}
-    how = {"name": PREPROCESS, "description": "How an image is resized and cropped.", "type": _DESCRIPTIONS}
+    unlabeled = not any(info.labeled for info in outputs)
+    described = [
+        {"name": name, "description": description, "type": _DESCRIPTIONS}
+        for name, description, record in (
+            (LABELS, "Class names, one a line, without the background.", about.labels if unlabeled else ()),
+            (PREPROCESS, "How an image is resized and cropped.", about.preprocess),
+            (DETECTOR, "How the outputs become boxes.", about.detector),
+        )
+        if record
+    ]
+    graph = {
+        "inputs": [image],
+        "outputs": [_output(info, bool(about.labels)) for info in outputs],
+        "custom": [{"name": name, "data": data} for name, data in about.custom.items()] or None,
+    }
     return {
         **{key: getattr(about, key) or None for key in ("name", "description", "version", "author", "license")},
-        "subgraphs": [
-            {"inputs": [image], "outputs": [_output(info, labels if about.labels else None) for info in outputs]}
-        ],
-        "files": [how] if about.preprocess else None,
+        "subgraphs": [graph],
+        "files": described or None,
         "min_parser_version": "1.0.0",
     }
 
 
-def _output(info: TensorInfo, labels: dict | None) -> dict:
-    tensor = {"name": info.name, "description": info.description, "content": {"properties": (_FEATURE, {})}}
+def _output(info: TensorInfo, labels: bool) -> dict:
+    properties = (_BOXES, {"index": (1, 0, 3, 2), "type": _BOUNDARIES}) if info.kind == "boxes" else (_FEATURE, {})
+    tensor = {"name": info.name, "description": info.description, "content": {"properties": properties}}
     if info.labeled and labels:
-        tensor["files"] = [labels]
+        kind = _VALUE_LABELS if info.kind == "classes" else _AXIS_LABELS
+        tensor["files"] = [{"name": LABELS, "description": "Class names, one a line.", "type": kind}]
+    if info.threshold is not None:
+        tensor["process_units"] = [{"options": (_THRESHOLD, {"threshold": info.threshold})}]
     if info.bounds:
         tensor["stats"] = {"max": [info.bounds[1]], "min": [info.bounds[0]]}
     return tensor

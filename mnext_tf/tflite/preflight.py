@@ -7,18 +7,23 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mnext_tf.tflite.detector import POSTPROCESS
 from mnext_tf.tflite.operators import Delegation, Operator, delegation, layer_of, open_interpreter, operators
 
 CPU, GPU = "XNNPACK", "GPU delegate"
 NOT_KNOWN = "not known"
+_CPU_ONLY = {POSTPROCESS: "a custom operator, which TFLite computes on the CPU alone"}
+_MOST_JOINED = 5  # inputs of a CONCATENATION that XNNPACK takes
 _DEQUANTIZED = "int8 is computed there dequantized, as float"
 
 # The TFLite GPU delegate by its source (LiteRT 2, tflite/delegates/gpu/common/model_builder.cc): the latest version of
 # each operator that it takes. TensorFlow's Analyzer no longer checks this: it calls every file compatible
 # (tensorflow/tensorflow#77042).
 _GPU_VERSIONS = {
-    **dict.fromkeys(("ADD", "SUB", "LOGISTIC", "RELU", "RELU6", "PAD", "PADV2", "CONCATENATION", "SOFTMAX"), 2),
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "QUANTIZE"), 2),
+    **dict.fromkeys(
+        ("ADD", "SUB", "LOGISTIC", "RELU", "RELU6", "RELU_0_TO_1", "PAD", "PADV2", "CONCATENATION", "SOFTMAX"), 2
+    ),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "QUANTIZE", "SLICE"), 2),
     **dict.fromkeys(("RESHAPE", "MEAN"), 1),
     **dict.fromkeys(("MUL", "DEQUANTIZE"), 3),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), 6),
@@ -102,6 +107,12 @@ def _why_not_xnnpack(op: Operator) -> str:
         return "no kernels for int16 tensors"
     if op.kind == "DEPTHWISE_CONV_2D" and op.input_types[0] == "float32" and op.input_types[1] == "int8":
         return "no depthwise kernel that quantizes activations on the fly"
+    if op.kind in _CPU_ONLY:
+        return _CPU_ONLY[op.kind]
+    if op.kind == "CONCATENATION" and len(op.inputs) > _MOST_JOINED:
+        return f"more than {_MOST_JOINED} inputs"
+    if op.kind == "RELU_0_TO_1":
+        return "it does not have the operator"
     if op.kind == "QUANTIZE" and op.input_types == ("uint8",) and op.output_types == ("int8",):
         return "no conversion from uint8 to int8"
     return NOT_KNOWN
@@ -112,6 +123,8 @@ def _why_not_gpu(op: Operator, version: int) -> str:
     odd = {*op.input_types[:1], *op.output_types} - {*_GPU_TYPES}
     if odd:
         return f"no {min(odd)} tensors"
+    if op.kind in _CPU_ONLY:
+        return _CPU_ONLY[op.kind]
     if op.kind not in _GPU_VERSIONS:
         return NOT_KNOWN
     if version > _GPU_VERSIONS[op.kind] and op.kind not in _ANY_VERSION:

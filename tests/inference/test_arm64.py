@@ -120,7 +120,7 @@ def test_several_processes_give_the_images_in_order(exported, make_root, images)
     for stage, dtype in (("tflite_float32", np.float32), ("tflite_int8", np.int8)):
         path = file_of(exported, stage)
         network = Arm64Network(path, root, workers=3)
-        assert network.raw(images).dtype == dtype
+        assert [values.dtype for values in network.raw(images)] == [dtype]
         logits = network(images)
         np.testing.assert_array_equal(logits, TFLiteNetwork(path)(images))
         assert len(np.unique(logits, axis=0)) == len(images)

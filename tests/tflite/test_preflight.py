@@ -69,6 +69,18 @@ def test_weights_of_a_scale_per_channel_are_for_the_cpu(run):
     assert summary(found, GPU).startswith(f"{taken} of {found['operators']} operators, not {group['operators']} DEQ")
 
 
+@pytest.mark.parametrize("parts", [5, 6])
+def test_a_concatenation_of_many_parts_is_not_for_xnnpack(parts, tmp_path):
+    import tensorflow as tf
+
+    image = tf.keras.Input((8, 8, 3), batch_size=1)
+    joined = tf.keras.layers.Concatenate()([tf.keras.layers.MaxPool2D(n + 1, 1, "same")(image) for n in range(parts)])
+    path = tmp_path / "joined.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(image, joined)).convert())
+    left = [(x.operator, x.reason) for x in preflight(path).left if x.operator == "CONCATENATION"]
+    assert left == ([("CONCATENATION", "more than 5 inputs")] if parts > 5 else [])
+
+
 def test_an_operator_that_no_rule_names_is_not_called_taken(run, tmp_path):
     """HARD_SWISH stands behind the network of the float file; XNNPACK takes it, the table says nothing of it."""
     tree = flatbuffer.read_model(path_of(run, "tflite_float32").read_bytes())
