@@ -90,8 +90,8 @@ def create_detector(
       num_classes: classes of objects, without the background.
       input_size: side of the square input, in pixels; the whole image is squashed to it.
       priors: "voc" or "coco", the boxes that `mnext_tf.models.priors.make_priors` gives.
-      width, include_preprocessing, mean, std, **options: see `create_model`; mean and std default to (123, 117, 104)
-        and 1.
+      width, include_preprocessing, mean, std, **options: see `create_model`; mean and std default to those of
+        the MobileNeXt authors' detectors.
 
     Returns:
       A model from float images (batch, input_size, input_size, 3) to [class_logits (batch, priors, num_classes + 1),

@@ -12,8 +12,8 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.blocks import Layers, fan_out_normal
 from mnext_tf.models.priors import LEVELS, priors_per_cell
 
-# Subtracted from RGB in [0, 255], without scaling
-MEAN, STD = (123.0, 117.0, 104.0), (1.0, 1.0, 1.0)
+# Of RGB in [0, 255], as in the authors' SubtractMeans, which divides by ImageNet's deviations, too
+MEAN, STD = (123.0, 117.0, 104.0), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)

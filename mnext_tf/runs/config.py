@@ -11,6 +11,7 @@ from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.records import Record, field
+from mnext_tf.tasks.boxes import DetectionSettings
 from mnext_tf.training.recipe import Recipe
 
 INITS = ("trained", "imported", "random")  # where the weights come from
@@ -70,7 +71,8 @@ class RunConfig(Record):
     """Enough to build, train, export and preprocess without any flag.
 
     class_names: in order of the logits. recipe: of trained runs. verify_images: validation images, at most, that every
-    export is compared on. created, versions: when, and with which packages, the run was made.
+    export is compared on. detection: how a detector's outputs become detections; None for a classifier. created,
+    versions: when, and with which packages, the run was made.
     """
 
     VERSION: ClassVar[int] = 2
@@ -86,12 +88,15 @@ class RunConfig(Record):
     source: ImportSource | None = field(None, absent=None)
     init_from: InitialWeights | None = field(None, absent=None)
     teacher: InitialWeights | None = field(None, absent=None)
-    task: str = field("classification", choices=("classification",), absent="classification")
+    task: str = field("classification", choices=("classification", "detection"), absent="classification")
+    detection: DetectionSettings | None = field(None, absent=None)
     created: str = field("", absent="")
     versions: dict = field({}, absent={})
 
     def __post_init__(self):
         super().__post_init__()
+        if (self.task == "detection") != bool(self.model.priors) or bool(self.model.priors) != bool(self.detection):
+            raise ConfigError(f"The task {self.task}, model.priors, and detection do not fit together.")
         if len(self.class_names) != self.model.num_classes:
             raise ConfigError(
                 f"class_names must be one for each of the {self.model.num_classes} classes of the network; received "

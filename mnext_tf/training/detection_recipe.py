@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from mnext_tf.data.box_augment import BoxAugment
 from mnext_tf.errors import ConfigError
+from mnext_tf.models.priors import PRIORS
 from mnext_tf.records import Record, field, like
+from mnext_tf.tasks.boxes import SCORINGS, DetectionSettings
 
-METRICS = ("val_map", "val_loss")  # by which a detector's best epoch can be chosen
+METRICS = ("val_map50", "val_loss")  # by which a detector's best epoch can be chosen
 # Fields of a recipe that say nothing about detectors, and what they must be
 UNUSED = {
     "dropout": 0.0,
@@ -31,29 +33,31 @@ UNUSED = {
 class DetectionRecipe(Record):
     """Every field is a flag of `pipelines.train`, for recipes of detectors."""
 
-    priors: str = field("voc", "Prior boxes of a detector: those of the authors' VOC or COCO.", choices=("voc", "coco"))
+    priors: str = field("voc", "Prior boxes of a detector: those of the authors' VOC or COCO.", choices=PRIORS)
     scoring: str = field(
         "softmax",
         "Loss and scores of a detector: cross-entropy with hard negatives (softmax), or focal loss (sigmoid).",
-        choices=("softmax", "sigmoid"),
+        choices=SCORINGS,
     )
     distortion: float = like(BoxAugment, "distortion")
     swap_channels: float = like(BoxAugment, "swap_channels")
     expand: float = like(BoxAugment, "expand")
     expand_ratio_max: float = like(BoxAugment, "expand_ratio_max")
     crop_side_min: float = like(BoxAugment, "crop_side_min")
-    score_threshold: float = field(0.01, "Detections of a lower score are left out.", at_least=0, below=1)
-    iou_threshold: float = field(
-        0.45, "Of two boxes of a class with a higher IoU, the one of the lower score is left out.", above=0, at_most=1
-    )
-    max_detections: int = field(100, "Most detections of an image.", at_least=1)
+    score_threshold: float = like(DetectionSettings, "score_threshold")
+    iou_threshold: float = like(DetectionSettings, "iou_threshold")
+    max_detections: int = like(DetectionSettings, "max_detections")
+
+    def settings(self) -> DetectionSettings:
+        """How the outputs of the trained network become detections."""
+        return DetectionSettings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(DetectionSettings)})
 
 
 def check_task(recipe) -> None:
     """Raise ConfigError where a recipe has settings of the other task."""
     if recipe.detection is None:
-        if recipe.monitor == "val_map":
-            raise ConfigError("monitor=val_map is for detectors; a classifier has val_accuracy.")
+        if recipe.monitor == "val_map50":
+            raise ConfigError("monitor=val_map50 is for detectors; a classifier has val_accuracy.")
         return
     if recipe.monitor not in METRICS:
         raise ConfigError(f"monitor of a detector must be one of {', '.join(METRICS)}; received {recipe.monitor!r}.")

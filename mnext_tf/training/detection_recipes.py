@@ -14,7 +14,7 @@ def _detector(detection: DetectionRecipe, **changes) -> Recipe:
         "nesterov": False,
         "decay_all": True,
         "interpolation": "bilinear",
-        "monitor": "val_map",
+        "monitor": "val_map50",
         "detection": detection,
     }
     return Recipe(**UNUSED | fields | changes)

@@ -7,7 +7,8 @@ the last of them has it, as in the code of the MobileNeXt authors.
 
 from __future__ import annotations
 
-CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2  # units of box targets: of a prior's side, of the logarithm of a ratio
+from mnext_tf.tasks.boxes import CENTER_VARIANCE, SIZE_VARIANCE
+
 _MIN_IOU = 0.5
 _AT_ONCE = 256  # boxes that are compared with all priors: some 20 MB for 3,234 of them
 _LEAST_SIDE = 1e-6  # the logarithm of less is of no use

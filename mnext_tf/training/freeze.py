@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.training.transfer import HEAD
+from mnext_tf.training.transfer import in_head
 
 _BATCH_NORM = "_bn"  # ends the name of every batch norm
 
@@ -20,7 +20,7 @@ def freeze(model, names: str) -> int:
     chosen = set()
     for name in filter(None, (name.strip() for name in names.split(","))):
         if name == "backbone":
-            found = [layer for layer in layers if layer.name != HEAD]
+            found = [layer for layer in layers if not in_head(layer.name)]
         elif name == "batch_norm":
             found = [layer for layer in layers if layer.name.endswith(_BATCH_NORM)]
         else:

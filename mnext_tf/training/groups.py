@@ -8,7 +8,7 @@ from typing import Any
 
 from mnext_tf.training.optimizers import make_optimizer, not_decayed
 from mnext_tf.training.recipe import Recipe
-from mnext_tf.training.transfer import HEAD
+from mnext_tf.training.transfer import in_head
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def make_groups(model, recipe: Recipe) -> list[Group]:
     """One group, or two where the backbone learns at another rate than the head. Frozen layers are in none."""
     if recipe.backbone_learning_rate == 1:
         return [_group("optimizer", model.trainable_variables, recipe)]
-    head = model.get_layer(HEAD).trainable_variables
+    head = [v for layer in model.layers if in_head(layer.name) for v in layer.trainable_variables]
     known = {id(v) for v in head}
     backbone = [v for v in model.trainable_variables if id(v) not in known]
     groups = [_group("optimizer_head", head, recipe)] if head else []

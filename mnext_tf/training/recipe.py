@@ -14,7 +14,7 @@ from mnext_tf.models.config import ModelConfig, default_output_stride
 from mnext_tf.records import Record, check_field, field, like
 from mnext_tf.training.detection_recipe import DetectionRecipe, check_task
 
-METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1", "val_map")
+METRICS = ("val_accuracy", "val_loss", "val_top5_accuracy", "val_macro_f1", "val_map50")
 
 
 def _later(default, help: str, **metadata):
@@ -171,7 +171,7 @@ class Recipe(Record):
         return self.epochs / 2 if self.pruning_epochs is None else self.pruning_epochs
 
     def preprocess(self) -> Preprocess:
-        return self._part(Preprocess)
+        return self._part(Preprocess, **({"fit": "squash"} if self.detection else {}))
 
     def augment(self) -> Augment:
         return self._part(Augment)

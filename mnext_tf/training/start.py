@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,33 +19,44 @@ from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
 from mnext_tf.training.recipe import Recipe
-from mnext_tf.training.recipes import MODELS, canonical_name, resolve_recipe
+from mnext_tf.training.recipes import MODELS, RECIPES, canonical_name, resolve_recipe
 from mnext_tf.training.teacher import check_teacher
 from mnext_tf.training.transfer import describe_source, inherited
 
 _log = logging.getLogger(__name__)
 
+DETECTOR = "finetune_detector"  # the recipe for images with boxes, unless another is named
 SMALL_IMAGE = 64  # pixels; data whose images have no longer side are trained by the recipe small_images
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
+_DETECTIONS_VERIFIED = 200  # outputs of an image are up to 1.1 MB
 
 
 class Plan(NamedTuple):
     """What a new run trains: a network, by which recipe.
 
     given: fields that replace those of a recipe that is chosen by the data; None where a recipe was named, or is clear.
+    for_boxes: the plan for data of the other task, where no recipe was named.
     """
 
     model: str
     recipe: Recipe
     options: dict
     given: dict | None = None
+    for_boxes: Callable[[], Plan] | None = None
 
     def for_data(self, dataset: Dataset) -> Plan:
-        """The plan now that the data are open: small_images where the images are small and no recipe was named.
+        """The plan now that the data are open, where no recipe was named.
 
-        Their own size is the input size, from 32 pixels on. Raises ConfigError where what was given does not fit.
+        For images with boxes a detector's, finetune_detector; for small images small_images, whose input size is their
+        own, from 32 pixels on. Raises ConfigError where what was given does not fit the data.
         """
+        if dataset.task == "detection" and not self.recipe.detection and self.for_boxes:
+            _log.info(f"{dataset.name}: images with boxes, so the recipe is {DETECTOR}. --recipe names another.")
+            return self.for_boxes()
+        if (dataset.task == "detection") != bool(self.recipe.detection):
+            trains = "a detector, which needs images with boxes" if self.recipe.detection else "a classifier"
+            raise ConfigError(f"The recipe trains {trains}; {dataset.name} is a data set for {dataset.task}.")
         side = 0 if self.given is None else _longest_side(dataset)
         if not 0 < side <= SMALL_IMAGE:
             return self
@@ -55,35 +67,53 @@ class Plan(NamedTuple):
 
 
 def plan_training(
-    model: str | None, recipe: str | None, given: dict, *, options: dict, has_data: bool, source: Run | None = None
+    model: str | None,
+    recipe: str | None,
+    given: dict,
+    *,
+    options: dict,
+    has_data: bool,
+    source: Run | None = None,
+    task: str | None = None,
 ) -> Plan:
     """What to train, from what was asked for; nothing is opened yet.
 
     Args:
       model: None takes that of `source`, else that of a published recipe, else mnext.
       recipe: the name of one; None takes finetune with a source, digits without data, else photos, until
-        `Plan.for_data` has seen the images.
+        `Plan.for_data` has seen the images; for detection finetune_detector, or scenes without data.
       given: recipe fields that replace the recipe's. options: further arguments of the network.
-      source: a run to start from: its network and preprocessing are taken.
+      source: a run to start from: its network and preprocessing are taken; for a detector that of a classifier, too.
+      task: "classification" or "detection"; None: that of the recipe, else of the source, else of the data.
 
     Raises ConfigError where these contradict each other.
     """
-    given = {name: value for name, value in given.items() if value is not None}
+    asked = given = {name: value for name, value in given.items() if value is not None}
+    boxes = functools.partial(plan_training, model, None, asked, options=options, has_data=has_data, source=source)
+    detector = task == "detection" or (
+        task is None and (RECIPES[canonical_name(recipe)].detection is not None if recipe else _is_detector(source))
+    )
     if source:
-        model, fields, _ = inherited(source, {**given, **options, "model": model})
+        model, fields, _ = inherited(source, {**given, **options, "model": model}, detector=detector)
         given, options = fields | given, source.config.model.options
         if given.get("qat") and source.config.recipe:  # goes on with the images that the network was trained on
             theirs = vars(source.config.recipe)
             given = {name: theirs[name] for name in vars(source.config.recipe.augment()) if name in theirs} | given
-    name = canonical_name(
-        recipe or ("qat" if given.get("qat") else "finetune" if source else "photos" if has_data else "digits")
-    )
-    open_until_seen = given if has_data and not (recipe or source) else None
-    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen)
+    usual = ("finetune", "photos", "digits") if not detector else (DETECTOR, DETECTOR, "scenes")
+    name = canonical_name(recipe or ("qat" if given.get("qat") else usual[0 if source else 1 if has_data else 2]))
+    if task and (RECIPES[name].detection is not None) != detector:
+        raise ConfigError(f"--task={task} contradicts --recipe={name}, which is for the other task. Leave one out.")
+    open_until_seen = given if has_data and not (recipe or source or task) else None
+    on_boxes = functools.partial(boxes, task="detection") if has_data and not (recipe or task) else None
+    plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen, on_boxes)
     plan.recipe.model(plan.model, options=plan.options)
     if plan.recipe.freeze and not source:
         raise ConfigError(f"--freeze={plan.recipe.freeze} would keep random weights. Start from a run with --init=RUN.")
     return plan
+
+
+def _is_detector(source: Run | None) -> bool:
+    return source is not None and source.config.task == "detection"
 
 
 def _longest_side(dataset: Dataset, looked_at: int = 100) -> int:
@@ -131,10 +161,13 @@ def start_run(
         )
     config = make_config(recipe.model(model, dataset.num_classes, options), recipe, dataset, init="trained")
     if source:
-        _, _, arguments = inherited(source, {"model": model, "width": recipe.width})
+        about = {"model": model, "width": recipe.width}
+        _, _, arguments = inherited(source, about, detector=recipe.detection is not None)
         config = dataclasses.replace(
             config, model=dataclasses.replace(config.model, **arguments), init_from=describe_source(source)
         )
+    if teacher and recipe.detection:
+        raise ConfigError("--teacher is for classifiers; a detector learns from its boxes alone. Leave it out.")
     if teacher:
         check_teacher(teacher, config.class_names)
         config = dataclasses.replace(config, teacher=describe_source(teacher))
@@ -145,7 +178,10 @@ def make_config(
     model: ModelConfig, recipe: Recipe, dataset: Dataset, *, init: str, class_names: Sequence[str] | None = None
 ) -> RunConfig:
     """What config.json holds; `class_names` default to those of the data."""
+    detection = recipe.detection and recipe.detection.settings()
     return RunConfig(
+        task="detection" if detection else "classification",
+        detection=detection,
         model=model,
         init=init,
         dataset=DatasetConfig.of(dataset),
@@ -153,7 +189,7 @@ def make_config(
         preprocess=recipe.preprocess(),
         recipe=recipe,
         seed=recipe.seed,
-        verify_images=VERIFY_IMAGES[init],
+        verify_images=min(VERIFY_IMAGES[init], _DETECTIONS_VERIFIED) if detection else VERIFY_IMAGES[init],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,14 @@ from mnext_tf.runs.config import InitialWeights, RunConfig
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.weights import load_network, require_weights
 
-HEAD = "logits"  # the layer whose size is the number of classes
+_OF_CLASSES = re.compile(r"logits|head\d_class")  # the layers whose size follows from the number of classes
+_OF_HEAD = re.compile(r"logits|(extra|head)\d_\w+")  # what a network has beside its backbone
 _FIXED = ("width", "identity_tensor_multiplier", "output_stride")  # what weights are of
+
+
+def in_head(layer: str) -> bool:
+    """Whether the layer of that name is none of the backbone's: a classifier's last, or a detector's extra ones."""
+    return bool(_OF_HEAD.fullmatch(layer))
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,10 @@ class Transferred:
         )
 
 
-def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
+def inherited(source: Run, given: dict, *, detector: bool = False) -> tuple[str, dict, dict]:
     """What a new run takes from `source`: (network, recipe fields, other arguments of the network).
+
+    A detector takes the backbone of a classifier with its normalization; size and preprocessing are its own.
 
     Args:
       given: what the user asked for, by recipe field or "model" or "convention"; None where nothing was.
@@ -55,8 +64,11 @@ def inherited(source: Run, given: dict) -> tuple[str, dict, dict]:
             )
     preprocess = source.config.preprocess
     fields = {k: getattr(model, k) for k in _FIXED}
-    fields |= {k: getattr(preprocess, k) for k in ("input_size", "crop_fraction", "interpolation")}
-    return model.name, fields, {k: getattr(model, k) for k in ("options", "mean", "std")}
+    mean, std = (model.mean, model.std) if bool(model.priors) == detector else model.normalization
+    arguments = {"options": model.options, "mean": mean, "std": std}
+    if bool(model.priors) == detector:
+        fields |= {k: getattr(preprocess, k) for k in ("input_size", "crop_fraction", "interpolation")}
+    return model.name, fields, arguments
 
 
 def describe_source(source: Run) -> InitialWeights:
@@ -81,18 +93,19 @@ def open_source(wanted: InitialWeights, what: str) -> Run:
 def transfer(model, config: RunConfig) -> Transferred:
     """Give `model` the weights of the run in `config.init_from`, layer by layer, by name.
 
-    The head is kept only where the classes are the same, in the same order. Raises CheckpointError
-    where that run has changed or is gone, or where a layer other than the head does not fit.
+    The head is kept only where the classes are the same, in the same order. A detector made from a classifier takes its
+    backbone. Raises CheckpointError where that run has changed or is gone, or where another layer does not fit.
     """
     source = open_source(config.init_from, "The run whose weights this one starts from")
-    same_classes = source.config.class_names == config.class_names
+    same_task = source.config.task == config.task
+    same_classes = same_task and source.config.class_names == config.class_names
     theirs = {layer.name: layer for layer in load_network(source).layers}
     kept, new = [], []
     for layer in model.layers:
         if not any("float" in str(w.dtype) for w in layer.weights):  # dropout's are the state of its random numbers
             continue
         names = [f"{layer.name}/{w.name.split('/')[-1].split(':')[0]}" for w in layer.weights]
-        if layer.name == HEAD and not same_classes:
+        if (_OF_CLASSES.fullmatch(layer.name) and not same_classes) or (not same_task and layer.name not in theirs):
             new += names
             continue
         values = theirs[layer.name].get_weights() if layer.name in theirs else []

@@ -6,7 +6,7 @@ import pytest
 from mnext_tf import ConfigError, create_detector
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.priors import make_priors, map_sides, priors_per_cell
-from mnext_tf.models.ssdlite import BACKBONES
+from mnext_tf.models.ssdlite import BACKBONES, MEAN, STD
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -49,7 +49,7 @@ def test_priors_of_another_size_are_the_same_shares_of_the_image_and_centered():
 
 
 def test_a_detector_normalizes_as_its_authors_unless_told_otherwise():
-    assert ModelConfig("mnext", 3, priors="voc", input_size=320).normalization == ((123, 117, 104), (1, 1, 1))
+    assert ModelConfig("mnext", 3, priors="voc", input_size=320).normalization == (MEAN, STD)
     own = ModelConfig("mnext", 3, priors="voc", input_size=320, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
     assert own.normalization == ((1, 2, 3), (4, 5, 6))
 

@@ -37,8 +37,8 @@ def test_a_classifier_refuses_them():
         resolve_recipe("photos", {"expand": 0.1})
     with pytest.raises(ConfigError, match="Did you mean 'expand'"):
         resolve_recipe("photos", {"expnd": 0.1})
-    with pytest.raises(ConfigError, match="val_map is for detectors"):
-        resolve_recipe("photos", {"monitor": "val_map"})
+    with pytest.raises(ConfigError, match="val_map50 is for detectors"):
+        resolve_recipe("photos", {"monitor": "val_map50"})
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_detector_refuses_what_is_for_classifiers(field, value):
 def test_what_is_unused_are_fields_and_the_metric_is_the_detectors():
     assert UNUSED.keys() <= {f.name for f in dataclasses.fields(Recipe)}
     assert not {f.name for f in dataclasses.fields(DetectionRecipe)} & {f.name for f in dataclasses.fields(Recipe)}
-    with pytest.raises(ConfigError, match="val_map, val_loss; received 'val_accuracy'"):
+    with pytest.raises(ConfigError, match="val_map50, val_loss; received 'val_accuracy'"):
         resolve_recipe("ssdlite_voc", {"monitor": "val_accuracy"})
 
 

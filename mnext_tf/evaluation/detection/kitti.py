@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnext_tf.data.objects import Truth
-from mnext_tf.evaluation.detection.curves import best_from_here, curve, pixels
+from mnext_tf.evaluation.detection.curves import curve, pixels
+from mnext_tf.tasks.binned_ap import best_from_here
 from mnext_tf.tasks.boxes import Detections, area, intersection, iou
 
 _RULES = {"car": (0.7, "van"), "pedestrian": (0.5, "person_sitting"), "cyclist": (0.5, None)}  # overlap, neighbor
@@ -41,7 +42,7 @@ def measure(
     rows, curves = [], []
     for k, name in enumerate(names):
         if name not in measured:
-            found = {d: (None, None) for d in _DIFFICULTIES}
+            found = dict.fromkeys(_DIFFICULTIES, (None, None))
         else:
             found = {d: _precision(truths, detections, names, k, d) for d in _DIFFICULTIES}
         values = {d: precision for d, (precision, _) in found.items()}

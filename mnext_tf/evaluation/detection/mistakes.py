@@ -10,10 +10,10 @@ import numpy as np
 
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.drawing import BLUE, GREEN, SKY, VERMILION, Mark, draw_marks
-from mnext_tf.evaluation.detection.matching import RIGHT, WRONG, match
 from mnext_tf.evaluation.plots import pyplot, short
 from mnext_tf.files import atomic_write
 from mnext_tf.tasks.boxes import Detections
+from mnext_tf.tasks.matching import RIGHT, WRONG, match
 
 SCORE = 0.3  # below it a detection is no mistake worth a picture
 _COLUMNS, _PANEL = 3, 520  # pixels of a panel's longer side

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnext_tf.evaluation.detection.curves import best_from_here
-from mnext_tf.evaluation.detection.matching import RIGHT, WRONG, match
 from mnext_tf.tasks.boxes import Detections
+from mnext_tf.tasks.matching import RIGHT, WRONG, match
 
 BINS = 1000  # of scores, 0..1
+
+
+def best_from_here(precision: np.ndarray) -> np.ndarray:
+    """The best precision at this recall or a higher one, on the last axis."""
+    return np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
 
 
 def binned_counts(detections: Sequence[Detections], objects: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
