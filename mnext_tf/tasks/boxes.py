@@ -40,9 +40,13 @@ class Detections:
 class DetectionSettings(Record):
     """How outputs become detections."""
 
-    scoring: str = field("softmax", "How logits become scores: softmax with a background, or sigmoid.", choices=SCORINGS)
+    scoring: str = field(
+        "softmax", "How logits become scores: softmax with a background, or sigmoid.", choices=SCORINGS
+    )
     score_threshold: float = field(0.01, "Detections below this score are dropped.", at_least=0, below=1)
-    iou_threshold: float = field(0.45, "Overlap above which the worse of two boxes of a class goes.", above=0, at_most=1)
+    iou_threshold: float = field(
+        0.45, "Overlap above which the worse of two boxes of a class goes.", above=0, at_most=1
+    )
     max_detections: int = field(100, "Detections of an image at most, of all classes together.", at_least=1)
 
     def detect(self, packed: np.ndarray, priors: np.ndarray) -> list[Detections]:

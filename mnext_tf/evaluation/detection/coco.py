@@ -41,9 +41,7 @@ def measure(
         return coco
 
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            dataset(_objects(truths, len(class_names))), dataset(_found(truths, detections)), "bbox"
-        )
+        evaluation = COCOeval(dataset(_objects(truths, len(class_names))), dataset(_found(truths, detections)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     # (IoU, recall, class, area, most), (IoU, class, area, most); -1 without objects

@@ -41,7 +41,7 @@ def measure(
     rows, curves = [], []
     for k, name in enumerate(names):
         if name not in measured:
-            found = {d: (None, None) for d in _DIFFICULTIES}
+            found = dict.fromkeys(_DIFFICULTIES, (None, None))
         else:
             found = {d: _precision(truths, detections, names, k, d) for d in _DIFFICULTIES}
         values = {d: precision for d, (precision, _) in found.items()}

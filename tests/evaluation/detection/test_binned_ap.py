@@ -70,7 +70,9 @@ def test_it_is_below_the_exact_area_by_no_more_than_the_order_within_bins(seed):
 
 def exact_area(outcomes, objects):
     """Of (score, right), each step of recall times the best precision from there on."""
-    outcomes = sorted(outcomes, key=lambda o: (-o[0], o[1]))  # of equal scores the wrong ones first, as the bins have it
+    outcomes = sorted(
+        outcomes, key=lambda o: (-o[0], o[1])
+    )  # of equal scores the wrong ones first, as the bins have it
     true, points = 0, []
     for n, (_, right) in enumerate(outcomes, 1):
         true += right
@@ -81,11 +83,11 @@ def exact_area(outcomes, objects):
 def right_ones_first(sums):
     """The area if in each bin the right ones came first."""
     areas = []
-    for right, wrong, objects in zip(sums["right"][:, ::-1], sums["wrong"][:, ::-1], sums["objects"], strict=True):
+    for right, wrong, wanted in zip(sums["right"][:, ::-1], sums["wrong"][:, ::-1], sums["objects"], strict=True):
         outcomes = []
         for i, (t, f) in enumerate(zip(right.tolist(), wrong.tolist(), strict=True)):
             outcomes += [(BINS - i, 1)] * t + [(BINS - i - 0.5, 0)] * f
-        areas.append(exact_area(outcomes, objects) if objects else np.nan)
+        areas.append(exact_area(outcomes, wanted) if wanted else np.nan)
     return areas
 
 
