@@ -70,7 +70,13 @@ def outputs(net: Layers, x, model) -> list:
             count = features.shape[1] * features.shape[2] * priors
             rows[kind].append(net.layers.Reshape((count, width), name=f"head{level}_{kind}_rows")(found))
     names = {"class": "class_logits", "box": "box_regression"}
-    return [net.layers.Concatenate(axis=1, name=names[kind])(found) for kind, found in rows.items()]
+    return [joined(net, found, names[kind]) for kind, found in rows.items()]
+
+
+def joined(net: Layers, rows: list, name: str):
+    """All rows one below the other, in two steps: XNNPACK joins at most five tensors at once."""
+    last = net.layers.Concatenate(axis=1, name=f"{name}_extra")(rows[2:])
+    return net.layers.Concatenate(axis=1, name=name)([*rows[:2], last])
 
 
 def _padding(net: Layers) -> str | None:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.errors import ExportError
-from mnext_tf.records import Record, field
+from mnext_tf.records import field
+from mnext_tf.tasks.boxes import CENTER_VARIANCE, SIZE_VARIANCE, DetectionSettings
 
 CLASSES, BOXES = "class_logits", "box_regression"  # the outputs of a raw file
 LOCATION, CATEGORY, SCORE, COUNT = "location", "category", "score", "number of detections"  # MediaPipe's names
 
 OUTPUTS = {"raw": (CLASSES, BOXES), "two": (LOCATION, SCORE), "four": (LOCATION, CATEGORY, SCORE, COUNT)}
-SCORINGS = ("softmax", "sigmoid")
 POSTPROCESS = "TFLite_Detection_PostProcess"  # TFLite's custom operator of the form "four"
 
 
 @dataclass(frozen=True)
-class Decoding(Record):
+class Decoding(DetectionSettings):
     """How a detector's outputs become boxes; detector.json inside its .tflite file.
 
     A raw file gives `class_logits` (1, priors, classes + 1), background first, and `box_regression` (1, priors, 4) as
@@ -30,14 +30,8 @@ class Decoding(Record):
     form: str = field("raw", "What the file gives.", choices=tuple(OUTPUTS))
     priors: str = field("voc", "The boxes that the regression starts from.")
     input_size: int = field(320, "Side of the square input, in pixels.", at_least=1)
-    scoring: str = field("softmax", "From logits to scores.", choices=SCORINGS)
-    center_variance: float = field(0.1, "Of dx and dy, in sides of the prior.", above=0)
-    size_variance: float = field(0.2, "Of dw and dh, the logarithms of the sides over the prior's.", above=0)
-    score_threshold: float = field(0.01, "Boxes of a smaller score are left out.", at_least=0, at_most=1)
-    iou_threshold: float = field(
-        0.45, "Of two boxes of a class that overlap more, the better stays.", above=0, at_most=1
-    )
-    max_detections: int = field(100, "Boxes an image, at most.", at_least=1)
+    center_variance: float = field(CENTER_VARIANCE, "Of dx and dy, in sides of the prior.", above=0)
+    size_variance: float = field(SIZE_VARIANCE, "Of dw and dh, the logarithms of the sides over the prior's.", above=0)
 
     @property
     def scales(self) -> tuple[float, float]:

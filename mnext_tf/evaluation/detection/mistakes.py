@@ -48,7 +48,7 @@ def worst_images(
 
 
 def mark_mistakes(truth: Truth, detections: Detections, class_names: Sequence[str], score: float = SCORE) -> list[Mark]:
-    """Boxes of one image: what is wrong and what was missed with labels, what is right without. Those to ignore: none."""
+    """Boxes of one image: what is wrong and what was missed with labels, what is right without."""
     o, seen = truth.objects, detections.above(score)
     fate, finder = match(seen, o.boxes, o.labels, o.ignored)
     wrong = [

@@ -27,7 +27,7 @@ def measure(
     x_min - 1 and x_max of the kit, with the same sides and overlaps.
 
     Args:
-      eleven_points: the mean precision at recalls 0, 0.1, ..., 1 (VOC 2007), or the area under the curve (from 2010 on).
+      eleven_points: the mean precision at recalls 0, 0.1, ..., 1 (VOC 2007), or the area under the curve (2010 on).
     """
     scores, labels, owners, wrong = _claims(truths, detections)
     wanted = np.concatenate([t.objects.labels[~t.objects.ignored] for t in truths] or [np.zeros(0, int)])
@@ -51,7 +51,7 @@ def measure(
 
 
 def _claims(truths: Sequence[Truth], detections: Sequence[Detections]):
-    """Of all detections, image after image: score, label, the object claimed (-1: one to ignore), and whether none is."""
+    """Of all detections: score, label, the object claimed (-1: one to ignore), and whether there is none."""
     parts, first = [(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool))], 0
     for truth, found in zip(truths, detections, strict=True):
         o = truth.objects

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.detections import detected, objects, scene
+from support.detection_data import coco128
+from support.detections import detected, guesses, objects, scene
 
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection import evaluate_detections
@@ -141,3 +142,15 @@ def test_nothing_found_and_nothing_to_find():
 def test_nothing_is_printed(capsys):
     evaluate_detections(*scene(2, images=3), NAMES, "coco")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.shared
+def test_photographs_of_80_classes_and_crowds(detection_data):
+    truths, names = coco128(detection_data / "coco128")
+    rng = np.random.default_rng(0)
+    detections = [guesses(rng, t.objects, 80) for t in truths]
+    result = evaluate_detections(truths, detections, names, "coco")
+    assert sum(int(t.objects.crowd.sum()) for t in truths) == 10
+    for k in (names.index(name) for name in ("person", "book", "toaster")):
+        for name, value in expected_numbers(truths, detections, k).items():
+            assert result["classes"][k][name] == pytest.approx(value, abs=1e-6), (names[k], name)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.detections import detected, objects, scene
+from support.detection_data import bccd
+from support.detections import detected, guesses, objects, scene
 
 from mnext_tf.data.objects import Truth
 from mnext_tf.errors import ConfigError, DataError
@@ -114,3 +115,15 @@ def test_what_does_not_fit_is_refused():
         evaluate_detections(truths, detections, NAMES, "voc2007")
     with pytest.raises(DataError, match="has the class"):
         evaluate_detections(truths, detections, NAMES[:1], "voc")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("metrics", "kit"), [("voc07", kit_eleven_points), ("voc", kit_area)])
+def test_photographs_of_blood_cells(detection_data, metrics, kit):
+    truths, names = bccd(detection_data / "bccd", 40)
+    rng = np.random.default_rng(0)
+    detections = [guesses(rng, t.objects, 3) for t in truths]
+    result = evaluate_detections(truths, detections, names, metrics)
+    expected = [kit(kit_curve(truths, detections, k)) for k in range(3)]
+    assert [row["AP"] for row in result["classes"]] == pytest.approx(expected, abs=1e-9)
+    assert result["objects"] > 400
