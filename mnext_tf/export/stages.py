@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
+from mnext_tf.export.about import describe, described
 from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.export.plan import make_plan
 from mnext_tf.export.settings import ExportSettings
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
-from mnext_tf.naming import CALIBRATED, network_name, network_title, precision_of, stage_name
-from mnext_tf.runs.config import RunConfig
+from mnext_tf.naming import CALIBRATED, network_name, stage_name
 from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, configuration, run_stage
@@ -30,10 +30,9 @@ from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tasks import Tolerance, task_of
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
-from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, labels_text
+from mnext_tf.tflite.metadata import LABELS, PREPROCESS, labels_text
 from mnext_tf.tflite.preflight import preflight
 from mnext_tf.tflite.zeros import zero_share
-from mnext_tf.version import __version__
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +124,6 @@ def tflite(
 
     def build(folder: Path) -> dict:
         from mnext_tf.export.tflite import convert
-        from mnext_tf.tflite.metadata import add_metadata
 
         path = folder / tflite_name(run, name)
         calibration, found = plan.calibration_images(run)
@@ -137,8 +135,7 @@ def tflite(
 
             content, better = better_int8(run, content, calibration, plan, folder)
             found |= better
-        outputs = task_of(run.config).output_info("logits")
-        path.write_bytes(add_metadata(content, describe(run.config, name, **plan.about), outputs))
+        path.write_bytes(described(run.config, content, describe(run.config, name, **plan.about)))
         return {**verified_tflite(run, path, precision, tolerance, float_layers(found)), **found}
 
     return export_stage(run, name, {"frozen": source.folder / "frozen.pb"}, settings, build, **options)
@@ -218,22 +215,6 @@ def tflite_name(run: Run, stage: str) -> str:
     m = run.config.model
     name = network_name(m.name, m.width, m.identity_tensor_multiplier, m.input_size)
     return f"{name}_{stage.removeprefix('tflite_')}.tflite"
-
-
-def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
-    """What a .tflite file that a stage makes of a run says of itself."""
-    model, labels = config.model, config.class_names
-    title = network_title(model.name, model.width, model.identity_tensor_multiplier)
-    origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
-    return Metadata(
-        name=f"{title}, {model.input_size} px, {precision_of(stage)[0]}",
-        description=f"{task_of(config).description(labels)} ({origin}). Made with mnext_tf.",
-        version=__version__,
-        author=author,
-        license=license,
-        labels=labels,
-        preprocess=config.preprocess.to_dict(),
-    )
 
 
 def _write_sidecars(run: Run, folder: Path) -> None:
