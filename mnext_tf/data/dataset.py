@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnext_tf import files
-from mnext_tf.data import tfrecord
+from mnext_tf.data import object_schema, tfrecord
 from mnext_tf.data.class_matching import check_class_names
 from mnext_tf.errors import DataError
 
@@ -23,7 +23,9 @@ class Dataset:
     description of shards that came without dataset.json is kept. labelled: False for images that only
     calibrate and compare. shards: file names in `folder` by split; empty: train-*, validation-*.
     keys: the features that hold image and label. validation_share: both splits come from the same
-    shards, divided by a hash of the images.
+    shards, divided by a hash of the images. task: "classification" or "detection". Of a detection data set: metrics,
+    the benchmark whose layout it has ("coco", "voc07", "voc", "kitti"), which is how it is evaluated; box_counts, boxes
+    per class, for each split, also the difficult ones and crowds; class_counts is empty.
 
     Raises DataError for a class name that has a line break or another control character.
     """
@@ -41,6 +43,9 @@ class Dataset:
     shards: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     keys: tuple[str, str] = tfrecord.KEYS
     validation_share: float | None = None
+    task: str = "classification"
+    metrics: str = ""
+    box_counts: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         check_class_names(self.class_names, self.folder)
@@ -64,6 +69,11 @@ def read_dataset(folder: Path, *, verify: bool = False) -> Dataset:
     sidecar = folder / tfrecord.SIDECAR
     try:
         record = files.read_json(sidecar)
+        detection = record.get("task") == "detection"
+
+        def counts_of(key: str) -> dict[str, tuple[int, ...]]:
+            return {split: tuple(record[key][split]) for split in tfrecord.SPLITS}
+
         dataset = Dataset(
             name=record["name"],
             folder=folder,
@@ -72,11 +82,15 @@ def read_dataset(folder: Path, *, verify: bool = False) -> Dataset:
             label_offset=record["label_offset"],
             fingerprint=record["fingerprint"],
             skipped=len(record["skipped"]),
-            class_counts={split: tuple(record["class_counts"][split]) for split in tfrecord.SPLITS},
+            class_counts={} if detection else counts_of("class_counts"),
             labelled=record.get("labelled", True),
+            keys=object_schema.KEYS if detection else tfrecord.KEYS,
+            task=record.get("task", "classification"),
+            metrics=record["metrics"] if detection else "",
+            box_counts=counts_of("box_counts") if detection else {},
         )
         sizes, samples = dict(record["shards"]), dict(record.get("samples", {}))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{sidecar} is damaged or was written by another program ({type(error).__name__}: {error}). "
             f"If this program made {folder}, delete the folder, and it will be made again."
@@ -114,6 +128,11 @@ def _content(dataset: Dataset) -> str:
         for s, shard in enumerate(shards):
             for record in tfrecord.read_records(shard):
                 feature = tf.train.Example.FromString(record).features.feature
+                if dataset.task == "detection":
+                    names = object_schema.object_keys(dataset.keys)
+                    encoded, objects, _ = object_schema.read_objects(feature, names, dataset.label_offset, str(shard))
+                    summary.add(s, dataset.label_offset, "", encoded, objects)
+                    continue
                 encoded, label = (feature[key] for key in dataset.keys)
                 summary.add(s, label.int64_list.value[0], "", encoded.bytes_list.value[0])
         digests[split] = summary.result().digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import io
@@ -11,6 +12,7 @@ import stat
 from pathlib import Path
 
 from mnext_tf.data import tfrecord
+from mnext_tf.data.objects import place
 from mnext_tf.data.sources.file_walk import is_file_error
 from mnext_tf.data.sources.listing import ImageListing, ListedImage
 from mnext_tf.errors import DataError
@@ -48,6 +50,8 @@ def read_listed(
 ) -> tfrecord.Example:
     """`read_image` of a listed image, also of one inside an archive; the label is 0 where there is none.
 
+    Objects of an annotated image are those of its pixels as they are kept: upright.
+
     Raises OSError for whatever is wrong with an archive: it was sound when it was listed.
     """
     if image.member:
@@ -59,7 +63,11 @@ def read_listed(
     else:
         data = _read_file(listing.root / image.name)
     named = listing.class_name(image), image.label or 0, path_text(image.name)
-    return _example(data, *named, lossless, max_pixels)
+    example = _example(data, *named, lossless, max_pixels)
+    if image.annotation is None:
+        return example
+    objects, tally = place(image.annotation, example.width, example.height, example.orientation)
+    return dataclasses.replace(example, objects=objects, tally=tally, class_names=listing.class_names)
 
 
 def check_pixels(width: int, height: int, max_pixels: int, what: str = "") -> None:
@@ -95,7 +103,8 @@ def _example(
         if not data:
             raise DataError("empty file")
         with _open(data, max_pixels) as image:
-            rotated = image.getexif().get(_ORIENTATION, 1) != 1
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            rotated = orientation != 1
             jpeg = image.format in ("JPEG", "MPO")  # MPO: a JPEG with further images after the first
             deep = image.format == "PNG" and data[_PNG_BIT_DEPTH] > 8
             plain = (image.format == "PNG" and not deep) or (jpeg and image.mode in ("RGB", "L"))
@@ -110,7 +119,7 @@ def _example(
             channels = 1 if image.mode in ("1", "L") else 3
             kind = "PNG" if image.format == "PNG" else "JPEG"
             size = (image.height, image.width)
-        return tfrecord.Example(data, kind, *size, channels, label, class_name, filename, remark=remark)
+        return tfrecord.Example(data, kind, *size, channels, label, class_name, filename, remark, orientation)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes

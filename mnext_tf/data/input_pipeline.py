@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from mnext_tf.data import tfrecord
 from mnext_tf.data.augment import Augment
+from mnext_tf.data.damage import find_damage
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.mix import draw_mixes, mix
 from mnext_tf.data.order import AUGMENT_KEY, MIX_KEY, derive_seed, in_split, positioned_records
@@ -63,23 +64,54 @@ def train_batches(
     """
     import tensorflow as tf
 
+    check_task(dataset, "classification")
     if not dataset.labelled:
         raise DataError(f"The images of {dataset.name} have no labels, so no network can be trained on them.")
-    steps = steps_per_epoch(dataset, batch_size)
-    if not 0 <= start_step <= steps:
-        raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
     if augment.mixes and share[1] > 1 and batch_size // share[1] % 2:
         raise ConfigError(
             f"mixup and cutmix mix images in pairs: batch_size={batch_size} must be a multiple of twice the {share[1]} "
             "workers."
         )
-    augment_seed = derive_seed(seed, epoch, AUGMENT_KEY)
 
-    def example(position, record):
+    def example(seed, record):
         encoded, label = tfrecord.parse(record, dataset.keys)
-        image = train_image(encoded, preprocess, augment, tf.stack([augment_seed, position]))
+        image = train_image(encoded, preprocess, augment, seed)
         return image, tf.cast(label - dataset.label_offset, tf.int32)
 
+    order = {"seed": seed, "epoch": epoch, "start_step": start_step, "share": share, "streams": streams}
+    batches = batchesin_order(dataset, example, batch_size, balanced=balanced, **order)
+    if augment.mixes:
+        rng = np.random.default_rng(derive_seed(seed, epoch, MIX_KEY))
+        steps = steps_per_epoch(dataset, batch_size)
+        draws = draw_mixes(augment, preprocess.input_size, steps, rng)[start_step:]
+        batches = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensor_slices(draws))).map(
+            lambda batch, draw: mix(*batch, draw, dataset.num_classes), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    return in_order(batches.prefetch(tf.data.AUTOTUNE))
+
+
+def batchesin_order(
+    dataset: Dataset,
+    example: Callable,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start_step: int,
+    share: tuple[int, int],
+    streams: int,
+    balanced: bool = False,
+):
+    """The batches of an epoch, made of `example(seed, record)`: int64 (2,) for the draws of an image, and its record.
+
+    The other arguments, and the errors, are those of `train_batches`.
+    """
+    import tensorflow as tf
+
+    steps = steps_per_epoch(dataset, batch_size)
+    if not 0 <= start_step <= steps:
+        raise ConfigError(f"start_step must be between 0 and the epoch's {steps} steps; received {start_step}.")
+    augment_seed = derive_seed(seed, epoch, AUGMENT_KEY)
     records = positioned_records(
         dataset,
         batch_size,
@@ -90,17 +122,14 @@ def train_batches(
         streams=streams,
         balanced=balanced,
     )
-    batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = records.map(
+        lambda position, record: example(tf.stack([augment_seed, position]), record),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
     batches = batches.batch(batch_size // share[1], drop_remainder=True).take(steps - start_step)
     if streams > 1 or balanced:
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps - start_step))  # a stream had no records
-    if augment.mixes:
-        rng = np.random.default_rng(derive_seed(seed, epoch, MIX_KEY))
-        draws = draw_mixes(augment, preprocess.input_size, steps, rng)[start_step:]
-        batches = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensor_slices(draws))).map(
-            lambda batch, draw: mix(*batch, draw, dataset.num_classes), num_parallel_calls=tf.data.AUTOTUNE
-        )
-    return _in_order(batches.prefetch(tf.data.AUTOTUNE))
+    return batches
 
 
 def eval_batches(
@@ -119,16 +148,26 @@ def eval_batches(
     """
     import tensorflow as tf
 
-    one_of("split", split, tfrecord.SPLITS)
-    if batch_size < 1 or (max_images is not None and max_images < 1):
-        raise ConfigError(
-            f"batch_size and max_images must be at least 1; received batch_size={batch_size}, max_images={max_images}."
-        )
+    check_task(dataset, "classification")
 
     def example(record):
         encoded, label = tfrecord.parse(record, dataset.keys)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
+    records = recordsin_order(dataset, batch_size, split=split, max_images=max_images, share=share)
+    batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return in_order(batches)
+
+
+def recordsin_order(dataset: Dataset, batch_size: int, *, split: str, max_images: int | None, share: tuple[int, int]):
+    """Serialized records of `split` in stored order; the arguments are those of `eval_batches`."""
+    import tensorflow as tf
+
+    one_of("split", split, tfrecord.SPLITS)
+    if batch_size < 1 or (max_images is not None and max_images < 1):
+        raise ConfigError(
+            f"batch_size and max_images must be at least 1; received batch_size={batch_size}, max_images={max_images}."
+        )
     shards = [str(shard) for shard in dataset.shard_paths(split)]
     records = in_split(tf.data.TFRecordDataset(shards), dataset, split)
     if max_images is not None and max_images < dataset.splits[split]:
@@ -138,9 +177,7 @@ def eval_batches(
             .filter(lambda position, _: tf.reduce_any(tf.equal(chosen, position)))
             .map(lambda _, record: record)
         )
-    records = records.shard(share[1], share[0])
-    batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
-    return _in_order(batches)
+    return records.shard(share[1], share[0])
 
 
 def stored_examples(dataset: Dataset, split: str) -> Iterator[tuple[str, bytes, int]]:
@@ -148,19 +185,31 @@ def stored_examples(dataset: Dataset, split: str) -> Iterator[tuple[str, bytes, 
 
     A record without a file name is named by its shard and number. Raises DataError for a damaged shard.
     """
+    check_task(dataset, "classification")
+    label = dataset.keys[1]
+    for name, encoded, feature in stored_features(dataset, split):
+        yield name, encoded, feature[label].int64_list.value[0] - dataset.label_offset
+
+
+def stored_features(dataset: Dataset, split: str) -> Iterator[tuple[str, bytes, Mapping]]:
+    """(file name, encoded image, all features) of every record of `split`, in stored order."""
     import tensorflow as tf
 
-    image, label = dataset.keys
     for shard in dataset.shard_paths(split):
         for r, record in enumerate(tfrecord.read_records(shard)):
             feature = tf.train.Example.FromString(record).features.feature
-            encoded = feature[image].bytes_list.value[0]
+            encoded = feature[dataset.keys[0]].bytes_list.value[0]
             if dataset.validation_share is not None:
                 held_out = bool(tfrecord.held_out(encoded, dataset.validation_share))
                 if held_out != (split == "validation"):
                     continue
-            name = tfrecord.file_name(feature) or f"{shard.name}:{r}"
-            yield name, encoded, feature[label].int64_list.value[0] - dataset.label_offset
+            yield tfrecord.file_name(feature) or f"{shard.name}:{r}", encoded, feature
+
+
+def check_task(dataset: Dataset, task: str) -> None:
+    """Raises DataError for a data set of another task."""
+    if dataset.task != task:
+        raise DataError(f"{dataset.name} is a data set for {dataset.task}; one for {task} is needed.")
 
 
 @contextlib.contextmanager
@@ -175,7 +224,7 @@ def report_damage(dataset: Dataset, split: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        if damage := tfrecord.find_damage(dataset.shard_paths(split), dataset.keys):
+        if damage := find_damage(dataset.shard_paths(split), dataset.keys):
             raise DataError(damage) from error
         raise
     except tf.errors.FailedPreconditionError as error:  # of assert_cardinality
@@ -187,7 +236,8 @@ def report_damage(dataset: Dataset, split: str) -> Iterator[None]:
         ) from error
 
 
-def _in_order(batches):
+def in_order(batches):
+    """`batches` in the order of their records, however many are made at once."""
     import tensorflow as tf
 
     options = tf.data.Options()

@@ -180,7 +180,7 @@ def in_split(records, dataset: Dataset, split: str):
         return records
 
     def belongs(record):
-        held_out = tfrecord.held_out(tfrecord.parse(record, dataset.keys)[0], dataset.validation_share)
+        held_out = tfrecord.held_out(tfrecord.parse_image(record, dataset.keys), dataset.validation_share)
         return held_out == (split == "validation")
 
     return records.filter(belongs)

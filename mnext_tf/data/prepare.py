@@ -161,6 +161,8 @@ def _write(
         label_offset=_LABEL_OFFSET,
         summaries=summaries,
         ignored=listing.ignored,
+        task=listing.task,
+        **({"metrics": listing.metrics} if listing.metrics else {}),
         labelled=listing.labelled,
         carved=listing.hash_split,
         remarks=dict(sorted(remarks.items())),
@@ -168,6 +170,8 @@ def _write(
         skipped=sorted(skipped),
         **digests,
     )
+    for split, counts in record.get("objects", {}).items():
+        _log.info(f"{split}: {', '.join(f'{count} {name}' for name, count in counts.items())}.")
     state.done()
     return record
 
@@ -234,7 +238,7 @@ def _write_shard(results: Iterator, state: PrepareState, shard: Shard, synsets: 
                 continue
             label = result.label + _LABEL_OFFSET
             writer.write(tfrecord.serialize(result, label, synsets[result.label]))
-            summing.add(0, label, result.class_name, result.encoded)
+            summing.add(0, label, result.class_name, result.encoded, result.objects, result.tally)
             if result.remark:
                 remarks[result.remark] += 1
     record = {
@@ -243,6 +247,7 @@ def _write_shard(results: Iterator, state: PrepareState, shard: Shard, synsets: 
         "label_counts": {str(label): count for label, count in sorted(summing.counts.items())},
         "remarks": dict(remarks),
         "skipped": skipped,
+        **({"box_counts": dict(summing.boxes), "tally": dict(summing.tally)} if summing.tally else {}),
     }
     state.finish(shard.name, record)
     return record
@@ -253,12 +258,14 @@ def _summaries(listing: ImageListing, shards: list[Shard], records: dict[str, di
     summaries = {}
     for split in listing.splits:
         own = {shard.name: records[shard.name] for shard in shards if shard.split == split}
-        counts: Counter = Counter()
+        counts, boxes, tally = Counter(), Counter(), Counter()
         for record in own.values():
             counts.update({int(label): count for label, count in record["label_counts"].items()})
+            boxes.update({int(label): count for label, count in record.get("box_counts", {}).items()})
+            tally.update(record.get("tally", {}))
         sizes = {name: record["bytes"] for name, record in own.items()}
         digest = files.sha256_of([record["digest"] for record in own.values()])
-        summaries[split] = tfrecord.SplitSummary(dict(counts), {}, sizes, digest)
+        summaries[split] = tfrecord.SplitSummary(dict(counts), {}, sizes, digest, boxes, tally)
         listed = {(image.label or 0) for image in listing.splits[split]} if split == "train" else set()
         lost = [listing.class_names[label] for label in sorted(listed) if not counts[label + _LABEL_OFFSET]]
         if lost or not counts.total():
@@ -268,4 +275,6 @@ def _summaries(listing: ImageListing, shards: list[Shard], records: dict[str, di
             raise _Unusable(
                 f"{listing.root}: {split} has no sound image{of}. Add some or remove the class. Damaged:{shown}"
             )
+        if listing.task == "detection" and split == "train" and not boxes:
+            raise _Unusable(f"{listing.root}: no training image has a box, so nothing could be learned. {dict(tally)}")
     return summaries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mnext_tf.data.augment import Augment, random_changes, random_window
 from mnext_tf.records import Record, field
@@ -12,20 +13,33 @@ _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
 UNSMOOTHED = {"bicubic": 3, "bilinear": 2, "nearest": 2}  # shrinkage up to which training does not antialias
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers SOF0 to SOF15
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
+FITS = ("crop", "squash")
 
 
 @dataclass(frozen=True)
 class Preprocess(Record):
-    """Resize the short side to `resize_size`, then take the center crop of `input_size`.
+    """Resize the short side to `resize_size`, then take the center crop of `input_size`; or squash the image.
 
     This record travels with a model. Pixel normalization is not part of it: that is inside the
     network. `crop_fraction` is input_size over the resized short side; 1.0 keeps the whole short side.
+    fit: "crop", or "squash": the whole image is resized to the square, whatever its shape, as detectors have it;
+    crop_fraction does not count then.
     Raises ConfigError for a value out of range.
     """
 
     input_size: int = field(224, "Side of the square input, in pixels.", at_least=1)
     crop_fraction: float = field(0.875, "Evaluation takes this share of the short side.", above=0, at_most=1)
     interpolation: str = field("bicubic", "How images are resized.", choices=INTERPOLATIONS)
+    fit: str = field(
+        "crop", "Take a center crop, or squash the whole image to the square.", choices=FITS, absent="crop"
+    )
+
+    VERSION: ClassVar[int] = 2
+
+    def to_dict(self) -> dict:
+        """As version 1 where that says all: its readers, apps among them, know these fields only."""
+        value = super().to_dict()
+        return value if self.fit != "crop" else {**{k: v for k, v in value.items() if k != "fit"}, "version": 1}
 
     @property
     def resize_size(self) -> int:
@@ -68,6 +82,9 @@ def eval_image(encoded, preprocess: Preprocess):
     JPEGs are decoded at full scale, however large: a reduced scale would change pixels that an app
     and Pillow resize to, and evaluation must show what an app shows.
     """
+    if preprocess.fit == "squash":
+        size = (preprocess.input_size,) * 2
+        return _resize(decode(encoded), size, preprocess.interpolation)
     return _resize_and_center_crop(decode(encoded), preprocess)
 
 

@@ -56,6 +56,8 @@ def measure(listing: ImageListing) -> Measured:
                 size, changed = (image.member.size, 0) if image.member else _size_and_time(path)
                 sizes[split].append(size)
                 source.update(f"{split}\0{image.label}\0{size}\0".encode() + os.fsencode(image.name) + b"\0")
+                if image.annotation is not None:
+                    source.update(repr(image.annotation[1:]).encode() + image.annotation.rows.astype("<f8").tobytes())
                 snapshot.update(changed.to_bytes(8, "big", signed=True))
                 bar.update()
     archives = sorted({image.member.archive for image in listing.images if image.member})

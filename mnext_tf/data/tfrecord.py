@@ -1,4 +1,4 @@
-"""Classification TFRecords in the TF-slim ImageNet schema, and the record of what a folder of them holds."""
+"""TFRecords: classes in the TF-slim ImageNet schema, objects in the Object Detection API's; and their description."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnext_tf import files
+from mnext_tf.data import object_schema
+from mnext_tf.data.objects import Objects
 from mnext_tf.errors import DataError
 from mnext_tf.text import printable
 
@@ -23,7 +26,11 @@ SHARD = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})")
 
 @dataclass(frozen=True)
 class Example:
-    """One encoded image. `format` is "JPEG" or "PNG"; `label` counts from 0; `remark`: how it was converted, if so."""
+    """One encoded image. `format` is "JPEG" or "PNG"; `label` counts from 0; `remark`: how it was converted, if so.
+
+    orientation: EXIF's number of the file, before it was turned upright. Of a detection data set: objects; tally, how
+    many of each kind (`objects.place`); class_names, those of all its classes; and `label` is 0.
+    """
 
     encoded: bytes
     format: str
@@ -34,16 +41,26 @@ class Example:
     class_name: str
     filename: str
     remark: str = ""
+    orientation: int = 1
+    objects: Objects | None = None
+    tally: Mapping[str, int] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What the shards of a split hold: images per label (as stored), bytes per shard, a content digest."""
+    """What the shards of a split hold: images per label (as stored), bytes per shard, a content digest.
+
+    Of a detection data set all images count for the first label; box_counts: boxes per class, from 0; tally: how many
+    of each kind.
+    """
 
     label_counts: dict[int, int]
     label_texts: dict[int, str]
     shard_bytes: dict[str, int]
     digest: str
+    box_counts: Counter[int] = field(default_factory=Counter)
+    tally: Counter[str] = field(default_factory=Counter)
 
     @property
     def images(self) -> int:
@@ -51,23 +68,32 @@ class SplitSummary:
 
 
 class SummaryBuilder:
-    """Builds a SplitSummary; a shard's digest covers its labels and encoded bytes, in order."""
+    """Builds a SplitSummary; a shard's digest covers its labels, encoded bytes, and objects, in order."""
 
     def __init__(self, shards: list[Path]):
         self.shards = shards
         self.digests = [hashlib.sha256() for _ in shards]
         self.counts: dict[int, int] = {}
         self.texts: dict[int, str] = {}
+        self.boxes: Counter[int] = Counter()
+        self.tally: Counter[str] = Counter()
 
-    def add(self, shard: int, label: int, text: str, encoded: bytes) -> None:
+    def add(
+        self, shard: int, label: int, text: str, encoded: bytes, objects: Objects | None = None, tally: Mapping = {}
+    ) -> None:
         self.digests[shard].update(struct.pack("<qq", label, len(encoded)))
         self.digests[shard].update(encoded)
         self.counts[label] = self.counts.get(label, 0) + 1
         self.texts.setdefault(label, text)
+        if objects is not None:
+            self.digests[shard].update(objects.packed())
+            self.boxes.update(objects.labels[objects.labels >= 0].tolist())
+            self.tally.update(tally)
 
     def result(self) -> SplitSummary:
         sizes = {shard.name: shard.stat().st_size for shard in self.shards}
-        return SplitSummary(self.counts, self.texts, sizes, files.sha256_of([d.hexdigest() for d in self.digests]))
+        digest = files.sha256_of([d.hexdigest() for d in self.digests])
+        return SplitSummary(self.counts, self.texts, sizes, digest, self.boxes, self.tally)
 
 
 def write_shards(
@@ -89,7 +115,7 @@ def write_shards(
             for i, example in enumerate(examples):
                 shard, label = i % num_shards, example.label + label_offset
                 writers[shard].write(serialize(example, label))
-                summing.add(shard, label, example.class_name, example.encoded)
+                summing.add(shard, label, example.class_name, example.encoded, example.objects, example.tally)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(
             f"The {split} shards could not be written to {folder}: {why_not_written(error)}. Free some space or choose "
@@ -104,7 +130,10 @@ def why_not_written(error: Exception) -> str:
 
 
 def serialize(example: Example, label: int, synset: str | None = None) -> bytes:
-    """A record with `label` as it is stored; the same bytes each time. `synset`: a WordNet id where there is one."""
+    """A record with `label` as it is stored; the same bytes each time. `synset`: a WordNet id where there is one.
+
+    An example with objects is written with these; `label` is then the one that class 0 has in the record.
+    """
     import tensorflow as tf
 
     def blob(value):
@@ -121,11 +150,15 @@ def serialize(example: Example, label: int, synset: str | None = None) -> bytes:
         "image/width": number(example.width),
         "image/colorspace": blob("Grayscale" if example.channels == 1 else "RGB"),
         "image/channels": number(example.channels),
-        "image/class/label": number(label),
-        "image/class/text": blob(example.class_name),
-        "image/class/synset": blob(synset or example.class_name),
         "image/filename": blob(example.filename),
     }
+    if example.objects is None:
+        feature["image/class/label"] = number(label)
+        feature["image/class/text"] = blob(example.class_name)
+        feature["image/class/synset"] = blob(synset or example.class_name)
+    else:
+        feature["image/source_id"] = blob(example.filename)
+        feature |= object_schema.object_features(example.objects, example.class_names, label)
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
 
 
@@ -138,6 +171,13 @@ def parse(serialized, keys: Sequence[str] = KEYS):
         serialized, {encoded: tf.io.FixedLenFeature([], tf.string), label: tf.io.FixedLenFeature([], tf.int64)}
     )
     return parsed[encoded], parsed[label]
+
+
+def parse_image(serialized, keys: Sequence[str]):
+    """The encoded bytes of one serialized record, in-graph."""
+    import tensorflow as tf
+
+    return tf.io.parse_single_example(serialized, {keys[0]: tf.io.FixedLenFeature([], tf.string)})[keys[0]]
 
 
 def held_out(encoded, share: float):
@@ -211,25 +251,6 @@ def in_brackets(name: str) -> str:
     return f" ({name})" if name else ""
 
 
-def find_damage(shards: list[Path], keys: Sequence[str] = KEYS) -> str | None:
-    """Decode every record until one fails; say which, or None when all are sound."""
-    import tensorflow as tf
-
-    from mnext_tf.data.preprocess import decode
-
-    for shard in shards:
-        try:
-            for r, record in enumerate(read_records(shard)):
-                try:
-                    decode(parse(record, keys)[0])
-                except tf.errors.InvalidArgumentError:
-                    name = in_brackets(file_name(tf.train.Example.FromString(record).features.feature))
-                    return f"Record {r} of {shard}{name} is not a sound JPEG or PNG; write the shard without it."
-        except DataError as error:
-            return str(error)
-    return None
-
-
 def write_sidecar(
     folder: Path,
     *,
@@ -239,21 +260,32 @@ def write_sidecar(
     summaries: dict[str, SplitSummary],
     skipped: list[tuple[str, str]] = (),
     ignored: int = 0,
+    task: str = "classification",
     **more,
 ) -> dict:
     """Write dataset.json and return it.
 
     skipped: (path, reason) of files that could not be used. ignored: number of files that are no
-    images. more: further entries.
+    images. more: further entries. For detection: boxes per class and of each kind, in place of images per class.
     """
     labels = range(label_offset, label_offset + len(class_names))
     sizes = {shard: size for s in summaries.values() for shard, size in s.shard_bytes.items()}
+    counts = {"class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()}}
+    if task == "detection":
+        counts = {
+            "task": task,
+            "class_counts": {},
+            "box_counts": {
+                split: [s.box_counts.get(k, 0) for k in range(len(labels))] for split, s in summaries.items()
+            },
+            "objects": {split: dict(sorted(s.tally.items())) for split, s in summaries.items()},
+        }
     record = {
         "name": name,
         "class_names": list(class_names),
         "label_offset": label_offset,
         "splits": {split: s.images for split, s in summaries.items()},
-        "class_counts": {split: [s.label_counts.get(k, 0) for k in labels] for split, s in summaries.items()},
+        **counts,
         "shards": sizes,
         "samples": {shard: sample(Path(folder) / shard) for shard in sizes},
         "fingerprint": files.sha256_of({split: s.digest for split, s in summaries.items()}),

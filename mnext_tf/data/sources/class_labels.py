@@ -120,13 +120,19 @@ def _names_file(root: Path) -> Path | None:
     return next((root / name for name in _NAME_FILES if (root / name).is_file()), None)
 
 
-def _read_names(path: Path) -> tuple[str, ...]:
+def names_beside(root: Path, *, at_least: int = 2) -> tuple[str, ...]:
+    """The class names in labels.txt, label_list.txt, or classes.txt in `root`; () without such a file."""
+    path = _names_file(root)
+    return _read_names(path, at_least) if path else ()
+
+
+def _read_names(path: Path, at_least: int = 2) -> tuple[str, ...]:
     """Class names, one a line; lines `0 name` in any order where all of them are numbered."""
     lines = [decoded(line.strip()) for _, line in read_lines(path) if line.strip()]
     numbered = [re.fullmatch(r"(\d+)[\s,:]+(\S.*)", line, re.ASCII) for line in lines]
     if lines and all(numbered) and sorted(int(m[1]) for m in numbered) == list(range(len(lines))):
         lines = [m[2] for m in sorted(numbered, key=lambda m: int(m[1]))]
-    if len(lines) < 2 or len(set(lines)) < len(lines):
+    if len(lines) < at_least or len(set(lines)) < len(lines):
         twice = next((line for line in lines if lines.count(line) > 1), None)
         raise DataError(f"{path} names {f'{twice!r} twice' if twice else f'{len(lines)} classes'}; name each once.")
     return tuple(lines)

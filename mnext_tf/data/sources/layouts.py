@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mnext_tf.data.sources import class_folders, ilsvrc, labels_csv, list_files, split_folders
+from mnext_tf.data.sources import class_folders, coco, ilsvrc, kitti, labels_csv, list_files, split_folders, voc
 from mnext_tf.data.sources.file_walk import ImageSearch
 from mnext_tf.data.sources.listing import LAYOUTS, SPLITS, ImageListing, ListingOptions, split_by_hash
 from mnext_tf.errors import ConfigError, DataError, one_of
 
-_SOURCES = (ilsvrc, list_files, labels_csv, split_folders, class_folders)  # the first that matches lists the images
+# The first that matches lists the images. Layouts with boxes come first: they may have train.txt or train/, too.
+_SOURCES = (voc, coco, kitti, ilsvrc, list_files, labels_csv, split_folders, class_folders)
 
 
 def list_images(

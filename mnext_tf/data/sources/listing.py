@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnext_tf.data.class_matching import check_class_names
+from mnext_tf.data.objects import Annotation
 from mnext_tf.text import path_text
 
 SPLITS = ("train", "validation")
@@ -19,7 +20,8 @@ TREE = "train/<class>/<image> and val/<class>/<image> (or validation, valid, tes
 LAYOUTS = (
     f"{TREE}; <class>/<image>, from which a validation split is taken; train_list.txt and val_list.txt with lines "
     "`path label`; images beside labels.csv (header file,class_index); ILSVRC2012_img_train.tar and "
-    "ILSVRC2012_img_val.tar; or images alone, without labels"
+    "ILSVRC2012_img_val.tar; images alone, without labels; or, for detection, JPEGImages/ and Annotations/ (VOC), "
+    "images and annotations/*.json (COCO), or image_2/ and label_2/ (KITTI)"
 )
 
 
@@ -32,11 +34,15 @@ class TarMember(NamedTuple):
 
 
 class ListedImage(NamedTuple):
-    """`name` is the path below the listing's root, or what stands for it in an archive; label counts from 0."""
+    """`name` is the path below the listing's root, or what stands for it in an archive; label counts from 0.
+
+    annotation: the objects in it, of a detection data set, whose images have no label.
+    """
 
     name: str
     label: int | None
     member: TarMember | None = None
+    annotation: Annotation | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class ImageListing:
     hash_split: the data has no splits of its own; `splits` come from a hash of the names.
     ignored: number of files that are not images. skipped: (name, reason) of what cannot be used.
     mislabelled: (name, reason) of images whose name contradicts their folder; the folder counts.
-    notes: what was concluded from the data, for the log.
+    notes: what was concluded from the data, for the log. task: "classification" or "detection"; metrics: of the latter,
+    the benchmark whose layout it is: "coco", "voc07", "voc", or "kitti".
 
     Raises DataError for a class name that has a line break or another control character.
     """
@@ -76,6 +83,8 @@ class ImageListing:
     skipped: tuple[tuple[str, str], ...] = ()
     mislabelled: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    task: str = "classification"
+    metrics: str = ""
 
     def __post_init__(self):
         check_class_names(self.class_names, self.root)
