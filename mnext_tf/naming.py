@@ -15,7 +15,7 @@ CALIBRATED = ("int8", "int16x8")  # full integer: their ranges come from images
 
 IO_TYPES = ("int8", "uint8", "float32")
 
-OUTPUTS = ("logits", "probabilities")
+OUTPUTS = ("logits", "probabilities", "anchors", "detections")  # the last two of detectors
 
 EFFORTS = ("fast", "good", "best", "trained")  # for the accuracy of an int8 file
 
@@ -81,8 +81,8 @@ def network_title(name: str, width: float, identity_tensor_multiplier: float = 1
 
 def stage_name(precision: str, io_type: str = "int8", output: str = "logits") -> str:
     """The stage's folder: `tflite_float32`, `tflite_int8`, `tflite_int8_uint8`, `tflite_int8_probabilities`."""
-    if output == "probabilities":
-        return f"tflite_{precision}_probabilities"
+    if output != "logits":
+        return f"tflite_{precision}_{output}"
     return f"tflite_{precision}" + (f"_{io_type}" if precision == "int8" and io_type != "int8" else "")
 
 

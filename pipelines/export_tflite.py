@@ -112,7 +112,7 @@ def main() -> None:
     options |= {"calibration_data": CALIBRATION_DATA.value, "keep_float": KEEP_FLOAT.value}
     options |= {"auto_keep_float": AUTO_KEEP_FLOAT.value}
     if for_apps:
-        stage = app_assets.probabilities(run, PRECISION.value, **options)
+        stage = app_assets.for_apps(run, PRECISION.value, output=_app_output(), **options)
     else:
         stage = stages.tflite(run, PRECISION.value, io_type=IO_TYPE.value, **options)
     _describe(run, stage)
@@ -127,7 +127,8 @@ def _describe(run, stage) -> None:
     result, verify = stage.result, stage.result["verify"]
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
-    print(f"  input {_tensor(result['input'])}; output {_tensor(result['output'])}")
+    outputs = result.get("outputs") or {"output": result["output"]}
+    print(f"  input {_tensor(result['input'])}; " + "; ".join(f"{name} {_tensor(end)}" for name, end in outputs.items()))
     if result.get("calibration_images"):
         data = result.get("calibration_data")
         images = (
@@ -153,9 +154,11 @@ def _describe(run, stage) -> None:
     shown = run.trained and keras is not None
     accuracy = f"{task.metric_title} {m[task.metric]:.2%} (Keras {keras:.2%}), " if shown else ""
     agreement = f"{task.agreement_title} on {m[task.agreement]:.2%}, " if run.trained else "untrained, "
+    difference = m["max_relative_difference"]
+    if difference is not None:
+        agreement += f"largest relative difference {difference:.1e}; "
     print(
-        f"  verified on {verify['images']} validation images: {accuracy}{agreement}largest relative difference "
-        f"{m['max_relative_difference']:.1e}; required: {_cli.bounds_text(verify.get('bounds', {}))}"
+        f"  verified on {verify['images']} validation images: {accuracy}{agreement}required: {_cli.bounds_text(verify.get('bounds', {}))}"
     )
 
 

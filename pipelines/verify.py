@@ -55,7 +55,7 @@ def main() -> int | None:
         metric = "-" if m[task.metric] is None or not run.trained else f"{m[task.metric]:.2%}"
         print(
             f"{name:28}{metric:>10}{m[task.agreement]:>12.2%}"
-            f"{m['max_abs_difference']:>20.2e}{m['max_relative_difference']:>10.1e}"
+            f"{_number(m['max_abs_difference'], 20, '.2e')}{_number(m['max_relative_difference'], 10, '.1e')}"
         )
     _print_arm64(verified.get("arm64", {}), task)
     for name, text in verified["failures"].items():
@@ -64,6 +64,10 @@ def main() -> int | None:
         print(f"required of {', '.join(names)}: {bounds}")
     print(f"{'passed' if verified['passed'] else 'FAILED'}: {run.folder / 'verify.json'}")
     return 0 if verified["passed"] else 1
+
+
+def _number(value: float | None, width: int, form: str) -> str:
+    return f"{'-' if value is None else format(value, form):>{width}}"
 
 
 def _by_bounds(required: dict) -> dict[str, list[str]]:

@@ -105,11 +105,11 @@ def detector_targets(model, names: set[str]) -> dict[str, Target]:
             position[start] += 1 if grouped else 2 + activated
     layers = {layer.name for layer in model.layers}
     for name in layers:
-        if match := re.fullmatch(r"head(\d)_(class|box)", name):
-            start = head.format({"class": "cls", "box": "reg"}[match[2]], int(match[1]) - 1)
-            separable = f"{name}_depthwise" in layers
+        if match := re.fullmatch(r"(head(\d)_(class|box))_pointwise", name):
+            start = head.format({"class": "cls", "box": "reg"}[match[3]], int(match[2]) - 1)
+            separable = f"{match[1]}_depthwise" in layers
             if separable:
-                rule[f"{name}_depthwise"] = f"{start}.conv.0", f"{start}.conv.1"
+                rule[f"{match[1]}_depthwise"] = f"{start}.conv.0", f"{start}.conv.1"
             rule[name] = f"{start}.conv.3" if separable else start, None
     return _targets(model, rule, None, "pytorch")
 

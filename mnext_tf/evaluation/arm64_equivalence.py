@@ -12,7 +12,7 @@ import numpy as np
 
 from mnext_tf.inference.arm64 import CPU_SECONDS, Arm64Network, run_arm64
 from mnext_tf.inference.tflite import TFLiteNetwork
-from mnext_tf.tasks import Classification
+from mnext_tf.tasks import Classification, Detection
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.operators import layer_of, open_interpreter, operators
 from mnext_tf.tflite.zeros import without_zeros
@@ -112,6 +112,7 @@ def compare_arm64(
     images: np.ndarray,
     reference: np.ndarray,
     *,
+    task: Classification | Detection | None = None,
     trained: bool = True,
     layers: Iterable[str] = (),
     **options,
@@ -119,12 +120,12 @@ def compare_arm64(
     """A file's outputs by ARM64 kernels against those by this machine's.
 
     Args:
-      path: the file. precision: one of `SECONDS`. images: float32 (n, size, size, 3). reference: Keras logits.
-      trained: False asks for no top-1: an untrained network's logits are all alike.
+      path: the file. precision: one of `SECONDS`. images: float32 (n, size, size, 3). reference: Keras' outputs.
+      task: of the network; None: classification. trained: False asks for no top-1: an untrained network's logits are all alike.
       layers: names of the network's layers. root, options: see `run_arm64`.
 
     Returns:
-      ({images, top1_agreement, max_abs_difference, max_relative_difference, allowed (the largest relative
+      ({images, top1_agreement (or same_boxes, boxes), max_abs_difference, max_relative_difference, allowed (the largest relative
       difference; None for int8), steps and allowed_steps (None but for int8), first_difference (where, in words;
       None where int8 agrees to the bit and float as far as allowed), about}, what is wrong, in words).
     """
@@ -132,33 +133,51 @@ def compare_arm64(
     with closing(TFLiteNetwork(path)) as here, closing(Arm64Network(path, root, **options)) as network:
         host, arm64 = here(images), network(images)
     as_logits = np.log(np.maximum(host, np.exp(-60.0))) if network.output == "probabilities" else host
-    measured = Classification().compare(arm64, as_logits, None, output=network.output)
-    result = {"images": len(images), **{k: v for k, v in measured.items() if k not in ("accuracy", "lost", "gained")}}
+    task = task or Classification()
+    measured = _compared(task, arm64, as_logits, network.output)
+    result = {"images": len(images), **{k: v for k, v in measured.items() if v is not None}}
     result |= {"allowed": FLOAT_TOLERANCE, "steps": None, "allowed_steps": None}
     relative, allowed = result["max_relative_difference"], FLOAT_TOLERANCE
     if precision == "dynamic":
         # Where an activation is halfway between two integers, a last digit decides, and the layers behind amplify that.
         # It is the rounding that the file already suffers on this machine, so its size there is the bound.
-        own = Classification().compare(host, reference, None, output=network.output)["max_relative_difference"]
+        own = _compared(task, host, reference, network.output)["max_relative_difference"]
         result["allowed"] = allowed = max(FLOAT_TOLERANCE, own)
     found = []
     if not np.isfinite(relative):
         found.append("its outputs are not numbers")
     elif precision == "int8":
-        steps = round(result["max_abs_difference"] / _last_scale(path), 2)
+        steps = round(_most_steps(network, path, arm64 - host, result["max_abs_difference"]), 2)
         result |= {"allowed": None, "steps": steps, "allowed_steps": MAX_STEPS}
         if steps > MAX_STEPS:
             found.append(f"its outputs differ by {steps:g} quantization steps, allowed {MAX_STEPS}")
     elif relative > allowed:
         found.append(f"its outputs differ by {relative:.2e} of the largest, allowed {allowed:.0e}")
-    others = round(len(images) * (1 - result["top1_agreement"]))
-    if trained and others > -(-len(images) // 100):
-        found.append(f"its top-1 is another one on {others} of {len(images)} images, allowed 1 in 100")
+    compared = result.get("boxes", len(images))
+    others = round(compared * (1 - result[task.agreement]))
+    if trained and others > -(-compared // 100):
+        what = "its top-1 is another one" if task.name == "classification" else "it finds others or none"
+        found.append(f"{what} on {others} of {compared} {'boxes' if 'boxes' in result else 'images'}, allowed 1 in 100")
     result["first_difference"] = None
     if found or (result["steps"] or 0) > 0.01:
-        most = np.abs(arm64 - host).max(axis=1).argsort()[::-1][:2]
+        most = np.abs(arm64 - host).reshape(len(host), -1).max(axis=1).argsort()[::-1][:2]
         result["first_difference"] = first_difference(layer_steps(path, root, images[most], layers, **options))
     return {**result, "about": network.about}, found
+
+
+def _compared(task, outputs: np.ndarray, reference: np.ndarray, output: str) -> dict:
+    comparison = task.comparison(output)
+    comparison.update(outputs, reference, None)
+    return comparison.result()
+
+
+def _most_steps(network: Arm64Network, path: Path, difference: np.ndarray, largest: float) -> float:
+    """The largest difference in quantization steps; of a detector's outputs in the steps of each."""
+    ends = network.outputs
+    if len(ends) == 1 or not all(np.issubdtype(end["dtype"], np.integer) for end in ends):
+        return largest / _last_scale(path)
+    columns = np.split(np.abs(difference), np.cumsum([end["shape"][-1] for end in ends])[:-1], axis=-1)
+    return max(float(c.max()) / end["quantization"][0] for c, end in zip(columns, ends, strict=True))
 
 
 def sparse_kernels(path: Path, root: Path, image: np.ndarray, **options) -> dict:

@@ -68,10 +68,12 @@ def channel_factors(path: Path) -> dict[str, np.ndarray]:
 
 def rounding_noise(model, images: np.ndarray) -> float:
     """How far the Keras network's logits move, over the largest, when its weights change in their last digit."""
-    before = np.asarray(model(images, training=False))
+    from mnext_tf.inference.graphs import packed
+
+    before = np.asarray(packed(model(images, training=False)))
     weights, rng = model.get_weights(), np.random.default_rng(0)
     model.set_weights([np.nextafter(w, rng.choice(np.array((-np.inf, np.inf), w.dtype), w.shape)) for w in weights])
-    moved = np.abs(np.asarray(model(images, training=False)) - before).max()
+    moved = np.abs(np.asarray(packed(model(images, training=False))) - before).max()
     model.set_weights(weights)
     return float(moved / max(np.abs(before).max(), 1e-30))
 

@@ -1,4 +1,4 @@
-"""Files for an app: a network that gives probabilities, and what an Android project's assets need of it."""
+"""Files for an app: a network that gives probabilities or detections, and what an Android project's assets need of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError
 from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
+from mnext_tf.export.about import decoding_of
 from mnext_tf.files import atomic_write, sha256, write_json
 from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.naming import stage_name
@@ -24,32 +25,66 @@ ASSETS = Path("android_assets/app/src/main/assets")
 TOLERANCE, GPU_TOLERANCE = (0.01, 0.02), (0.05, 0.2)
 
 
-def probabilities(run: Run, precision: str = "float32", *, force: bool = False, **options) -> StageResult:
-    """The .tflite file of `stages.tflite` with a softmax after it, verified; `options` are those of that stage.
+def app_outputs(run: Run) -> tuple[str, ...]:
+    """What files for apps of this run may give; the first unless another is asked for."""
+    return ("detections", "anchors") if run.config.task == "detection" else ("probabilities",)
 
-    int8 files take uint8 pixels here, as MediaPipe and apps have them; the output is float32.
+
+def for_apps(
+    run: Run, precision: str = "float32", *, output: str | None = None, force: bool = False, **options
+) -> StageResult:
+    """The .tflite file of `stages.tflite` in a form for apps, verified; `options` are those of that stage.
+
+    int8 files take uint8 pixels here, as MediaPipe and apps have them; outputs are float32.
+
+    Args:
+      output: "probabilities" of a classifier, by a softmax. Of a detector "detections", the boxes themselves, by an
+        operator for CPUs; or "anchors", boxes and scores of all priors, which GPUs compute and MediaPipe decodes.
+
+    Raises ConfigError for an output that the run's task does not have.
     """
     from mnext_tf.export import stages
 
+    output = output or app_outputs(run)[0]
+    if output not in app_outputs(run):
+        raise ConfigError(
+            f"A network for {run.config.task} gives {' or '.join(('logits', *app_outputs(run)))}; received {output}."
+        )
+
     source = stages.tflite(run, precision, force=force, **options)
     before = source.folder / source.result["file"]
-    name = stage_name(precision, output="probabilities")
+    name = stage_name(precision, output=output)
     tolerance = stages.tolerance_of(source.manifest.settings)
 
     def build(folder: Path) -> dict:
-        from mnext_tf.tflite.metadata import add_metadata, read_metadata
-        from mnext_tf.tflite.softmax import add_softmax
-
         path = folder / stages.tflite_name(run, name)
-        about, outputs = read_metadata(before), task_of(run.config).output_info("probabilities")
         for factors in source.folder.glob(CHANNEL_FACTORS):
             shutil.copy2(factors, folder)
-        path.write_bytes(add_metadata(add_softmax(before.read_bytes()), about, outputs))
+        path.write_bytes(_in_app_form(run, before, output))
         return stages.verified_tflite(run, path, precision, tolerance, stages.float_layers(source.result))
 
-    settings = {"precision": precision, "output": "probabilities", "tolerance": dataclasses.asdict(tolerance)}
+    settings = {"precision": precision, "output": output, "tolerance": dataclasses.asdict(tolerance)}
     keep_failed = options.get("keep_failed", False)
     return stages.export_stage(run, name, {"tflite": before}, settings, build, force=force, keep_failed=keep_failed)
+
+
+def _in_app_form(run: Run, source: Path, output: str) -> bytes:
+    from mnext_tf.tflite.metadata import add_metadata, read_metadata
+
+    about = read_metadata(source)
+    if output == "probabilities":
+        from mnext_tf.tflite.softmax import add_softmax
+
+        return add_metadata(add_softmax(source.read_bytes()), about, task_of(run.config).output_info(output))
+    from mnext_tf.tflite.detector_metadata import add_detector_metadata
+    from mnext_tf.tflite.postprocess import four_outputs, two_outputs
+
+    priors = task_of(run.config).priors
+    if output == "anchors":
+        decoding = decoding_of(run.config, "two")
+        return add_detector_metadata(two_outputs(source.read_bytes(), decoding), about, decoding, priors)
+    decoding = decoding_of(run.config, "four")
+    return add_detector_metadata(four_outputs(source.read_bytes(), decoding, priors), about, decoding)
 
 
 def require_project(assets: Path) -> None:

@@ -23,7 +23,7 @@ def check_operators(ops: list[Operator], task: Classification) -> None:
 
 
 def check_full_integer(ops: list[Operator], activations: str = "int8", kept: Collection[str] = ()) -> None:
-    """Raise ExportError where an operator computes in float; only the first and the last may convert.
+    """Raise ExportError where an operator computes in float; only the first, and those of the outputs, may convert.
 
     activations: "int16" refuses operators that give fewer bits, too. kept: layers that `keep_float` left in float.
     """
@@ -34,7 +34,7 @@ def check_full_integer(ops: list[Operator], activations: str = "int8", kept: Col
         if i not in allowed
         and "float32" in op.input_types + op.output_types
         and not (op.kind == "QUANTIZE" and i == 0)
-        and not (op.kind == "DEQUANTIZE" and i == len(ops) - 1)
+        and not (op.kind == "DEQUANTIZE" and all(later.kind == "DEQUANTIZE" for later in ops[i:]))
     ]
     if stray:
         raise ExportError(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mnext_tf.evaluation.equivalence import layer_differences, refuse, rounding_noise
-from mnext_tf.export.about import describe, described
+from mnext_tf.export.about import decoding_of, describe, described
 from mnext_tf.export.checks import check_full_integer, check_operators
 from mnext_tf.export.plan import make_plan
 from mnext_tf.export.settings import ExportSettings
@@ -30,7 +30,7 @@ from mnext_tf.runs.weights import load_network, require_weights
 from mnext_tf.tasks import Tolerance, task_of
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.tflite import operators
-from mnext_tf.tflite.metadata import LABELS, PREPROCESS, labels_text
+from mnext_tf.tflite.metadata import DETECTOR, LABELS, PREPROCESS, labels_text
 from mnext_tf.tflite.preflight import preflight
 from mnext_tf.tflite.zeros import zero_share
 
@@ -61,6 +61,7 @@ def saved_model(run: Run, **options) -> StageResult:
 
         write_saved_model(load_network(run), run.config.class_names, folder)
         write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
+        _write_decoding(run, folder)
         return {"measured": _verified(run, "saved_model", folder, expected)}
 
     inputs = {"weights": run.weights, "reference": expected.folder / "logits.npy"}
@@ -152,6 +153,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
     in_float: see `float_layers`.
     """
     from mnext_tf.inference.tflite import describe_ends
+    from mnext_tf.inference.tflite_detector import is_for_apps
 
     folder = path.parent
     _write_sidecars(run, folder)
@@ -164,7 +166,8 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
         )
     if precision in CALIBRATED:
         activations = precision.removesuffix("x8")
-        check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations, in_float)
+        if not is_for_apps(path):  # it was checked before operators for apps were added
+            check_full_integer(ops if operators.output_kind(ops) == "logits" else ops[:-1], activations, in_float)
     expected = reference(run)
     measured, model = _verified(run, precision, path, expected, tolerance), load_network(run)
     write_csv(folder / "layers.csv", layer_differences(model, path, _first_images(run, 8)))
@@ -221,6 +224,12 @@ def _write_sidecars(run: Run, folder: Path) -> None:
     """labels.txt, one class name per line in order of the outputs, and preprocess.json."""
     write_text(folder / LABELS, labels_text(run.config.class_names))
     write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
+    _write_decoding(run, folder)
+
+
+def _write_decoding(run: Run, folder: Path) -> None:
+    if run.config.task == "detection":
+        write_json(folder / DETECTOR, decoding_of(run.config).to_dict())
 
 
 def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance: Tolerance | None = None) -> dict:
@@ -236,7 +245,7 @@ def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance:
     with open_predictor(path, format=format) as network, bar:
         comparison = task.comparison(network.output)
         for images, labels in validation_batches(run):
-            comparison.update(network.outputs(images), logits[at : at + len(images)], labels)
+            comparison.update(network.compared(images), logits[at : at + len(images)], labels)
             at += len(images)
             bar.update(len(images))
     measured = comparison.result()

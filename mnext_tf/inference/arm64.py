@@ -75,14 +75,14 @@ class Arm64Network(TFLiteNetwork):
         self.about: dict = {}
 
     def __call__(self, images) -> np.ndarray:
-        ends = self._outputs
+        ends = self.outputs
         dequantized = [dequantize_array(values, end) for values, end in zip(self.raw(images), ends, strict=True)]
         return self._joined(dequantized)
 
     def raw(self, images) -> list[np.ndarray]:
         """Each output, (n, ...), as the file gives it: integers for a quantized one."""
         self.about, computed = run_arm64(
-            self._path, self._root, [self.fed(image) for image in np.asarray(images)], self._outputs, **self._options
+            self._path, self._root, [self.fed(image) for image in np.asarray(images)], self.outputs, **self._options
         )
         return [np.concatenate(outputs) for outputs in zip(*computed, strict=True)]
 

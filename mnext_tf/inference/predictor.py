@@ -18,7 +18,8 @@ from mnext_tf.inference.image_stream import Images, images_of_paths, preprocesse
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network
-from mnext_tf.tasks import Classification, task_of
+from mnext_tf.tasks import Classification, Detection, detection_task, task_of
+from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections
 
 FORMATS = {
     "saved_model": "a SavedModel is a folder with saved_model.pb.",
@@ -35,7 +36,8 @@ class Predictor:
     """An open network; close it, or use it in a `with` statement, to release interpreters and threads.
 
     name: for tables and folders. format: "keras" or one of FORMATS. path: the file or folder it was read from.
-    sha256: of that; of the weights for Keras. output: "logits" or "probabilities", whatever the file ends in.
+    sha256: of that; of the weights for Keras. output: "logits", "probabilities", or "detections", whatever the file
+    gives; a detector's packed outputs count as logits.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Predictor:
     labels: tuple[str, ...]
     function: Callable[[np.ndarray], np.ndarray] = field(repr=False)
     output: str = "logits"
-    task: Classification = field(default_factory=Classification)
+    task: Classification | Detection = field(default_factory=Classification)
     run: Path | None = None  # the folder of the run that it belongs to
 
     @property
@@ -69,13 +71,20 @@ class Predictor:
             np.concatenate(batches) if batches else np.zeros((0, *self.task.output_shape(self.num_classes)), np.float32)
         )
 
+    def compared(self, images: np.ndarray):
+        """What a comparison of the task takes: `outputs`, or the detections of a file that gives nothing else."""
+        return self.predict(images) if self.output == "detections" else self.outputs(images)
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, classes); the logarithms of the probabilities where the file ends in a softmax."""
         outputs = self.outputs(images)
         return np.log(np.maximum(outputs, _FLOOR)) if self.output == "probabilities" else outputs
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (n, classes), float64."""
+    def predict(self, images: np.ndarray) -> np.ndarray | list[Detections]:
+        """Probabilities (n, classes), float64; of a detector a list of `Detections`, one an image."""
+        if self.output == "detections":
+            images = check_images(images, self.input_size).astype(np.float32)
+            return [found for i in range(0, len(images), _BATCH) for found in self.function(images[i : i + _BATCH])]
         return self.task.decode(self.outputs(images), self.output)
 
     def predict_files(self, paths: Iterable[str | Path] | str | Path, *, top: int = 5) -> list[dict]:
@@ -147,6 +156,9 @@ def open_predictor(
         raise ConfigError(f"{path} is {'a folder' if path.is_dir() else 'a file'}; {FORMATS[format]}")
     function, size, classes = _open(format, path, arm64)
     about = getattr(function, "metadata", None)
+    decoding = sidecars.decoding_of(path, about)
+    if classes is None:  # the last axis of a graph
+        classes = function.columns - (BESIDE_CLASSES if decoding else 0)
     return Predictor(
         name=name or str(path),
         format=format,
@@ -156,6 +168,7 @@ def open_predictor(
         labels=sidecars.labels_of(path, classes, about, labels),
         function=function,
         output=getattr(function, "output", "logits"),
+        task=detection_task(decoding.priors, decoding.input_size, decoding) if decoding else Classification(),
     )
 
 
@@ -225,14 +238,14 @@ def _detect(path: Path) -> str:
 
 
 def _open(format: str, path: Path, arm64: Path | None):
-    """(function from float images to outputs, input size, number of classes)."""
+    """(function from float images to outputs, input size, number of classes; None: `function.columns` tells it)."""
     if arm64 is not None and format != "tflite":
         raise ConfigError(f"ARM64 kernels compute TFLite files only; {path} is of the format {format}.")
     if format == "tflite":
         from mnext_tf.inference.arm64 import Arm64Network
-        from mnext_tf.inference.tflite import TFLiteNetwork
+        from mnext_tf.inference.tflite_detector import open_tflite
 
-        network = TFLiteNetwork(path) if arm64 is None else Arm64Network(path, arm64)
+        network = open_tflite(path) if arm64 is None else Arm64Network(path, arm64)
         return network, network.input_size, network.num_classes
     import tensorflow as tf
 
@@ -241,10 +254,15 @@ def _open(format: str, path: Path, arm64: Path | None):
     try:
         graph = (load_saved_model if format == "saved_model" else load_frozen)(path)
         shape = (1, *graph.input_shape[1:])
-        classes = packed(graph(tf.zeros(shape))).shape[-1]
+        columns = packed(graph(tf.zeros(shape))).shape[-1]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as e:
         raise ExportError(f"{path} cannot be read as {format} of ours ({str(e)[:300]}). {FORMATS[format]}") from e
-    return (lambda images: packed(graph(tf.convert_to_tensor(images, tf.float32))).numpy()), shape[1], classes
+
+    def function(images):
+        return packed(graph(tf.convert_to_tensor(images, tf.float32))).numpy()
+
+    function.columns = columns
+    return function, shape[1], None
 
 
 def check_images(images, size: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from mnext_tf.data import imagenet
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json
-from mnext_tf.tflite.metadata import LABELS, PREPROCESS, Metadata, parse_labels
+from mnext_tf.tflite.detector import Decoding
+from mnext_tf.tflite.metadata import DETECTOR, LABELS, PREPROCESS, Metadata, parse_labels
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,23 @@ def preprocess_of(path: Path, size: int, about: Metadata | None, given: dict | N
     if preprocess.input_size != size:
         raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
     return preprocess
+
+
+def decoding_of(path: Path, about: Metadata | None) -> Decoding | None:
+    """How a detector's outputs become boxes, by detector.json beside the network or inside its file; None: no detector.
+
+    Raises ConfigError where that is damaged.
+    """
+    beside = _folder(path) / DETECTOR
+    inside = about.detector if about else None
+    if inside:
+        return Decoding.from_dict(inside, f"{DETECTOR} inside {path}")
+    if not beside.is_file():
+        return None
+    try:
+        return Decoding.from_dict(read_json(beside), str(beside))
+    except (ValueError, RecursionError) as e:  # of JSON and of the record
+        raise ConfigError(f"{beside} is damaged ({e}). Export again.") from e
 
 
 def labels_of(path: Path, classes: int, about: Metadata | None, given: Sequence[str] | None) -> tuple[str, ...]:

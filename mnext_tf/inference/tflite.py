@@ -18,20 +18,26 @@ _log = logging.getLogger(__name__)
 
 
 def describe_ends(path: Path) -> dict:
-    """Type, scale and zero point of input and output, for whoever feeds the file."""
+    """Type, shape, scale, and zero point of input and output, for whoever feeds the file.
+
+    {"input", "output"}, and of a file with several outputs {"outputs": {name: ...}}; "output" is the first of these.
+    """
     from mnext_tf.tflite.operators import open_interpreter
 
     interpreter = open_interpreter(path)
-    described = {}
-    for key, detail in (("input", interpreter.get_input_details()[0]), ("output", interpreter.get_output_details()[0])):
-        scale, zero_point = detail["quantization"]
-        described[key] = {
-            "dtype": detail["dtype"].__name__,
-            "shape": [int(n) for n in detail["shape"]],
-            "scale": float(scale),
-            "zero_point": int(zero_point),
-        }
-    return described
+    named = {name: _describe_end(end) for name, end in named_outputs(interpreter)}
+    described = {"input": _describe_end(interpreter.get_input_details()[0]), "output": next(iter(named.values()))}
+    return described | ({"outputs": named} if len(named) > 1 else {})
+
+
+def _describe_end(detail: dict) -> dict:
+    scale, zero_point = detail["quantization"]
+    return {
+        "dtype": detail["dtype"].__name__,
+        "shape": [int(n) for n in detail["shape"]],
+        "scale": float(scale),
+        "zero_point": int(zero_point),
+    }
 
 
 class TFLiteNetwork:
@@ -56,7 +62,7 @@ class TFLiteNetwork:
         about = self.metadata or Metadata()
         self._normalize = None if about.feeds_pixels else about.normalize
         self._input = _image_input(path, interpreter, about)
-        self._outputs, self.num_classes = self._find_outputs(path, interpreter)
+        self.outputs, self.num_classes = self._find_outputs(path, interpreter)
         ops = operators(interpreter)
         self.output = output_kind(ops)
         if last_operator(ops) == "LOGISTIC":
@@ -80,7 +86,7 @@ class TFLiteNetwork:
             values = self._normalize(image) if self._normalize else image
             interpreter.set_tensor(self._input["index"], quantize_array(values, self._input)[None])
             interpreter.invoke()
-            return self._joined([dequantize_array(interpreter.get_tensor(o["index"])[0], o) for o in self._outputs])
+            return self._joined([dequantize_array(interpreter.get_tensor(o["index"])[0], o) for o in self.outputs])
         finally:
             self._interpreters.put(interpreter)
 

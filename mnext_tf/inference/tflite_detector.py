@@ -11,8 +11,20 @@ from mnext_tf.inference.tflite import TFLiteNetwork, named_outputs
 from mnext_tf.tasks import boxes
 from mnext_tf.tflite.detector import CATEGORY, COUNT, LOCATION, OUTPUTS, SCORE, Decoding
 from mnext_tf.tflite.detector_metadata import read_priors
+from mnext_tf.tflite.metadata import read_metadata
 
 _XY = [1, 0, 3, 2]  # of columns y, x, h, w, or y_min, x_min, y_max, x_max
+
+
+def open_tflite(path: Path) -> TFLiteNetwork:
+    """The file as `TFLiteNetwork`, or as `TFLiteDetector` where it is a detector's for apps."""
+    return (TFLiteDetector if is_for_apps(path) else TFLiteNetwork)(path)
+
+
+def is_for_apps(path: Path) -> bool:
+    """Whether a file is a detector's in a form for apps."""
+    about = read_metadata(path)
+    return bool(about and about.detector and about.detector.get("form", "raw") != "raw")
 
 
 class TFLiteDetector(TFLiteNetwork):
@@ -21,6 +33,10 @@ class TFLiteDetector(TFLiteNetwork):
     Of two outputs, boxes are decoded and suppressed as the record inside the file says. That record is `decoding`.
     Raises ExportError for a file without one, and for a raw one, which `TFLiteNetwork` runs.
     """
+
+    def __init__(self, path: Path, **options):
+        super().__init__(path, **options)
+        self.output = "detections"
 
     def __call__(self, images) -> list[boxes.Detections]:
         return list(self._pool.map(self._one, np.asarray(images)))

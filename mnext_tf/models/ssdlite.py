@@ -102,4 +102,4 @@ def head(net: Layers, x, channels: int, name: str, *, plain: bool):
     """A separable convolution with biases; `plain`: the 1x1 convolution alone."""
     if not plain:
         x = net.depthwise(x, f"{name}_depthwise", activation="relu6", use_bias=True)
-    return net.layers.Conv2D(channels, 1, kernel_initializer=fan_out_normal(channels), name=name)(x)
+    return net.layers.Conv2D(channels, 1, kernel_initializer=fan_out_normal(channels), name=f"{name}_pointwise")(x)

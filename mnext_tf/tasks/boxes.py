@@ -16,6 +16,7 @@ from mnext_tf.records import Record, field
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 CANDIDATES = 400  # of a class, before suppression; as SSD's first implementation
 SCORINGS = ("softmax", "sigmoid")
+BESIDE_CLASSES = 5  # columns of packed outputs: the background, and four of the box
 _LARGEST_EXPONENT = 20.0  # of a size over its prior's: far beyond any image, and finite in float32
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnext_tf.errors import ConfigError
 from mnext_tf.tasks.binned_ap import binned_ap, binned_counts
-from mnext_tf.tasks.boxes import Detections, DetectionSettings
+from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections, DetectionSettings
 from mnext_tf.tasks.classification import EXACT, FLOAT_TOLERANCE, allowed_operator, wilson_interval
 from mnext_tf.tasks.detection_comparison import DetectionComparison
 from mnext_tf.tasks.tolerance import Tolerance
@@ -46,7 +46,7 @@ class Detection:
         """Sums over a batch, as tensors, which may be added up over batches; `metrics` makes metrics of them."""
         import tensorflow as tf
 
-        classes = packed.shape[-1] - 5
+        classes = packed.shape[-1] - BESIDE_CLASSES
         images = tf.cast(tf.shape(packed)[0], tf.float32)
 
         def counts(outputs, rows):
@@ -91,7 +91,7 @@ class Detection:
 
     def output_shape(self, num_classes: int) -> tuple[int, ...]:
         """Of what a network gives for an image."""
-        return len(self.priors), num_classes + 5
+        return len(self.priors), num_classes + BESIDE_CLASSES
 
     def decode(self, outputs: np.ndarray, output: str = "logits") -> list[Detections]:
         """Packed outputs as the detections of each image."""
@@ -129,7 +129,7 @@ class Detection:
 
     def comparison(self, output: str = "logits") -> DetectionComparison:
         """To be filled batch by batch with packed outputs and those of the Keras network."""
-        return DetectionComparison(self)
+        return DetectionComparison(self, output)
 
     def bounds(self, precision: str, tolerance: Tolerance, *, trained: bool) -> dict[str, float]:
         """What is required of a form of a network, by name; see `Classification.bounds`."""
@@ -149,9 +149,11 @@ class Detection:
         Args:
           measured, reference: results of `DetectionComparison`, of this form and of the Keras network.
         """
-        if not np.isfinite(measured["max_abs_difference"]):
-            return ["its outputs are not numbers"]
         found, difference = [], measured["max_relative_difference"]
+        if difference is None:  # a file of detections alone
+            difference = 0.0
+        if not np.isfinite(difference):
+            return ["its outputs are not numbers"]
         if difference > (limit := bounds.get("max_relative_difference", np.inf)):
             found.append(f"its outputs differ by {difference:.2g} of the largest, allowed {limit:g}")
         if "max_accuracy_drop" in bounds and reference["map50"] is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mnext_tf.tasks.binned_ap import binned_counts
-from mnext_tf.tasks.boxes import Detections, iou
+from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections, iou
 
 SHOWN = 0.3  # the score from which a detection of the Keras network must be found again
 _NEAR = 0.9 * SHOWN  # what a detection that finds it must have: one at the threshold may fall a little below
@@ -13,40 +13,50 @@ _SAME = 0.9  # the IoU of the same box
 
 
 class DetectionComparison:
-    """Accumulates, batch by batch, differences of packed outputs, of detections, and of their average precision."""
+    """Accumulates, batch by batch, differences of packed outputs, of detections, and of their average precision.
 
-    def __init__(self, task):
-        self._task = task
+    output: "detections" of a form that gives nothing else, else "logits".
+    """
+
+    def __init__(self, task, output: str = "logits"):
+        self._task, self._packed = task, output != "detections"
         self._images = self._boxes = self._same = 0
         self._difference, self._largest = np.zeros(2), np.zeros(2)  # of logits, of box regressions
         self._counts: dict[str, np.ndarray] = {}
         self._labeled = True
 
-    def update(self, outputs: np.ndarray, reference: np.ndarray, objects: np.ndarray | None) -> None:
-        """outputs, reference (of Keras): packed (n, priors, classes + 5); objects: (n, most, 6), or None."""
-        difference = np.abs(outputs.astype(np.float64) - reference)
-        for i, columns in enumerate((slice(None, -4), slice(-4, None))):
-            self._difference[i] = np.maximum(self._difference[i], difference[..., columns].max())  # NaN stays
-            self._largest[i] = max(self._largest[i], float(np.abs(reference[..., columns]).max()))
+    def update(self, outputs, reference: np.ndarray, objects: np.ndarray | None) -> None:
+        """outputs, reference (of Keras): packed (n, priors, classes + 5); objects: (n, most, 6), or None.
+
+        Of a form that gives detections, `outputs` are those.
+        """
         self._images += len(outputs)
         self._labeled = self._labeled and objects is not None
-        if not np.isfinite(self._difference).all():
-            return
-        found = self._task.decode(outputs)
+        if self._packed:
+            self._differ(outputs, reference)
+            if not np.isfinite(self._difference).all():
+                return
+        found = self._task.decode(outputs) if self._packed else outputs
         expected = found if outputs is reference else self._task.decode(reference)
         for mine, theirs in zip(found, expected, strict=True):
             shown = theirs.above(SHOWN)
             self._boxes += len(shown)
             self._same += found_again(mine.above(_NEAR), shown)
         if objects is not None:
-            for name, count in binned_counts(found, objects, outputs.shape[-1] - 5).items():
+            for name, count in binned_counts(found, objects, reference.shape[-1] - BESIDE_CLASSES).items():
                 self._counts[name] = self._counts.get(name, 0) + count
+
+    def _differ(self, outputs: np.ndarray, reference: np.ndarray) -> None:
+        difference = np.abs(outputs.astype(np.float64) - reference)
+        for i, columns in enumerate((slice(None, -4), slice(-4, None))):
+            self._difference[i] = np.maximum(self._difference[i], difference[..., columns].max())  # NaN stays
+            self._largest[i] = max(self._largest[i], float(np.abs(reference[..., columns]).max()))
 
     def result(self) -> dict:
         """map50 (None without labels) and same_boxes are in 0..1; boxes: those of at least SHOWN that Keras finds.
 
         max_relative_difference is over the largest reference value, of the logits or of the box regressions, whichever
-        is larger.
+        is larger; None of a form that gives detections.
         """
         from mnext_tf.tasks.detection import mean_ap
 
@@ -55,8 +65,10 @@ class DetectionComparison:
             "map50": mean_ap(self._counts) if self._labeled and self._counts else None,
             "boxes": self._boxes,
             "same_boxes": self._same / self._boxes if self._boxes else 1.0,
-            "max_abs_difference": float(self._difference.max()),
-            "max_relative_difference": float((self._difference / np.maximum(self._largest, 1e-30)).max()),
+            "max_abs_difference": float(self._difference.max()) if self._packed else None,
+            "max_relative_difference": float((self._difference / np.maximum(self._largest, 1e-30)).max())
+            if self._packed
+            else None,
         }
 
 

@@ -12,7 +12,7 @@ from mnext_tf.runs.config import InitialWeights, RunConfig
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.weights import load_network, require_weights
 
-_OF_CLASSES = re.compile(r"logits|head\d_class")  # the layers whose size follows from the number of classes
+_OF_CLASSES = re.compile(r"logits|head\d_class_pointwise")  # the layers whose size follows from the number of classes
 _OF_HEAD = re.compile(r"logits|(extra|head)\d_\w+")  # what a network has beside its backbone
 _FIXED = ("width", "identity_tensor_multiplier", "output_stride")  # what weights are of
 

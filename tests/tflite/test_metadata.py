@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnext_tf.errors import ConfigError, ExportError
-from mnext_tf.export.stages import describe
+from mnext_tf.export.about import describe
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.metadata import Metadata, TensorInfo, add_metadata, labels_text, parse_labels, read_metadata
