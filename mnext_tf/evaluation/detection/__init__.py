@@ -3,7 +3,6 @@
 Importing this package does not import TensorFlow.
 """
 
-from mnext_tf.evaluation.detection.binned import binned_ap, binned_counts
 from mnext_tf.evaluation.detection.evaluate import METRICS, evaluate_detections
 
-__all__ = ["METRICS", "binned_ap", "binned_counts", "evaluate_detections"]
+__all__ = ["METRICS", "evaluate_detections"]

@@ -20,11 +20,6 @@ def precision_recall(right: np.ndarray, objects: int) -> tuple[np.ndarray, np.nd
     return true / np.arange(1, len(right) + 1), true / objects
 
 
-def best_from_here(precision: np.ndarray) -> np.ndarray:
-    """The best precision at this recall or a higher one, on the last axis."""
-    return np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
-
-
 def at_recalls(values: np.ndarray, recall: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """`values` (n,) where `recall` (n,), ascending, first reaches each of `wanted`; 0 where it does not."""
     return np.append(values, 0.0)[np.searchsorted(recall, wanted)]

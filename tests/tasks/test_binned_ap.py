@@ -5,9 +5,9 @@ import pytest
 from support.detections import detected, objects, scene
 
 from mnext_tf.data.objects import Truth
-from mnext_tf.evaluation.detection import binned_ap, binned_counts, evaluate_detections
-from mnext_tf.evaluation.detection.binned import BINS
-from mnext_tf.evaluation.detection.matching import match
+from mnext_tf.evaluation.detection import evaluate_detections
+from mnext_tf.tasks.binned_ap import BINS, binned_ap, binned_counts
+from mnext_tf.tasks.box_matching import match_detections
 from mnext_tf.tasks.boxes import Detections
 
 
@@ -57,7 +57,10 @@ def test_it_is_below_the_exact_area_by_no_more_than_the_order_within_bins(seed):
             (score, label, fate)
             for t, d in zip(truths, found, strict=True)
             for score, label, fate in zip(
-                d.scores, d.labels, match(d, t.objects.boxes, t.objects.labels, t.objects.ignored)[0], strict=True
+                d.scores,
+                d.labels,
+                match_detections(d, t.objects.boxes, t.objects.labels, t.objects.ignored)[0],
+                strict=True,
             )
         ]
         for k in range(4):
@@ -115,6 +118,6 @@ def test_matching_prefers_the_object_of_its_class_that_is_left():
         [0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
         [0, 0, 0, 0, 0, 0],
     )
-    fate, finder = match(found, boxes, labels, ignored)
+    fate, finder = match_detections(found, boxes, labels, ignored)
     assert fate.tolist() == [1, 1, 0, 0, -1, 0]  # the third is one too many, the fourth has the wrong class
     assert finder.tolist() == [0, 1, -1, -1]
