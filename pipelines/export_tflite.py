@@ -128,7 +128,9 @@ def _describe(run, stage) -> None:
     networks = verify["networks"]
     print(f"{stage.folder / result['file']}  {result['file_bytes'] / 1e6:.2f} MB")
     outputs = result.get("outputs") or {"output": result["output"]}
-    print(f"  input {_tensor(result['input'])}; " + "; ".join(f"{name} {_tensor(end)}" for name, end in outputs.items()))
+    print(
+        f"  input {_tensor(result['input'])}; " + "; ".join(f"{name} {_tensor(end)}" for name, end in outputs.items())
+    )
     if result.get("calibration_images"):
         data = result.get("calibration_data")
         images = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnext_tf.tasks.box_matching import RIGHT, WRONG, match_detections
 from mnext_tf.tasks.boxes import Detections
-from mnext_tf.tasks.matching import RIGHT, WRONG, match
 
 BINS = 1000  # of scores, 0..1
 
@@ -32,7 +32,7 @@ def binned_counts(detections: Sequence[Detections], objects: np.ndarray, num_cla
     for found, rows in zip(detections, np.asarray(objects), strict=True):
         labels, ignored = rows[:, 4].astype(int), rows[:, 5] > 0
         real = (labels >= 0) | ignored
-        fate, _ = match(found, rows[real, :4], labels[real], ignored[real])
+        fate, _ = match_detections(found, rows[real, :4], labels[real], ignored[real])
         bins = np.clip((found.scores * BINS).astype(int), 0, BINS - 1)
         for name, value in (("right", RIGHT), ("wrong", WRONG)):
             np.add.at(sums[name], (found.labels[fate == value], bins[fate == value]), 1)

@@ -7,8 +7,8 @@ from support.detections import detected, objects, scene
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection import evaluate_detections
 from mnext_tf.tasks.binned_ap import BINS, binned_ap, binned_counts
+from mnext_tf.tasks.box_matching import match_detections
 from mnext_tf.tasks.boxes import Detections
-from mnext_tf.tasks.matching import match
 
 
 def rows_of(truths) -> np.ndarray:
@@ -57,7 +57,10 @@ def test_it_is_below_the_exact_area_by_no_more_than_the_order_within_bins(seed):
             (score, label, fate)
             for t, d in zip(truths, found, strict=True)
             for score, label, fate in zip(
-                d.scores, d.labels, match(d, t.objects.boxes, t.objects.labels, t.objects.ignored)[0], strict=True
+                d.scores,
+                d.labels,
+                match_detections(d, t.objects.boxes, t.objects.labels, t.objects.ignored)[0],
+                strict=True,
             )
         ]
         for k in range(4):
@@ -83,11 +86,11 @@ def exact_area(outcomes, objects):
 def right_ones_first(sums):
     """The area if in each bin the right ones came first."""
     areas = []
-    for right, wrong, count in zip(sums["right"][:, ::-1], sums["wrong"][:, ::-1], sums["objects"], strict=True):
+    for right, wrong, wanted in zip(sums["right"][:, ::-1], sums["wrong"][:, ::-1], sums["objects"], strict=True):
         outcomes = []
         for i, (t, f) in enumerate(zip(right.tolist(), wrong.tolist(), strict=True)):
             outcomes += [(BINS - i, 1)] * t + [(BINS - i - 0.5, 0)] * f
-        areas.append(exact_area(outcomes, count) if count else np.nan)
+        areas.append(exact_area(outcomes, wanted) if wanted else np.nan)
     return areas
 
 
@@ -115,6 +118,6 @@ def test_matching_prefers_the_object_of_its_class_that_is_left():
         [0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
         [0, 0, 0, 0, 0, 0],
     )
-    fate, finder = match(found, boxes, labels, ignored)
+    fate, finder = match_detections(found, boxes, labels, ignored)
     assert fate.tolist() == [1, 1, 0, 0, -1, 0]  # the third is one too many, the fourth has the wrong class
     assert finder.tolist() == [0, 1, -1, -1]

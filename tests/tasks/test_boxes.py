@@ -140,6 +140,14 @@ def test_logits_far_out_are_sure_scores(scoring):
     assert found.scores.tolist() == [1.0]
 
 
+def test_scores_just_at_the_threshold():
+    packed = np.zeros((1, 201, 6), np.float32)
+    packed[0, :, 1] = np.linspace(-0.01, 0.01, 201) + math.log(0.05 / 0.95)
+    (found,) = detect(packed, random_priors(np.random.default_rng(0), 201), "sigmoid", 0.05, 1.0, 1000)
+    assert len(found) in (100, 101)  # the one in the middle is either, by rounding
+    assert found.scores.min() >= 0.05 - 1e-9
+
+
 def test_a_threshold_of_zero_keeps_every_score():
     packed = np.full((1, 3, 7), -50, np.float32)
     priors = np.array([[0.2, 0.2, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]], np.float32)

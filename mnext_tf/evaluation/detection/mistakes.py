@@ -12,8 +12,8 @@ from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.drawing import BLUE, GREEN, SKY, VERMILION, Mark, draw_marks
 from mnext_tf.evaluation.plots import pyplot, short
 from mnext_tf.files import atomic_write
+from mnext_tf.tasks.box_matching import RIGHT, WRONG, match_detections
 from mnext_tf.tasks.boxes import Detections
-from mnext_tf.tasks.matching import RIGHT, WRONG, match
 
 SCORE = 0.3  # below it a detection is no mistake worth a picture
 _COLUMNS, _PANEL = 3, 520  # pixels of a panel's longer side
@@ -41,7 +41,7 @@ def worst_images(
     found = []
     for image, (truth, seen) in enumerate(zip(truths, detections, strict=True)):
         o = truth.objects
-        fate, finder = match(seen.above(score), o.boxes, o.labels, o.ignored)
+        fate, finder = match_detections(seen.above(score), o.boxes, o.labels, o.ignored)
         found.append(Mistakes(image, int(((finder < 0) & ~o.ignored).sum()), int((fate == WRONG).sum())))
     found.sort(key=lambda m: -(m.missed + m.wrong))
     return [m for m in found[:most] if m.missed + m.wrong]
@@ -50,7 +50,7 @@ def worst_images(
 def mark_mistakes(truth: Truth, detections: Detections, class_names: Sequence[str], score: float = SCORE) -> list[Mark]:
     """Boxes of one image: what is wrong and what was missed with labels, what is right without."""
     o, seen = truth.objects, detections.above(score)
-    fate, finder = match(seen, o.boxes, o.labels, o.ignored)
+    fate, finder = match_detections(seen, o.boxes, o.labels, o.ignored)
     wrong = [
         Mark(seen.boxes[i], VERMILION, f"{class_names[seen.labels[i]]} {seen.scores[i]:.2f}")
         for i in np.flatnonzero(fate == WRONG)

@@ -174,3 +174,25 @@ def test_vans_and_regions_are_not_wrong_and_other_data_have_all_classes_measured
     other = evaluate_detections([truth], [best], ["x", "y", "z"], "kitti")
     assert [row["AP"] is not None for row in other["classes"]] == [True, False, True]
     assert other["curves"][0]["precision"][0] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def in_pixels(*boxes):
+    return np.array(boxes) / np.array([1242, 375, 1242, 375])
+
+
+def test_a_small_detection_of_any_class_takes_an_object():
+    car, small = in_pixels([100, 100, 200, 141], [100, 101, 200, 140])
+    truth = Truth("0", 1242, 375, objects([car], [0]))
+    alone, beside = detected([car], [0.5], [0]), detected([small, car], [0.9, 0.5], [1, 0])
+    ap = [evaluate_detections([truth], [d], NAMES, "kitti")["summary"]["AP11_easy"] for d in (alone, beside)]
+    assert ap == pytest.approx([1 / 11, 0])
+
+
+def test_precision_gives_an_object_the_detection_that_overlaps_it_most():
+    a, b, c = in_pixels([100, 100, 200, 160], [128, 100, 228, 160], [500, 100, 600, 160])
+    between, at_a = in_pixels([114, 100, 214, 160], [101, 100, 201, 160])
+    truth = Truth("0", 1242, 375, objects([a, b, c], [0, 0, 0]))
+    found = detected([between, at_a, c], [0.9, 0.8, 0.1], [0, 0, 0])
+    curve = evaluate_detections([truth], [found], NAMES, "kitti")["curves"][0]
+    assert curve["score"][:2] == pytest.approx([0.9, 0.1])
+    assert curve["precision"][:3] == [1.0, 1.0, 0.0]

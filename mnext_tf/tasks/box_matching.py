@@ -9,7 +9,7 @@ from mnext_tf.tasks.boxes import Detections, area, intersection, iou
 RIGHT, WRONG, IGNORED = 1, 0, -1
 
 
-def match(
+def match_detections(
     found: Detections, boxes: np.ndarray, labels: np.ndarray, ignored: np.ndarray, overlap: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """What became of each detection (n,), and the detection that found each object (m,), -1 for none.
