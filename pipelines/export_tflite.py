@@ -30,9 +30,12 @@ OUTPUT = flags.DEFINE_enum(
     "output",
     "logits",
     OUTPUTS,
-    "probabilities: for apps and MediaPipe. A softmax follows the network; int8 files take uint8 pixels.",
+    "For apps and MediaPipe: probabilities of a classifier, by a softmax; of a detector, detections, the boxes "
+    "themselves, or anchors, boxes and scores of all priors, which GPUs compute. int8 files take uint8 pixels.",
 )
-ANDROID = flags.DEFINE_bool("android", False, "Put it into an Android project's assets; means --output=probabilities.")
+ANDROID = flags.DEFINE_bool(
+    "android", False, "Put it into an Android project's assets; means --output=probabilities or detections."
+)
 ASSETS = flags.DEFINE_string("assets", "android_assets/app/src/main/assets", "The assets folder of --android.")
 AUTHOR = flags.DEFINE_string("author", None, "Author in the file's metadata. Without it: as before, else not stated.")
 LICENSE = flags.DEFINE_string(
@@ -94,11 +97,13 @@ def main() -> None:
         raise ConfigError(f"--sparse needs --quantize=float32; XNNPACK has no sparse kernels for {PRECISION.value}.")
     if (KEEP_FLOAT.value or AUTO_KEEP_FLOAT.value) and PRECISION.value != "int8":
         raise ConfigError("--keep_float and --auto_keep_float need --quantize=int8; they are for int8 files alone.")
-    for_apps = ANDROID.value or OUTPUT.value == "probabilities"
+    for_apps = ANDROID.value or OUTPUT.value != "logits"
     if for_apps and flags.FLAGS["io_type"].present:
         raise ConfigError("--io_type is for files that give logits; those for apps take uint8 pixels or float32.")
-    if ANDROID.value and flags.FLAGS["output"].present and OUTPUT.value == "logits":
-        raise ConfigError("--android takes files that give probabilities; remove --output=logits.")
+    if ANDROID.value and flags.FLAGS["output"].present and OUTPUT.value in ("logits", "anchors"):
+        raise ConfigError(
+            f"--android takes files that give probabilities or detections; remove --output={OUTPUT.value}."
+        )
     if flags.FLAGS["assets"].present and not ANDROID.value:
         raise ConfigError("--assets names the folder of --android; give both.")
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
@@ -112,7 +117,9 @@ def main() -> None:
     options |= {"calibration_data": CALIBRATION_DATA.value, "keep_float": KEEP_FLOAT.value}
     options |= {"auto_keep_float": AUTO_KEEP_FLOAT.value}
     if for_apps:
-        stage = app_assets.for_apps(run, PRECISION.value, output=_app_output(), **options)
+        stage = app_assets.for_apps(
+            run, PRECISION.value, output=None if OUTPUT.value == "logits" else OUTPUT.value, **options
+        )
     else:
         stage = stages.tflite(run, PRECISION.value, io_type=IO_TYPE.value, **options)
     _describe(run, stage)

@@ -170,7 +170,7 @@ def test_xnnpack_takes_every_kind_of_layer_in_float(make_run, name):
 @pytest.mark.slow
 def test_files_with_other_ends_keep_layers_too(make_run, few_blocks):
     run = make_run()
-    app = app_assets.probabilities(run, "int8", keep_float="stem,logits")
+    app = app_assets.for_apps(run, "int8", keep_float="stem,logits")
     assert (app.result["input"]["dtype"], app.result["output"]["dtype"]) == ("uint8", "float32")
     for io_type in ("uint8", "float32"):
         plain = stages.tflite(run, "int8", io_type=io_type)

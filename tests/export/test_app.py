@@ -22,8 +22,8 @@ KINDS = ("float32", "int8")
 
 @pytest.fixture(scope="module")
 def apps(exported):
-    """kind -> the stage of `app_assets.probabilities`."""
-    return {kind: app_assets.probabilities(exported, kind) for kind in KINDS}
+    """kind -> the stage of `app_assets.for_apps`."""
+    return {kind: app_assets.for_apps(exported, kind) for kind in KINDS}
 
 
 def path_of(stage):
@@ -196,7 +196,7 @@ def test_mediapipe_on_sample_photographs(imported, sample_images_500, classify, 
     from mnext_tf.inference.image_stream import images_in_folder, preprocessed
     from mnext_tf.inference.predictor import open_predictor
 
-    file = path_of(app_assets.probabilities(imported, kind))
+    file = path_of(app_assets.for_apps(imported, kind))
     network = open_predictor(file, format="tflite")
     folder = sample_images_500[0].parent
     images = images_in_folder(folder, network.labels)

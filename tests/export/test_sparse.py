@@ -41,7 +41,7 @@ def test_a_sparse_file_is_the_dense_one_but_for_its_size(few_blocks, tmp_path):
     assert "DENSIFY" not in rows
 
     assert stages.tflite(run).skipped  # sparse is remembered
-    app = app_assets.probabilities(run)
+    app = app_assets.for_apps(run)
     assert app.result["sparse"]
     np.testing.assert_allclose(outputs(path_of(app), images).sum(axis=1), 1, rtol=1e-5)
     assert path_of(stages.tflite(run, sparse=False)).read_bytes() == content
