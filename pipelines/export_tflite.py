@@ -166,9 +166,8 @@ def _describe(run, stage) -> None:
     difference = m["max_relative_difference"]
     if difference is not None:
         agreement += f"largest relative difference {difference:.1e}; "
-    print(
-        f"  verified on {verify['images']} validation images: {accuracy}{agreement}required: {_cli.bounds_text(verify.get('bounds', {}))}"
-    )
+    bounds = _cli.bounds_text(verify.get("bounds", {}))
+    print(f"  verified on {verify['images']} validation images: {accuracy}{agreement}required: {bounds}")
 
 
 def _processors(result: dict) -> str:

@@ -121,13 +121,14 @@ def compare_arm64(
 
     Args:
       path: the file. precision: one of `SECONDS`. images: float32 (n, size, size, 3). reference: Keras' outputs.
-      task: of the network; None: classification. trained: False asks for no top-1: an untrained network's logits are all alike.
+      task: of the network; None: classification. trained: False asks for no top-1: an untrained network's logits are
+        all alike.
       layers: names of the network's layers. root, options: see `run_arm64`.
 
     Returns:
-      ({images, top1_agreement (or same_boxes, boxes), max_abs_difference, max_relative_difference, allowed (the largest relative
-      difference; None for int8), steps and allowed_steps (None but for int8), first_difference (where, in words;
-      None where int8 agrees to the bit and float as far as allowed), about}, what is wrong, in words).
+      ({images, top1_agreement (or same_boxes, boxes), max_abs_difference, max_relative_difference, allowed (the
+      largest relative difference; None for int8), steps and allowed_steps (None but for int8), first_difference (where,
+      in words; None where int8 agrees to the bit and float as far as allowed), about}, what is wrong, in words).
     """
     images = np.asarray(images)
     with closing(TFLiteNetwork(path)) as here, closing(Arm64Network(path, root, **options)) as network:

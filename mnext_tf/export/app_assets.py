@@ -1,4 +1,4 @@
-"""Files for an app: a network that gives probabilities or detections, and what an Android project's assets need of it."""
+"""Files for an app: networks that give probabilities or detections, and what an Android project's assets need."""
 
 from __future__ import annotations
 
