@@ -79,7 +79,7 @@ def train_batches(
         return image, tf.cast(label - dataset.label_offset, tf.int32)
 
     order = {"seed": seed, "epoch": epoch, "start_step": start_step, "share": share, "streams": streams}
-    batches = batchesin_order(dataset, example, batch_size, balanced=balanced, **order)
+    batches = batches_in_order(dataset, example, batch_size, balanced=balanced, **order)
     if augment.mixes:
         rng = np.random.default_rng(derive_seed(seed, epoch, MIX_KEY))
         steps = steps_per_epoch(dataset, batch_size)
@@ -90,7 +90,7 @@ def train_batches(
     return in_order(batches.prefetch(tf.data.AUTOTUNE))
 
 
-def batchesin_order(
+def batches_in_order(
     dataset: Dataset,
     example: Callable,
     batch_size: int,
@@ -154,12 +154,12 @@ def eval_batches(
         encoded, label = tfrecord.parse(record, dataset.keys)
         return eval_image(encoded, preprocess), tf.cast(label - dataset.label_offset, tf.int32)
 
-    records = recordsin_order(dataset, batch_size, split=split, max_images=max_images, share=share)
+    records = records_in_order(dataset, batch_size, split=split, max_images=max_images, share=share)
     batches = records.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
     return in_order(batches)
 
 
-def recordsin_order(dataset: Dataset, batch_size: int, *, split: str, max_images: int | None, share: tuple[int, int]):
+def records_in_order(dataset: Dataset, batch_size: int, *, split: str, max_images: int | None, share: tuple[int, int]):
     """Serialized records of `split` in stored order; the arguments are those of `eval_batches`."""
     import tensorflow as tf
 

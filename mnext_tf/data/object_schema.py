@@ -68,7 +68,7 @@ def object_features(objects: Objects, class_names: Sequence[str], label_offset: 
         return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
     def integers(values):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values.astype(np.int64)))
 
     at = "image/object/"
     texts = [class_names[k].encode() if k >= 0 else b"DontCare" for k in objects.labels]

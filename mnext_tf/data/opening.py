@@ -13,7 +13,7 @@ from mnext_tf.data.image_files import MAX_PIXELS
 from mnext_tf.data.prepare import prepare
 from mnext_tf.data.prepare_state import STATE
 from mnext_tf.data.shard_plan import measure
-from mnext_tf.data.sources import digits, layouts, listing, sample_images, tfds, tfrecords
+from mnext_tf.data.sources import digits, layouts, listing, object_records, sample_images, scenes, tfds, tfrecords
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import path_text
 
@@ -24,7 +24,11 @@ LAYOUTS = (
     f"validation-00000-of-00001) and {tfrecord.SIDECAR}, or in the TF-slim schema without {tfrecord.SIDECAR}, with "
     "label_offset and num_classes given where the records do not tell them; or a folder that TFDS has prepared"
 )
-EMBEDDED = {"digits": digits.write_digits, "photographs": sample_images.write_sample_images}
+EMBEDDED = {
+    "digits": digits.write_digits,
+    "photographs": sample_images.write_sample_images,
+    "scenes": scenes.write_scenes,  # for detection
+}
 
 
 _reported: set[Path] = set()  # folders whose skipped files were logged: once per process is enough
@@ -45,8 +49,8 @@ def open_dataset(
     """Open TFRecord shards, images in any of LAYOUTS, TFDS data or an embedded data set.
 
     Args:
-      data_dir: a folder; "tfds:NAME"; or "digits" (also None) or "photographs", which are embedded.
-        As a Path, "digits" and "photographs" are folders.
+      data_dir: a folder; "tfds:NAME"; or "digits" (also None), "photographs", or "scenes", which are embedded.
+        As a Path, these are folders.
       cache_dir: images are converted below it once, and the description of shards without
         dataset.json is kept there.
       label_offset, num_classes: for shards without dataset.json whose records do not tell them;
@@ -77,6 +81,9 @@ def open_dataset(
             dataset = read_dataset(folder, verify=verify)
         elif tfds.matches(folder):
             dataset = tfds.open_folder(folder, cache, verify=verify, **options)
+        elif object_records.matches(folder):
+            given = {"label_offset": label_offset, "num_classes": num_classes, "class_names": class_names}
+            dataset = object_records.open_records(folder, cache, verify=verify, **given, **options)
         elif tfrecords.matches(folder):
             given = {"label_offset": label_offset, "num_classes": num_classes, "class_names": class_names}
             dataset = tfrecords.open_shards(folder, cache, verify=verify, **given, **options)
@@ -91,10 +98,12 @@ def open_dataset(
     _check_numbers(dataset, label_offset, num_classes)
     if class_names is not None and dataset.labelled:
         _check_classes(dataset, class_names)
-    lacking = [n for n, k in zip(dataset.class_names, dataset.class_counts["train"], strict=True) if not k]
+    counts = dataset.box_counts if dataset.task == "detection" else dataset.class_counts
+    lacking = [n for n, k in zip(dataset.class_names, counts["train"], strict=True) if not k]
     if lacking and dataset.cache_dir:  # shards of others; images may well show some of a network's classes only
+        what = "box" if dataset.task == "detection" else "image"
         _log.warning(
-            f"{dataset.name} has no training image of {len(lacking)} of {dataset.num_classes} classes: "
+            f"{dataset.name} has no training {what} of {len(lacking)} of {dataset.num_classes} classes: "
             f"{class_matching.shown_names(lacking)}. Are label_offset and num_classes right?"
         )
     if dataset.skipped and dataset.folder.resolve() not in _reported:
@@ -133,7 +142,9 @@ def has_records(source: str | Path) -> bool:
     if not folder.is_dir():
         return False
     half_written = (folder / STATE).is_dir()
-    return half_written or _is_described(folder) or tfds.matches(folder) or tfrecords.matches(folder)
+    if half_written or _is_described(folder) or tfds.matches(folder):
+        return True
+    return tfrecords.matches(folder) or object_records.matches(folder)
 
 
 def _is_described(folder: Path) -> bool:

@@ -243,7 +243,8 @@ def read_records(shard: Path) -> Iterator[bytes]:
 
 def file_name(feature) -> str:
     """The name that the features of a record give their image, printable; else nothing."""
-    names = feature["image/filename"].bytes_list.value or feature["filename"].bytes_list.value
+    keys = ("image/filename", "image/file_name", "filename")
+    names = [name for key in keys if key in feature for name in feature[key].bytes_list.value]
     return printable(names[0].decode("utf-8", "replace")) if names else ""
 
 

@@ -78,8 +78,9 @@ def read_instances(path: Path) -> Instances:
     try:
         held = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_small)
         images, boxes = held["images"], defaultdict(list)
-        for image_id, *box in held["annotations"]:
-            boxes[image_id].append(box)
+        for image_id, category, *box in held["annotations"]:
+            hash(category)  # a list is no id
+            boxes[image_id].append((category, *box))
         categories = {c["id"]: str(c["name"]).strip() for c in sorted(held["categories"], key=lambda c: c["id"])}
         if not all(isinstance(image, tuple) and isinstance(image[1], str) for image in images):
             raise TypeError("an image has no id or file_name")

@@ -9,6 +9,7 @@ from pathlib import Path
 from mnext_tf import files
 from mnext_tf.data import class_matching
 from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.sources import object_records
 from mnext_tf.data.sources.record_labels import check_labels
 from mnext_tf.data.sources.tfrecords import RecordFiles, dataset_of, scan
 from mnext_tf.errors import DataError
@@ -56,19 +57,22 @@ def fetch(name: str, cache_dir: Path) -> Path:
 
 def open_folder(folder: Path, cache: Path, *, validation_share: float = 0.1, **options) -> Dataset:
     """The data set in a folder of TFDS, read in place; options: those of `tfrecords.scan`."""
-    name, records, class_names, notes = _describe(folder, validation_share)
-    found = scan(records, cache, **options)
-    check_labels(found, 0, len(class_names))
+    name, records, class_names, notes, metrics = _describe(folder, validation_share)
     for note in notes:
         _log.info(note)
+    if metrics:
+        objects = object_records.scan(records, cache, 0, **options)
+        return object_records.dataset_of(name, records, objects, 0, class_names, metrics, cache)
+    found = scan(records, cache, **options)
+    check_labels(found, 0, len(class_names))
     return dataset_of(name, records, found, 0, class_names, cache)
 
 
-def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, tuple[str, ...], list[str]]:
-    """(name, shards, class names, notes) of a TFDS folder, from its two JSON files.
+def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, tuple[str, ...], list[str], str]:
+    """(name, shards, class names, notes, metrics) of a TFDS folder, from its two JSON files; without boxes no metrics.
 
     Validation is the split of that name, else "test", else a share of the training images. Raises
-    DataError for another file format, missing shards, and data that is not one image with one label.
+    DataError for another file format, missing shards, and data that is not one image with one label or with boxes.
     """
     try:
         info, features = files.read_json(folder / _INFO), files.read_json(folder / _FEATURES)
@@ -78,6 +82,7 @@ def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, 
         kinds = {key: value["pythonClassName"].rsplit(".", 1)[-1] for key, value in fields.items()}
         image, label = ([key for key, kind in kinds.items() if kind == wanted] for wanted in ("Image", "ClassLabel"))
         counts = {key: int(fields[key]["classLabel"]["numClasses"]) for key in label}
+        boxed = _boxed_labels(fields)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{folder / _INFO} or {_FEATURES} is not as TFDS writes it ({type(error).__name__}: {error})."
@@ -87,6 +92,8 @@ def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, 
             f"{folder} is stored as {file_format}; TFRecord is read. Prepare it again with "
             f"`tfds build {name} --file_format=tfrecord`."
         )
+    if len(boxed) == 1:
+        counts, label = boxed, list(boxed)
     if len(image) != 1 or len(label) != 1:
         held = ", ".join(f"{key} ({kind})" for key, kind in kinds.items())
         raise DataError(f"{name} in {folder} has the features {held}; one Image and one ClassLabel are needed.")
@@ -101,7 +108,26 @@ def _describe(folder: Path, validation_share: float) -> tuple[str, RecordFiles, 
     if held_out:
         shards["validation"] = _shards(folder, name, held_out, len(lengths[held_out]))
     records = RecordFiles(folder, shards, (image[0], label[0]), None if held_out else validation_share)
-    return name, records, _class_names(folder, label[0], counts[label[0]]), notes
+    return name, records, _class_names(folder, label[0], counts[label[0]]), notes, _metrics(info) if boxed else ""
+
+
+def _boxed_labels(fields: dict) -> dict[str, int]:
+    """The feature, such as objects/label, that holds the class of every box, and its number of classes."""
+    found = {}
+    for group, value in fields.items():
+        inner = value.get("sequence", {}).get("feature", {}).get("featuresDict", {}).get("features", {})
+        if inner.get("bbox", {}).get("pythonClassName", "").endswith(".BBoxFeature"):
+            key = next((key for key in ("label", "type") if "classLabel" in inner.get(key, {})), None)
+            if key:
+                found[f"{group}/{key}"] = int(inner[key]["classLabel"]["numClasses"])
+    return found
+
+
+def _metrics(info: dict) -> str:
+    name = info["name"]
+    if name == "voc" and info.get("configName", "").startswith("2007"):
+        return "voc07"
+    return name if name in ("voc", "kitti") else "coco"
 
 
 def _shards(folder: Path, name: str, split: str, count: int) -> tuple[str, ...]:
@@ -112,7 +138,7 @@ def _shards(folder: Path, name: str, split: str, count: int) -> tuple[str, ...]:
 
 
 def _class_names(folder: Path, label: str, count: int) -> tuple[str, ...]:
-    path = folder / f"{label}.labels.txt"
+    path = folder / f"{label.replace('/', '-')}.labels.txt"
     if not path.is_file():
         return tuple(str(i) for i in range(count))
     names = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,17 +116,25 @@ def scan(records: RecordFiles, cache: Path, *, max_pixels: int = MAX_PIXELS, ver
     without image or label, bytes that are neither JPEG nor PNG, and an image of more than
     `max_pixels`, with the shard and the record's number from 0; and for an empty split.
     """
+    return kept_scan(records, cache, _read_all, _parse_scan, max_pixels=max_pixels, verify=verify)
+
+
+def kept_scan(records: RecordFiles, cache: Path, read: Callable, parse: Callable, *, max_pixels: int, verify: bool):
+    """`read(records)`, kept below `cache` as JSON until a shard changes; `parse` makes it of that again.
+
+    It has digests, shards, and largest, as a `Scan`.
+    """
     names = sorted(set().union(*records.files.values()))
     where = str(records.folder.resolve())
     key = files.sha256_of([where, records.files, records.keys, records.validation_share])[:12]
     path = cache / f"{path_text(records.folder.resolve().name)}-{key}" / "scan.json"
     shards = {name: _state(records.folder / name) for name in names}
-    found = _read_scan(path)
+    found = _read_scan(path, parse)
     changes = [] if found is None else _changes(found.shards, shards)
     if changes:
         _log.warning(f"{records.folder} has changed since it was read: {'; '.join(changes[:5])}. It is read again.")
     if found is None or changes or verify:
-        before, found = found, _read_all(records)
+        before, found = found, read(records)
         if before and not changes and before.digests != found.digests:
             _log.warning(f"{records.folder} has changed: other records, in shards of the same sizes and times.")
         found.shards = shards
@@ -155,28 +163,51 @@ def _changes(before: dict[str, list], now: dict[str, list]) -> list[str]:
     return changes
 
 
-def _read_scan(path: Path) -> Scan | None:
+def _read_scan(path: Path, parse: Callable):
     """A scan that was kept; None where there is none, or it is damaged."""
     try:
-        kept = files.read_json(path)
-        by_label = {key: {int(n): v for n, v in kept[key].items()} for key in ("first", "texts", "offsets", "examples")}
-        counts = {split: {int(k): n for k, n in c.items()} for split, c in kept["label_counts"].items()}
-        return Scan(**{**kept, **by_label, "label_counts": counts})
+        return parse(files.read_json(path))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
+def _parse_scan(kept: dict) -> Scan:
+    by_label = {key: {int(n): v for n, v in kept[key].items()} for key in ("first", "texts", "offsets", "examples")}
+    counts = {split: {int(k): n for k, n in c.items()} for split, c in kept["label_counts"].items()}
+    return Scan(**{**kept, **by_label, "label_counts": counts})
+
+
 def _read_all(records: RecordFiles) -> Scan:
+    found = Scan({}, {})
+    summing = summary_builders(records)
+    for split, s, where, feature in all_features(records):
+        encoded, label = _image_and_label(feature, records.keys, where)
+        note_largest(found, encoded, where)
+        text, synset = (_text(feature, f"image/class/{name}") for name in ("text", "synset"))
+        summing[split_of(encoded, split, records)].add(s, label, text, encoded)
+        if label not in found.first:
+            found.first[label] = where
+            found.texts[label] = text
+        index = class_matching.imagenet_index(synset) if class_matching.WORDNET_ID.fullmatch(synset) else None
+        index = class_matching.imagenet_index(text) if index is None and text else index
+        if index is None:
+            found.unnamed += 1
+        else:
+            found.offsets[label - index] = found.offsets.get(label - index, 0) + 1
+            found.examples.setdefault(label - index, f"{printable(synset or text)} has the label {label}")
+    for split, summary in summaries(records, summing).items():
+        found.label_counts[split], found.digests[split] = summary.label_counts, summary.digest
+    return found
+
+
+def all_features(records: RecordFiles) -> Iterator[tuple[str, int, str, Mapping]]:
+    """(split, shard's number in it, where, features) of every record. Raises DataError for one of another kind."""
     import tensorflow as tf
     from tqdm import tqdm
 
-    found = Scan({}, {})
-    share = records.validation_share
     shards = {split: [records.folder / name for name in names] for split, names in records.files.items()}
-    summing = {split: tfrecord.SummaryBuilder(paths) for split, paths in shards.items()}
-    to_read = [
-        (split, s, path) for split in (shards if share is None else ["train"]) for s, path in enumerate(shards[split])
-    ]
+    read = shards if records.validation_share is None else ["train"]
+    to_read = [(split, s, path) for split in read for s, path in enumerate(shards[split])]
     for split, s, shard in tqdm(to_read, desc="checking shards", unit="shard", disable=None):
         for r, record in enumerate(tfrecord.read_records(shard)):
             try:
@@ -185,32 +216,43 @@ def _read_all(records: RecordFiles) -> Scan:
                 raise DataError(
                     f"Record {r} of {shard} is no tf.train.Example; the shards have another schema."
                 ) from error
-            where = f"Record {r} of {shard}{tfrecord.in_brackets(tfrecord.file_name(feature))}"
-            encoded, label = _image_and_label(feature, records.keys, where)
-            width, height = encoded_size(encoded)
-            if width * height > found.largest[0] * found.largest[1]:
-                found.largest = [width, height, where]
-            if share is not None:
-                split = "validation" if tfrecord.held_out(encoded, share) else "train"
-            text, synset = (_text(feature, f"image/class/{name}") for name in ("text", "synset"))
-            summing[split].add(s, label, text, encoded)
-            if label not in found.first:
-                found.first[label] = where
-                found.texts[label] = text
-            index = class_matching.imagenet_index(synset) if class_matching.WORDNET_ID.fullmatch(synset) else None
-            index = class_matching.imagenet_index(text) if index is None and text else index
-            if index is None:
-                found.unnamed += 1
-            else:
-                found.offsets[label - index] = found.offsets.get(label - index, 0) + 1
-                found.examples.setdefault(label - index, f"{printable(synset or text)} has the label {label}")
-    for split, sums in summing.items():
-        summary = sums.result()
+            yield split, s, f"Record {r} of {shard}{tfrecord.in_brackets(tfrecord.file_name(feature))}", feature
+
+
+def summary_builders(records: RecordFiles) -> dict[str, tfrecord.SummaryBuilder]:
+    return {
+        split: tfrecord.SummaryBuilder([records.folder / name for name in names])
+        for split, names in records.files.items()
+    }
+
+
+def split_of(encoded: bytes, split: str, records: RecordFiles) -> str:
+    """The split of an image: that of its shard, or by its hash."""
+    if records.validation_share is None:
+        return split
+    return "validation" if tfrecord.held_out(encoded, records.validation_share) else "train"
+
+
+def note_largest(found, encoded: bytes, where: str) -> None:
+    width, height = encoded_size(encoded)
+    if width * height > found.largest[0] * found.largest[1]:
+        found.largest = [width, height, where]
+
+
+def summaries(records: RecordFiles, summing: dict[str, tfrecord.SummaryBuilder]) -> dict[str, tfrecord.SplitSummary]:
+    """What each split holds. Raises DataError for one without records."""
+    held = {split: builder.result() for split, builder in summing.items()}
+    for split, summary in held.items():
         if not summary.images:
+            share = records.validation_share
             why = f"validation_share={share} leaves it none" if share else "copy or write them again"
             raise DataError(f"The {split} shards in {records.folder} hold no records; {why}.")
-        found.label_counts[split], found.digests[split] = summary.label_counts, summary.digest
-    return found
+    return held
+
+
+def is_sound(encoded: bytes) -> bool:
+    """Whether bytes begin as a JPEG or PNG."""
+    return encoded.startswith((b"\xff\xd8\xff", b"\x89PNG"))
 
 
 def _image_and_label(feature, keys: tuple[str, str], where: str) -> tuple[bytes, int]:
@@ -220,7 +262,7 @@ def _image_and_label(feature, keys: tuple[str, str], where: str) -> tuple[bytes,
             f"{where} has {len(encoded)} {keys[0]} and {len(label)} {keys[1]} values; a record of an image and its "
             "class has one of each."
         )
-    if not encoded[0].startswith((b"\xff\xd8\xff", b"\x89PNG")):
+    if not is_sound(encoded[0]):
         raise DataError(f"{where} is neither JPEG nor PNG.")
     return encoded[0], label[0]
 

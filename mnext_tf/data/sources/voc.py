@@ -14,8 +14,6 @@ from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOpti
 from mnext_tf.errors import DataError
 from mnext_tf.text import path_text, printable
 
-_NOWHERE = (float("nan"),) * 4
-
 
 @dataclass
 class Parsed:
