@@ -49,12 +49,13 @@ def source_of_data() -> Path | str | None:
     return _cli.data_source(DATA_DIR.value, DATASET.value)
 
 
-def open_data():
-    """The data set that the flags name."""
+def open_data(task: str | None = None):
+    """The data set that the flags name; without any the embedded one of the task."""
     from mnext_tf.data import open_dataset
 
+    source = source_of_data()
     return open_dataset(
-        source_of_data(),
+        "scenes" if source is None and task == "detection" else source,
         CACHE_DIR.value,
         label_offset=LABEL_OFFSET.value,
         num_classes=NUM_CLASSES.value,
@@ -63,9 +64,9 @@ def open_data():
     )
 
 
-def plan(model: str | None, *, options: dict | None = None, source=None):
+def plan(model: str | None, *, options: dict | None = None, source=None, task: str | None = None):
     """The network and the recipe that the flags name; see `plan_training`, whose ConfigError it raises."""
     from mnext_tf.training.start import plan_training
 
     given_data = source_of_data() is not None
-    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source)
+    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source, task=task)

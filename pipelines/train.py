@@ -39,6 +39,12 @@ INIT = flags.DEFINE_string(
     "init", None, "Run to start from: its network and weights are taken, with a new head where the classes differ."
 )
 TEACHER = flags.DEFINE_string("teacher", None, "Trained run with the same classes, of any network, to distill from.")
+TASK = flags.DEFINE_enum(
+    "task",
+    None,
+    ["classification", "detection"],
+    "What to train for. Without it: that of --recipe, of --init, or of the data: detection where images have boxes.",
+)
 LIST_RECIPES = flags.DEFINE_bool("list_recipes", False, "List the recipes with their sources and results.")
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print steps, images, memory and learning rates without reading data; --out writes them."
@@ -86,7 +92,7 @@ def main() -> None:
 
         source = open_run(INIT.value) if INIT.value else None
         teacher = open_run(TEACHER.value) if TEACHER.value else None
-        plan = _recipe.plan(MODEL.value, options=options, source=source)
+        plan = _recipe.plan(MODEL.value, options=options, source=source, task=TASK.value)
         if DRY_RUN.value:
             return _dry_run(plan)
 
@@ -95,7 +101,7 @@ def main() -> None:
 
         dataset = reopen_dataset(run.config.dataset, run.config.model.num_classes)
     else:
-        dataset = _recipe.open_data()
+        dataset = _recipe.open_data(None if resume else "detection" if plan.recipe.detection else None)
     if not resume:
         plan = plan.for_data(dataset)
     if PREVIEW.value:

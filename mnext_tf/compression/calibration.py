@@ -17,20 +17,27 @@ from mnext_tf.errors import ConfigError
 def calibration_images(dataset: Dataset, preprocess: Preprocess, count: int, *, seed: int = 0) -> list[np.ndarray]:
     """`count` training images, float32 (S, S, 3) as in evaluation, as even over the classes as the data allows.
 
+    Images with boxes have no class of their own: any of them are taken.
+
     No image comes twice; a split with fewer images gives all of them. The choice depends on `seed`.
     Raises ConfigError for a count below 1 and DataError for a damaged image.
     """
     if count < 1:
         raise ConfigError(f"The number of calibration images must be at least 1; received {count}.")
     rng = np.random.default_rng(derive_seed(seed, CALIBRATION_KEY))
-    wanted = _even_quotas(np.array(dataset.class_counts["train"]), count, rng)
+    boxes = dataset.task == "detection"
+    available = [dataset.splits["train"]] if boxes else dataset.class_counts["train"]
+    wanted = _even_quotas(np.array(available), count, rng)
     images: list[np.ndarray] = []
     with report_damage(dataset, "train"):
         for record in shuffled_records(dataset, seed, 0):
             if not wanted.any():
                 break
-            encoded, stored = tfrecord.parse(record, dataset.keys)
-            label = int(stored) - dataset.label_offset
+            if boxes:
+                encoded, label = tfrecord.parse_image(record, dataset.keys), 0
+            else:
+                encoded, stored = tfrecord.parse(record, dataset.keys)
+                label = int(stored) - dataset.label_offset
             if wanted[label]:
                 wanted[label] -= 1
                 images.append(eval_image(encoded, preprocess).numpy())

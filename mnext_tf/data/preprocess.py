@@ -83,18 +83,11 @@ def eval_image(encoded, preprocess: Preprocess):
     and Pillow resize to, and evaluation must show what an app shows.
     """
     if preprocess.fit == "squash":
+        import tensorflow as tf
+
         size = (preprocess.input_size,) * 2
-        return _resize(decode(encoded), size, preprocess.interpolation)
+        return tf.ensure_shape(_resize(decode(encoded), size, preprocess.interpolation), (*size, 3))
     return _resize_and_center_crop(decode(encoded), preprocess)
-
-
-def squashed_image(encoded, preprocess: Preprocess):
-    """Encoded bytes to float32 (S, S, 3), RGB in [0, 255]: the whole image, whatever its aspect ratio, as detectors
-    are evaluated."""
-    import tensorflow as tf
-
-    image = _resize(decode(encoded), (preprocess.input_size,) * 2, preprocess.interpolation)
-    return tf.ensure_shape(image, (preprocess.input_size, preprocess.input_size, 3))
 
 
 def train_image(encoded, preprocess: Preprocess, augment: Augment, seed):

@@ -13,7 +13,7 @@ from mnext_tf.data.box_augment import BoxAugment, train_example
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import report_damage, train_batches
 from mnext_tf.data.order import derive_seed, shuffled_records
-from mnext_tf.data.preprocess import Preprocess, eval_image, squashed_image, train_image
+from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import atomic_write
 
@@ -64,7 +64,7 @@ def write_box_preview(
     side, rows = max(_LEAST_SIDE, preprocess.input_size), []
     for r, (encoded, boxes, labels) in enumerate(examples):
         labels, seeds = np.asarray(labels, np.int32), [[derive_seed(seed, r), i] for i in range(_DRAWS)]
-        cells = [(squashed_image(encoded, preprocess), boxes, labels)]
+        cells = [(eval_image(encoded, preprocess), boxes, labels)]
         cells += [train_example(encoded, boxes, labels, preprocess, augment, each) for each in seeds]
         rows.append([_boxes_cell(*map(np.asarray, cell), class_names, side) for cell in cells])
     if not rows:

@@ -96,6 +96,8 @@ def make_plan(run: Run, stage: str, precision: str, io_type: str, given: ExportS
     folder = choose_files(chosen.calibration_data, count, seed=run.config.seed) if chosen.calibration_data else None
     trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
     effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
+    if run.config.task == "detection" and effort != "fast":
+        raise ConfigError(f"effort={effort} is for classifiers; detectors have effort=fast.")
     if effort == "trained" and not trained_for_int8:
         raise ConfigError(f"effort=trained is for runs of quantization-aware training, which {run.folder} is not.")
     about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}
@@ -107,6 +109,8 @@ def _check_float_layers(run: Run, precision: str, names: str, count: int) -> Non
     model = run.config.model
     if precision != "int8":
         raise ConfigError(f"keep_float and auto_keep_float are for int8; this is {precision}.")
+    if count and model.priors:
+        raise ConfigError("auto_keep_float is for classifiers; name a detector's layers with keep_float.")
     if count and model.identity_tensor_multiplier != 1:
         raise ConfigError("auto_keep_float does not know networks of an identity_tensor_multiplier other than 1.")
     allowed = kernel_layers(model.create())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mnext_tf.errors import ConfigError
-from mnext_tf.models.blocks import Layers, fan_out_normal
+from mnext_tf.models.blocks import Layers
 from mnext_tf.models.priors import LEVELS, priors_per_cell
 
 # Of RGB in [0, 255], as in the authors' SubtractMeans, which divides by ImageNet's deviations, too
@@ -102,4 +102,4 @@ def head(net: Layers, x, channels: int, name: str, *, plain: bool):
     """A separable convolution with biases; `plain`: the 1x1 convolution alone."""
     if not plain:
         x = net.depthwise(x, f"{name}_depthwise", activation="relu6", use_bias=True)
-    return net.layers.Conv2D(channels, 1, kernel_initializer=fan_out_normal(channels), name=f"{name}_pointwise")(x)
+    return net.layers.Conv2D(channels, 1, name=f"{name}_pointwise")(x)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from mnext_tf.data import detection_pipeline, input_pipeline
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import eval_batches, report_damage
+from mnext_tf.data.input_pipeline import report_damage
 from mnext_tf.data.opening import reopen_dataset
 from mnext_tf.errors import ConfigError
 from mnext_tf.runs.config import DatasetConfig
@@ -17,12 +18,20 @@ from mnext_tf.runs.run import Run
 def validation_batches(
     run: Run, *, max_images: int | None = None, batch_size: int = 64
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """(images float32 (n, size, size, 3), labels (n,) or None) on which every form of the network is compared."""
+    """(images float32 (n, size, size, 3), labels or None) on which every form of the network is compared.
+
+    Labels are classes (n,), or the objects (n, most, 6) of `detection_pipeline.eval_batches`.
+    """
     dataset = run_dataset(run)
     most = max_images or run.config.verify_images
     with report_damage(dataset, "validation"):
-        for images, labels in eval_batches(dataset, run.config.preprocess, batch_size, max_images=most):
+        for images, labels in batches_for(dataset)(dataset, run.config.preprocess, batch_size, max_images=most):
             yield images.numpy(), labels.numpy() if dataset.labelled else None
+
+
+def batches_for(dataset: Dataset) -> Callable:
+    """`eval_batches` for the task of the data."""
+    return (detection_pipeline if dataset.task == "detection" else input_pipeline).eval_batches
 
 
 def run_dataset(run: Run) -> Dataset:

@@ -59,6 +59,8 @@ def check_task(recipe) -> None:
         if recipe.monitor == "val_map50":
             raise ConfigError("monitor=val_map50 is for detectors; a classifier has val_accuracy.")
         return
+    if recipe.qat:
+        raise ConfigError("qat is for classifiers; export a detector to int8 as it is.")
     if recipe.monitor not in METRICS:
         raise ConfigError(f"monitor of a detector must be one of {', '.join(METRICS)}; received {recipe.monitor!r}.")
     for name, off in UNUSED.items():

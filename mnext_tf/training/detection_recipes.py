@@ -92,4 +92,28 @@ def finetune_detector() -> Recipe:
     )
 
 
-DETECTION_RECIPES = (ssdlite_voc, ssdlite_coco, finetune_detector)
+def scenes() -> Recipe:
+    """For the embedded scenes of digits: a detector from random weights in a few minutes on a laptop.
+
+    python -m pipelines.train --task=detection
+    """
+    return _detector(
+        DetectionRecipe(distortion=0.5, swap_channels=0.0, expand_ratio_max=2.0, crop_side_min=0.5),
+        input_size=128,
+        width=0.5,
+        epochs=40,
+        warmup_epochs=2,
+        cooldown_epochs=2,
+        batch_size=16,
+        reference_batch_size=16,
+        learning_rate=2e-3,
+        optimizer="adamw",
+        epsilon=1e-8,
+        weight_decay=0.02,
+        decay_all=False,
+        ema_decay=0.99,
+        flip=False,
+    )
+
+
+DETECTION_RECIPES = (ssdlite_voc, ssdlite_coco, finetune_detector, scenes)

@@ -12,15 +12,18 @@ import tensorflow as tf
 from mnext_tf.compression import aware
 from mnext_tf.compression.calibration import calibration_images
 from mnext_tf.compression.pruning import Pruning
+from mnext_tf.data import detection_pipeline
 from mnext_tf.data.dataset import Dataset
-from mnext_tf.data.input_pipeline import eval_batches, report_damage, steps_per_epoch, train_batches
+from mnext_tf.data.input_pipeline import report_damage, steps_per_epoch, train_batches
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import save_weights
 from mnext_tf.models.config import ModelConfig
+from mnext_tf.runs.dataset import batches_for
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import task_of
 from mnext_tf.training.average import Average
+from mnext_tf.training.detection_targets import make_example
 from mnext_tf.training.freeze import freeze
 from mnext_tf.training.groups import make_groups
 from mnext_tf.training.loss_scale import LossScale
@@ -97,18 +100,14 @@ class Network:
 
     def train_batches(self, dataset: Dataset, epoch: int, start_step: int):
         recipe = self.recipe
-        batches = train_batches(
-            dataset,
-            recipe.preprocess(),
-            recipe.augment(),
-            recipe.batch_size,
-            seed=recipe.seed,
-            epoch=epoch,
-            start_step=start_step,
-            share=self.devices.share,
-            streams=recipe.data_streams,
-            balanced=recipe.class_balance == "sampling",
-        )
+        order = {"seed": recipe.seed, "epoch": epoch, "start_step": start_step}
+        order |= {"share": self.devices.share, "streams": recipe.data_streams}
+        if recipe.detection:
+            example = make_example(recipe.preprocess(), recipe.box_augment(), self.task.priors)
+            batches = detection_pipeline.train_batches(dataset, example, recipe.batch_size, **order)
+        else:
+            order["balanced"] = recipe.class_balance == "sampling"
+            batches = train_batches(dataset, recipe.preprocess(), recipe.augment(), recipe.batch_size, **order)
         return _guarded(batches, dataset, "train")
 
     def validate(self, dataset: Dataset) -> dict[str, float]:
@@ -120,7 +119,9 @@ class Network:
         return found
 
     def _evaluate(self, dataset: Dataset, prefix: str) -> dict[str, float]:
-        batches = eval_batches(dataset, self.recipe.preprocess(), self.recipe.batch_size, share=self.devices.share)
+        batches = batches_for(dataset)(
+            dataset, self.recipe.preprocess(), self.recipe.batch_size, share=self.devices.share
+        )
         sums = None
         for more in self.devices.each(self._eval_step, _guarded(batches, dataset, "validation")):
             sums = {k: sums[k] + v for k, v in more.items()} if sums else more

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnext_tf.data.box_augment import MEAN_COLOR, BoxAugment, boxes_in_view, distort, random_view, train_example
-from mnext_tf.data.preprocess import Preprocess, squashed_image
+from mnext_tf.data.preprocess import Preprocess, eval_image
 from mnext_tf.errors import ConfigError
 
 NOTHING = BoxAugment(distortion=0, swap_channels=0, expand=0, crop_side_min=1.0, flip=False)
@@ -42,7 +42,7 @@ def test_with_nothing_on_it_is_the_image_of_evaluation(encode):
         preprocess = Preprocess(48, 1.0, interpolation)
         encoded = encode("PNG", size=(200, 150))
         image, found, kept = train_example(encoded, boxes, labels, preprocess, NOTHING, [0, 0])
-        np.testing.assert_allclose(image, squashed_image(encoded, preprocess), atol=0.1)
+        np.testing.assert_allclose(image, eval_image(encoded, preprocess), atol=0.1)
         np.testing.assert_array_equal(found, boxes)
         np.testing.assert_array_equal(kept, labels)
 
