@@ -69,4 +69,6 @@ def plan(model: str | None, *, options: dict | None = None, source=None, task: s
     from mnext_tf.training.start import plan_training
 
     given_data = source_of_data() is not None
-    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source, task=task)
+    return plan_training(
+        model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source, task=task
+    )

@@ -105,12 +105,7 @@ def main() -> None:
     if not resume:
         plan = plan.for_data(dataset)
     if PREVIEW.value:
-        from mnext_tf.data.preview import write_preview
-
-        recipe = plan.recipe
-        sheet = write_preview(PREVIEW.value, dataset, recipe.preprocess(), recipe.augment(), seed=recipe.seed)
-        print(f"augmented images: {sheet}")
-        return
+        return _preview(plan.recipe, dataset)
     if not resume:
         run = start_run(
             OUT.value,
@@ -144,6 +139,14 @@ def main() -> None:
     print(f"weights: {run.weights}")
     form = "--sparse" if run.config.recipe.sparsity > NEEDED else "--quantize int8"
     print(f"next: python -m pipelines.export_tflite {form} --run={shlex.quote(str(run.folder))}")
+
+
+def _preview(recipe, dataset) -> None:
+    from mnext_tf.data import preview
+
+    augment = recipe.box_augment() if recipe.detection else recipe.augment()
+    write = preview.preview_boxes if recipe.detection else preview.write_preview
+    print(f"augmented images: {write(PREVIEW.value, dataset, recipe.preprocess(), augment, seed=recipe.seed)}")
 
 
 def _join(settings: TrainSettings) -> bool:

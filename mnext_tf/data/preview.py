@@ -11,6 +11,7 @@ from mnext_tf.data import tfrecord
 from mnext_tf.data.augment import Augment
 from mnext_tf.data.box_augment import BoxAugment, train_example
 from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.detection_pipeline import parse_objects
 from mnext_tf.data.input_pipeline import report_damage, train_batches
 from mnext_tf.data.order import derive_seed, shuffled_records
 from mnext_tf.data.preprocess import Preprocess, eval_image, train_image
@@ -43,6 +44,18 @@ def write_preview(
             batches = train_batches(dataset, preprocess, augment, size, seed=seed, epoch=0).take(_BATCHES)
             rows += [_mixed(*batch, dataset) for batch in batches]
     return _write(folder, rows, preprocess)
+
+
+def preview_boxes(
+    folder: str | Path, dataset: Dataset, preprocess: Preprocess, augment: BoxAugment, *, seed: int, images: int = 8
+) -> Path:
+    """`write_box_preview` of training images of a data set with boxes."""
+    examples = []
+    with report_damage(dataset, "train"):
+        for record in shuffled_records(dataset, seed, 0).take(images):
+            encoded, boxes, labels, ignored = (part.numpy() for part in parse_objects(record, dataset))
+            examples.append((encoded, boxes[~ignored], labels[~ignored]))
+    return write_box_preview(folder, examples, dataset.class_names, preprocess, augment, seed=seed)
 
 
 def write_box_preview(
