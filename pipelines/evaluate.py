@@ -1,4 +1,4 @@
-"""Accuracy of networks in any of their forms on the same labeled images, with predictions and a confusion matrix.
+"""Accuracy of networks in any of their forms on the same labeled images; of detectors, average precision.
 
 python -m pipelines.evaluate --run=runs/... --exports --data_dir=photos
 python -m pipelines.evaluate --tflite=a.tflite,b.tflite --data_dir=photos
@@ -21,6 +21,9 @@ SPLIT = flags.DEFINE_enum(
     "split", None, ["train", "validation"], "Without it: validation, or all images of a folder without splits."
 )
 LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Stored label of the first class, for TFRecord shards.")
+METRICS = flags.DEFINE_enum(
+    "metrics", None, ["coco", "voc07", "voc", "kitti"], "Rules for detectors. Without it: those of the data's layout."
+)
 OUT = flags.DEFINE_string("out", None, "Folder for the results. Without it: evaluation in the run, or runs/evaluation.")
 flags.adopt_module_key_flags(_networks)
 
@@ -40,6 +43,10 @@ def main() -> None:
     check_output_folder(out)
     networks = _networks.open_networks(runs)
     check_same_classes(networks)
+    if any(network.task.name == "detection" for network in networks):
+        return _evaluate_detectors(networks, source, runs, out)
+    if METRICS.value:
+        raise ConfigError("--metrics is for detectors; classifiers have top-1 and top-5. Leave it out.")
     images = open_images(
         source,
         networks[0].labels,
@@ -54,6 +61,21 @@ def main() -> None:
     print(f"{result['images']} images of {result['data']}, {present}")
     print(format_table(result))
     print(f"{out}: comparison.csv, evaluation.json; for each network predictions.csv, per_class.csv, confusion.png")
+
+
+def _evaluate_detectors(networks, source, runs, out: Path) -> None:
+    from mnext_tf.data import open_dataset
+    from mnext_tf.evaluation.detection.evaluate_networks import evaluate_detectors, format_table, open_truths
+    from mnext_tf.runs.dataset import run_dataset
+
+    if any(network.task.name != "detection" for network in networks):
+        raise ConfigError("Classifiers and detectors have nothing to compare. Evaluate them one by one.")
+    given = {"class_names": networks[0].labels, "max_pixels": _flags.pixels(_networks.MAX_MEGAPIXELS)}
+    dataset = run_dataset(runs[0]) if source is None else open_dataset(source, _networks.CACHE_DIR.value, **given)
+    result = evaluate_detectors(networks, open_truths(dataset, SPLIT.value or "validation"), out, metrics=METRICS.value)
+    print(f"{result['images']} images of {result['data']}, by the rules of {result['metrics']}")
+    print(format_table(result))
+    print(f"{out}: comparison.csv, evaluation.json; for each network per_class.csv, detections, and plots")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ class Transferred:
     def __str__(self) -> str:
         if not self.new:
             return f"kept all {len(self.kept)} tensors, including the head of {self.classes} classes"
+        if len(self.new) > 20:  # another task
+            return f"kept the backbone, {len(self.kept)} tensors; the {len(self.new)} others are new"
         return (
             f"kept {len(self.kept)} tensors; new: {', '.join(self.new)} "
             f"(the head, {self.source_classes} -> {self.classes} classes)"
