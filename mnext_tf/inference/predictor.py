@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import BESIDE_CLASSES, Detections
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError, ExportError, one_of
 from mnext_tf.files import sha256
@@ -19,7 +20,6 @@ from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import Classification, Detection, detection_task, task_of
-from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections
 
 FORMATS = {
     "saved_model": "a SavedModel is a folder with saved_model.pb.",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf import boxes
 from mnext_tf.errors import ExportError
 from mnext_tf.inference.tflite import TFLiteNetwork, named_outputs
-from mnext_tf.tasks import boxes
 from mnext_tf.tflite.detector import CATEGORY, COUNT, LOCATION, OUTPUTS, SCORE, Decoding
 from mnext_tf.tflite.detector_metadata import read_priors
 from mnext_tf.tflite.metadata import read_metadata

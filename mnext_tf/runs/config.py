@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from mnext_tf.boxes import DetectionSettings
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.records import Record, field
-from mnext_tf.tasks.boxes import DetectionSettings
 from mnext_tf.training.recipe import Recipe
 
 INITS = ("trained", "imported", "random")  # where the weights come from

@@ -1,8 +1,8 @@
 """What differs between tasks. A task says what a label is, the loss, decoding, metrics, what an exported file may
 contain, and what "the same network" means; the loop, the exporter, and the evaluation are the same for all."""
 
+from mnext_tf.boxes import DetectionSettings
 from mnext_tf.models.priors import make_priors
-from mnext_tf.tasks.boxes import DetectionSettings
 from mnext_tf.tasks.classification import Classification
 from mnext_tf.tasks.detection import Detection
 from mnext_tf.tasks.tolerance import Tolerance

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.tasks.box_matching import RIGHT, WRONG, match_detections
-from mnext_tf.tasks.boxes import Detections
 
 BINS = 1000  # of scores, 0..1
 
@@ -54,3 +54,9 @@ def binned_ap(sums: dict[str, np.ndarray]) -> np.ndarray:
     objects = np.asarray(sums["objects"], np.float64)
     share = np.divide(1, objects, out=np.full_like(objects, np.nan), where=objects > 0)
     return (precision * right).sum(1) * share
+
+
+def mean_ap(sums: dict[str, np.ndarray]) -> float:
+    """The mean of `binned_ap` over the classes that have objects; 0 where none has."""
+    ap = binned_ap(sums)
+    return float(np.nanmean(ap)) if np.isfinite(ap).any() else 0.0

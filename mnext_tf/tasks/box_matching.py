@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mnext_tf.tasks.boxes import Detections, area, intersection, iou
+from mnext_tf.boxes import Detections, area, intersection, iou
 
 RIGHT, WRONG, IGNORED = 1, 0, -1
 

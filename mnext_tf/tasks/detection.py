@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from mnext_tf.boxes import BESIDE_CLASSES, Detections, DetectionSettings
 from mnext_tf.errors import ConfigError
-from mnext_tf.tasks.binned_ap import binned_ap, binned_counts
-from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections, DetectionSettings
+from mnext_tf.tasks.binned_ap import binned_counts, mean_ap
 from mnext_tf.tasks.classification import EXACT, FLOAT_TOLERANCE, allowed_operator, wilson_interval
 from mnext_tf.tasks.detection_comparison import DetectionComparison
 from mnext_tf.tasks.tolerance import Tolerance
@@ -65,7 +65,7 @@ class Detection:
     def _targets(self, objects):
         import tensorflow as tf
 
-        from mnext_tf.training.detection_targets import match
+        from mnext_tf.tasks.detection_targets import match
 
         def one(rows):
             real = rows[(rows[:, 4] >= 0) & (rows[:, 5] == 0)]
@@ -171,9 +171,3 @@ class Detection:
                     "(min_agreement)"
                 )
         return found
-
-
-def mean_ap(sums: dict[str, np.ndarray]) -> float:
-    """The mean of `binned_ap` over the classes that have objects; 0 where none has."""
-    ap = binned_ap(sums)
-    return float(np.nanmean(ap)) if np.isfinite(ap).any() else 0.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mnext_tf.tasks.binned_ap import binned_counts
-from mnext_tf.tasks.boxes import BESIDE_CLASSES, Detections, iou
+from mnext_tf.boxes import BESIDE_CLASSES, Detections, iou
+from mnext_tf.tasks.binned_ap import binned_counts, mean_ap
 
 SHOWN = 0.3  # the score from which a detection of the Keras network must be found again
 _NEAR = 0.9 * SHOWN  # what a detection that finds it must have: one at the threshold may fall a little below
@@ -58,8 +58,6 @@ class DetectionComparison:
         max_relative_difference is over the largest reference value, of the logits or of the box regressions, whichever
         is larger; None of a form that gives detections.
         """
-        from mnext_tf.tasks.detection import mean_ap
-
         return {
             "images": self._images,
             "map50": mean_ap(self._counts) if self._labeled and self._counts else None,

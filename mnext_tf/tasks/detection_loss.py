@@ -1,6 +1,6 @@
 """Losses of a detector on its packed outputs, (B, P, classes + 5): score columns, background first, then the box.
 
-Targets are float32 (B, P, 5), as `training.detection_targets.match` makes them. Both losses are sums over all priors
+Targets are float32 (B, P, 5), as `tasks.detection_targets.match` makes them. Both losses are sums over all priors
 divided by the number of those that are matched with an object, in the batch that is given. A batch that is computed in
 parts, by several devices or by `accumulate`, has the mean of its parts' losses: in each part, objects count by the
 number in that part. That is how the published detectors were trained, on several GPUs. A batch without any object is

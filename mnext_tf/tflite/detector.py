@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnext_tf.boxes import CENTER_VARIANCE, SIZE_VARIANCE, DetectionSettings
 from mnext_tf.errors import ExportError
 from mnext_tf.records import field
-from mnext_tf.tasks.boxes import CENTER_VARIANCE, SIZE_VARIANCE, DetectionSettings
 
 CLASSES, BOXES = "class_logits", "box_regression"  # the outputs of a raw file
 LOCATION, CATEGORY, SCORE, COUNT = "location", "category", "score", "number of detections"  # MediaPipe's names

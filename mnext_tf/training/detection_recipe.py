@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from mnext_tf.boxes import SCORINGS, DetectionSettings
 from mnext_tf.data.box_augment import BoxAugment
 from mnext_tf.errors import ConfigError
 from mnext_tf.models.priors import PRIORS
 from mnext_tf.records import Record, field, like
-from mnext_tf.tasks.boxes import SCORINGS, DetectionSettings
 
 METRICS = ("val_map50", "val_loss")  # by which a detector's best epoch can be chosen
 # Fields of a recipe that say nothing about detectors, and what they must be

@@ -23,7 +23,7 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import task_of
 from mnext_tf.training.average import Average
-from mnext_tf.training.detection_targets import make_example
+from mnext_tf.training.detection_examples import make_example
 from mnext_tf.training.freeze import freeze
 from mnext_tf.training.groups import make_groups
 from mnext_tf.training.loss_scale import LossScale

@@ -19,7 +19,7 @@ from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.detector_metadata import add_detector_metadata
 from mnext_tf.tflite.postprocess import four_outputs, two_outputs
 
-pytest.importorskip("mnext_tf.tasks.boxes", reason="detections are not here yet")
+pytest.importorskip("mnext_tf.boxes", reason="detections are not here yet")
 
 FORMS = [(p, f, s) for p in ("float32", "int8") for f in ("two", "four") for s in ("softmax", "sigmoid")]
 

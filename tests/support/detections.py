@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.objects import Objects, Truth
-from mnext_tf.tasks.boxes import Detections
 
 
 def objects(boxes, labels, **more) -> Objects:

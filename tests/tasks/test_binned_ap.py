@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from support.detections import detected, objects, scene
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection import evaluate_detections
 from mnext_tf.tasks.binned_ap import BINS, binned_ap, binned_counts
 from mnext_tf.tasks.box_matching import match_detections
-from mnext_tf.tasks.boxes import Detections
 
 
 def rows_of(truths) -> np.ndarray:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.curves import RECALLS, curve, pixels
-from mnext_tf.tasks.boxes import Detections
 
 _AREAS = ("", "_small", "_medium", "_large")  # in the order of pycocotools: all, below 32², below 96², above
 _MOST = (1, 10, 100)  # detections of a class in an image

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.evaluation.detection.curves import pixels
-from mnext_tf.tasks.boxes import Detections
 
 # Okabe and Ito's colors, which people with any kind of color blindness tell apart
 ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.objects import Truth
 from mnext_tf.errors import ConfigError, DataError, one_of
 from mnext_tf.evaluation.detection import coco, kitti, voc
 from mnext_tf.evaluation.detection.curves import mean
-from mnext_tf.tasks.boxes import Detections
 
 METRICS = {
     "coco": coco.measure,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.detection_pipeline import stored_truth
 from mnext_tf.data.objects import Truth
@@ -22,7 +23,6 @@ from mnext_tf.files import atomic_folder, write_csv, write_json
 from mnext_tf.inference.image_stream import Images, Item, preprocessed
 from mnext_tf.inference.predictor import Predictor
 from mnext_tf.provenance import now, versions
-from mnext_tf.tasks.boxes import Detections
 
 _log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnext_tf.boxes import Detections, area, intersection, iou
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.curves import curve, pixels
 from mnext_tf.tasks.binned_ap import best_from_here
-from mnext_tf.tasks.boxes import Detections, area, intersection, iou
 
 _RULES = {"car": (0.7, "van"), "pedestrian": (0.5, "person_sitting"), "cyclist": (0.5, None)}  # overlap, neighbor
 _DIFFICULTIES = {"easy": (40, 0, 0.15), "moderate": (25, 1, 0.3), "hard": (25, 2, 0.5)}  # height, occlusion, truncation

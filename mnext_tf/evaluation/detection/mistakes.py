@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.drawing import BLUE, GREEN, SKY, VERMILION, Mark, draw_marks
 from mnext_tf.evaluation.plots import pyplot, short
 from mnext_tf.files import atomic_write
 from mnext_tf.tasks.box_matching import RIGHT, WRONG, match_detections
-from mnext_tf.tasks.boxes import Detections
 
 SCORE = 0.3  # below it a detection is no mistake worth a picture
 _COLUMNS, _PANEL = 3, 520  # pixels of a panel's longer side

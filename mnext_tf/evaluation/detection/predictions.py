@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.preprocess import decode, encoded_size
 from mnext_tf.evaluation.detection.drawing import draw_boxes
 from mnext_tf.files import atomic_write
 from mnext_tf.inference.image_stream import Images, preprocessed
 from mnext_tf.inference.predictor import Predictor
-from mnext_tf.tasks.boxes import Detections
 from mnext_tf.text import printable
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mnext_tf.boxes import Detections
 from mnext_tf.evaluation.detection.curves import pixels
 from mnext_tf.files import atomic_write, plain, write_csv
-from mnext_tf.tasks.boxes import Detections
 
 _NOT_USED_BY_COCO = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # category ids of 1..90
 _COCO_IDS = [i for i in range(1, 91) if i not in _NOT_USED_BY_COCO]

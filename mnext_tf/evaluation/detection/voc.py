@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnext_tf.boxes import Detections, iou
 from mnext_tf.data.objects import Truth
 from mnext_tf.evaluation.detection.curves import RECALLS, at_recalls, curve, pixels, precision_recall
 from mnext_tf.tasks.binned_ap import best_from_here
-from mnext_tf.tasks.boxes import Detections, iou
 
 _OVERLAP = 0.5
 _ELEVEN = np.arange(11) / 10

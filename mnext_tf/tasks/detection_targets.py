@@ -7,24 +7,11 @@ the last of them has it, as in the code of the MobileNeXt authors.
 
 from __future__ import annotations
 
-from mnext_tf.data.box_augment import BoxAugment, train_example
-from mnext_tf.data.preprocess import Preprocess
-from mnext_tf.tasks.boxes import CENTER_VARIANCE, SIZE_VARIANCE
+from mnext_tf.boxes import CENTER_VARIANCE, SIZE_VARIANCE
 
 _MIN_IOU = 0.5
 _AT_ONCE = 256  # boxes that are compared with all priors: some 20 MB for 3,234 of them
 _LEAST_SIDE = 1e-6  # the logarithm of less is of no use
-
-
-def make_example(preprocess: Preprocess, augment: BoxAugment, priors):
-    """What `data.detection_pipeline.train_batches` takes: from a record to an augmented image and its targets."""
-
-    def example(encoded, boxes, labels, ignored, seed):
-        boxes, labels = boxes[~ignored], labels[~ignored]
-        image, boxes, labels = train_example(encoded, boxes, labels, preprocess, augment, seed)
-        return image, match(boxes, labels, priors)
-
-    return example
 
 
 def match(boxes, labels, priors):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnext_tf.training.detection_targets import match
+from mnext_tf.tasks.detection_targets import match
 
 
 def make_priors(count=600, seed=0):

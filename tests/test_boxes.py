@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from mnext_tf.boxes import DETECTION_SETTINGS, DetectionSettings, decode, detect, encode, iou, suppress
 from mnext_tf.errors import ConfigError, ExportError
-from mnext_tf.tasks.boxes import DETECTION_SETTINGS, DetectionSettings, decode, detect, encode, iou, suppress
 
 
 def random_boxes(rng, n, smallest=0.05):
