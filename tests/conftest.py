@@ -109,6 +109,12 @@ def sample_images_500() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def detection_data() -> Path:
+    """Folders of VOC, COCO, and KITTI data beside the repository; without them the test is skipped."""
+    return _shared("data/detection")
+
+
+@pytest.fixture(scope="session")
 def imported(real_weights, tmp_path_factory):
     """A run with those weights; nothing is exported yet."""
     from mnext_tf.checkpoints import import_checkpoint
