@@ -66,7 +66,7 @@ def test_boxes_of_scenes_are_tight(monkeypatch):
             inside = contrast[y0:y1, x0:x1]
             for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
                 assert side.max() > 0.15 * inside.max()
-            outside[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8] = 0  # JPEG's blocks
+            outside[max(0, y0 - 16) : y1 + 16, max(0, x0 - 16) : x1 + 16] = 0  # JPEG's blocks
             count += 1
         assert outside.max() < 3
     assert count > 40

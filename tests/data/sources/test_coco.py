@@ -169,6 +169,32 @@ def test_outlines_are_not_kept(tmp_path):
     assert read.categories == {3: "cat", 4: "cow", 90: "dog"}
 
 
+@pytest.mark.slow
+def test_a_hundred_megabytes_take_memory_for_about_two_copies(tmp_path, python):
+    outline = ", ".join(["123.45, 67.89"] * 20)
+    one = (
+        '{"segmentation": [[' + outline + ']], "area": 100.5, "iscrowd": 0, "image_id": 1, '
+        '"bbox": [10.5, 20.25, 30.5, 40.75], "category_id": 3}'
+    )
+    rest = '"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 3, "name": "cat"}]'
+    count = 100_000_000 // len(one)
+    (tmp_path / "x.json").write_text('{"annotations": [' + ", ".join([one] * count) + "], " + rest + "}")
+    done = python(
+        "-c",
+        "import resource, sys, pathlib\n"
+        "from mnext_tf.data.sources.coco import read_instances\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "before = peak()\n"
+        "boxes = read_instances(pathlib.Path(sys.argv[1])).boxes\n"
+        "print(len(boxes[1]), peak() - before)",
+        tmp_path / "x.json",
+    )
+    assert done.returncode == 0, done.stderr
+    boxes, megabytes = map(int, done.stdout.split())
+    assert boxes == count
+    assert megabytes < 350
+
+
 def test_coco128(detection_data, tmp_path):
     root = detection_data / "coco128"
     held = json.loads((root / "annotations/instances_val2017.json").read_text())

@@ -90,3 +90,35 @@ def test_three_frames(detection_data, tmp_path):
     assert sum(map(sum, dataset.box_counts.values())) == sum(not line.startswith("DontCare") for line in lines)
     every = [truth.objects for split in dataset.splits for _, _, truth in stored_truth(dataset, split)]
     assert sum((objects.labels < 0).sum() for objects in every) == sum(line.startswith("DontCare") for line in lines)
+
+
+def test_writing_that_was_stopped_goes_on_with_the_same_bytes(kitti, tmp_path, contents, monkeypatch):
+    from mnext_tf.data import prepare as module
+
+    listing = list_images(kitti({f"{i:06d}": CAR + REGION * (i % 3) for i in range(20)}))
+    options = {"shard_bytes": 8_000}
+    record = module.prepare(listing, tmp_path / "whole", workers=1, **options)
+    assert len(record["shards"]) > 3
+    real, written = module._write_shard, []
+
+    def stops(*arguments):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(arguments[2].name)
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_write_shard", stops)
+    with pytest.raises(KeyboardInterrupt):
+        module.prepare(listing, tmp_path / "resumed", workers=3, **options)
+    monkeypatch.setattr(module, "_write_shard", real)
+    assert module.prepare(listing, tmp_path / "resumed", workers=2, **options) == record
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+
+
+def test_an_edited_label_is_other_data(kitti, tmp_path):
+    root = kitti({"000000": CAR, "000001": CAR}, {"train.txt": "000000", "val.txt": "000001"})
+    before = open_dataset(root, tmp_path / "cache")
+    (root / "training/label_2/000000.txt").write_text(CAR.replace("4.00", "5.00"))
+    after = open_dataset(root, tmp_path / "cache")
+    assert before.folder != after.folder
+    assert before.fingerprint != after.fingerprint

@@ -158,11 +158,8 @@ def tfds_folder(folder, group, records):
     kind = "tensorflow_datasets.core.features.sequence_feature.Sequence"
     features = {
         "image": {"pythonClassName": "tensorflow_datasets.core.features.image_feature.Image"},
-        "objects": {
-            "pythonClassName": "tensorflow_datasets.core.features.sequence_feature.Sequence",
-            "sequence": sequence,
-        },
-        "labels": {"pythonClassName": "tensorflow_datasets.core.features.sequence_feature.Sequence", "sequence": {}},
+        "objects": {"pythonClassName": kind, "sequence": sequence},
+        "labels": {"pythonClassName": kind, "sequence": {}},
     }
     name = folder.parts[-3] if folder.parts[-2].isdigit() else folder.parts[-2]
     folder.mkdir(parents=True)
