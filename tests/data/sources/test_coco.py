@@ -195,6 +195,7 @@ def test_a_hundred_megabytes_take_memory_for_about_two_copies(tmp_path, python):
     assert megabytes < 350
 
 
+@pytest.mark.shared
 def test_coco128(detection_data, tmp_path):
     root = detection_data / "coco128"
     held = json.loads((root / "annotations/instances_val2017.json").read_text())

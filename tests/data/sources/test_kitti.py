@@ -82,6 +82,7 @@ def test_images_in_both_splits_are_told(kitti):
     assert "1 images are in both splits, training/image_2/000000.png" in listing.notes[0]
 
 
+@pytest.mark.shared
 def test_three_frames(detection_data, tmp_path):
     dataset = open_dataset(detection_data / "kitti", tmp_path / "cache", validation_share=0.34)
     assert sum(dataset.splits.values()) == 3

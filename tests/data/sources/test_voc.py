@@ -179,6 +179,7 @@ def test_folders_that_do_not_do(voc, tmp_path, lists, annotations, message):
         open_dataset(voc("set", lists, annotations), tmp_path / "cache")
 
 
+@pytest.mark.shared
 def test_blood_cells(detection_data, tmp_path):
     """Counted with a regular expression over the files."""
     import re
