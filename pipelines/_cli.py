@@ -117,11 +117,16 @@ def numbers(flag: str, values: list) -> tuple[float, ...]:
 
 
 def data_source(data_dir: str | None, dataset: str | None) -> Path | str | None:
-    """What the two flags name, as `open_dataset` takes it. Raises ConfigError for both, and for no tfds:NAME."""
+    """What the two flags name, as `open_dataset` takes it. Raises ConfigError for both, and for an unknown data set."""
+    from mnext_tf.data.opening import EMBEDDED
+
     if data_dir and dataset:
         raise ConfigError("--data_dir and --dataset both name the data; give one of the two.")
-    if dataset and not dataset.startswith("tfds:"):
-        raise ConfigError(f"--dataset must be tfds:NAME, for example tfds:tf_flowers; received {dataset!r}.")
+    if dataset and not dataset.startswith("tfds:") and dataset not in EMBEDDED:
+        raise ConfigError(
+            f"--dataset must be tfds:NAME, for example tfds:tf_flowers, or one of {', '.join(EMBEDDED)}; received "
+            f"{dataset!r}."
+        )
     return dataset or (Path(data_dir) if data_dir else None)
 
 

@@ -17,7 +17,9 @@ DATA_DIR = flags.DEFINE_string(
     "Folder with train/<class>/*.jpg and val/<class>/*.jpg, <class>/*.jpg, list files or TFRecord shards. "
     "Without it: digits.",
 )
-DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME, a data set of TensorFlow Datasets, instead of --data_dir.")
+DATASET = flags.DEFINE_string(
+    "dataset", None, "tfds:NAME, a data set of TensorFlow Datasets, or one that is embedded, instead of --data_dir."
+)
 VALIDATION_SHARE = flags.DEFINE_float(
     "validation_share", 0.1, "Share of the images held out for validation, for data without a validation split."
 )

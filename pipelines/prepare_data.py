@@ -5,8 +5,9 @@ python -m pipelines.prepare_data --data_dir=photos
 python -m pipelines.prepare_data --dataset=tfds:tf_flowers
 
 --data_dir holds train/<class>/ and val/<class>/ (or valid/, test/), <class>/ alone, train_list.txt and val_list.txt
-with lines `path label`, labels.csv, or ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. Stopped or killed, the
-same command resumes.
+with lines `path label`, labels.csv, or ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; or boxes as in VOC
+(JPEGImages/, Annotations/), COCO (annotations/*.json), or KITTI (image_2/, label_2/). Stopped or killed, the same
+command resumes.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def _check_tfds(max_pixels: int) -> None:
         "splits": dataset.splits,
         "class_names": dataset.class_names,
         "class_counts": dataset.class_counts,
+        "box_counts": dataset.box_counts,
         "labelled": True,
     }
     print(_summary(record, dataset.folder))
@@ -97,12 +99,17 @@ def _check_tfds(max_pixels: int) -> None:
 def _summary(record: dict, out: Path) -> str:
     """What was written, in lines for a reader."""
     images = ", ".join(f"{count} {split}" for split, count in record["splits"].items())
-    if record["labelled"]:
+    if record.get("box_counts"):
+        counts = record["box_counts"]["train"]
+        classes = f"{len(counts)} classes of {min(counts)} to {max(counts)} training boxes"
+    elif record["labelled"]:
         counts = record["class_counts"]["train"]
         classes = f"{len(counts)} classes of {min(counts)} to {max(counts)} training images"
     else:
         classes = "no labels: for calibrating and comparing networks, not for training"
     lines = [f"{out}: {images} images; {classes}"]
+    for split, kinds in record.get("objects", {}).items():
+        lines.append(f"{split}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
     for word, key in (("skipped", "skipped"), ("mislabeled", "mislabelled")):
         if entries := record.get(key):
             lines.append(f"{len(entries)} {word}, listed in {out / 'dataset.json'}:")

@@ -115,6 +115,12 @@ def detection_photographs() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def detection_data() -> Path:
+    """Folders of VOC, COCO, and KITTI data beside the repository; without them the test is skipped."""
+    return _shared("data/detection")
+
+
+@pytest.fixture(scope="session")
 def imported(real_weights, tmp_path_factory):
     """A run with those weights; nothing is exported yet."""
     from mnext_tf.checkpoints import import_checkpoint

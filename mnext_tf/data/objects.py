@@ -126,12 +126,13 @@ def clean(
     """
     finite = np.isfinite(boxes).all(1)
     extent = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    clipped = np.clip(boxes, 0, 1).astype(np.float32)
+    bounded = np.clip(boxes, 0, 1)
+    clipped = bounded.astype(np.float32)
     left = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
     keep = finite & extent & left
     pixels = np.array((width, height, width, height), np.float64)
-    moved = (np.abs(boxes - np.clip(boxes, 0, 1)) * pixels > _TOLERANCE).any(1)
-    sides = (clipped[:, 2:].astype(np.float64) - clipped[:, :2]) * pixels[:2]
+    moved = (np.abs(boxes - bounded) * pixels > _TOLERANCE).any(1)
+    sides = (bounded[:, 2:] - bounded[:, :2]) * pixels[:2]
     area = np.where(np.isfinite(area), area, sides.prod(1))
     objects = Objects(
         clipped[keep],

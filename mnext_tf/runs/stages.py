@@ -30,6 +30,8 @@ CONTENT_MODULES = (
     "data/preprocess.py",
     "data/input_pipeline.py",
     "data/order.py",
+    "data/object_schema.py",
+    "data/detection_pipeline.py",
     "compression/*.py",
     "export/*.py",
     "tflite/*.py",

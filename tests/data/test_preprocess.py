@@ -39,6 +39,29 @@ def test_record_goes_there_and_back():
         Preprocess.from_dict({**preprocess.to_dict(), "mean": 0})
 
 
+def test_squashing_is_said_in_version_2_only():
+    """What older readers, apps among them, know as version 1 is written as before."""
+    assert Preprocess(96).to_dict() == {
+        "version": 1, "input_size": 96, "crop_fraction": 0.875, "interpolation": "bicubic"
+    }  # fmt: skip
+    squashed = Preprocess(96, 1.0, fit="squash")
+    assert (squashed.to_dict()["version"], squashed.to_dict()["fit"]) == (2, "squash")
+    assert Preprocess.from_dict(squashed.to_dict()) == squashed
+    with pytest.raises(ConfigError, match="fit must be one of crop, squash"):
+        Preprocess(fit="stretch")
+
+
+@pytest.mark.parametrize("size", [(161, 93), (25, 21), (90, 900)])
+def test_squashing_equals_pillow(encode, size):
+    from PIL import Image
+
+    encoded = encode("JPEG", size=size)
+    squashed = eval_image(encoded, Preprocess(28, 0.875, "bilinear", "squash"))
+    assert squashed.shape == (28, 28, 3)
+    expected = pillow(encoded).resize((28, 28), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(squashed, np.asarray(expected), atol=1)
+
+
 @pytest.mark.parametrize(
     ("format", "mode"),
     [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "LA"), ("PNG", "RGBA"), ("PNG", "P")],

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # pascal_train.record, coco_val.record-00000-of-00010, train.tfrecord, train-00000-of-00004
 _SHARD = re.compile(
-    r"(.*?)(train|val|validation|valid|eval|test)(\.(tf)?records?)?(-\d{5}-of-(\d{5}))?(\.(tf)?records?)?"
+    r"(.*?)(train|val|validation|valid|eval|test)(?:\.(?:tf)?records?)?(?:-\d{5}-of-(\d{5}))?(?:\.(?:tf)?records?)?"
 )
 _LABEL_MAP = re.compile(r"""item\s*\{([^}]*)\}""")
 _TEXT = "image/object/class/text"
@@ -145,7 +145,7 @@ def _find(folder: Path) -> dict[str, tuple[str, ...]]:
         match = _SHARD.fullmatch(path.name)
         if match and "record" in path.name and path.is_file():
             split = "train" if match[2] == "train" else "test" if match[2] == "test" else "validation"
-            sets.setdefault(split, {}).setdefault(f"{match[1]}{match[2]} of {match[5]}", []).append(path.name)
+            sets.setdefault(split, {}).setdefault(f"{match[1]}{match[2]} of {match[3]}", []).append(path.name)
     if "train" not in sets:
         return {}
     chosen = {"train": sets["train"], "validation": sets.get("validation") or sets.get("test") or {}}

@@ -13,20 +13,20 @@ from mnext_tf.data.objects import annotation, annotation_row, place
 from mnext_tf.data.sources.digits import CLASS_NAMES, split_indices
 from mnext_tf.files import atomic_folder
 
-COUNTS = {"train": 480, "validation": 120}
+COUNTS = {"train": 960, "validation": 120}
 _SEEDS = {"train": 20200705, "validation": 20200706}
 _SIDES = (96, 160)  # pixels of an image
-_MOST = 6  # digits in an image
-_SIZES = (0.14, 0.5)  # side of a digit before its margins are cut, as a share of the image's shorter side
-_CONTRAST = (50, 140)  # gray levels between a digit and the ground
+_MOST = 5  # digits in an image
+_SIZES = (0.22, 0.5)  # side of a digit before its margins are cut, as a share of the image's shorter side
+_CONTRAST = (80, 150)  # gray levels between a digit and the darker ground
 _INK = 0.25  # share of a digit's color from which a pixel belongs to its box
 _TRIES = 20  # places drawn for a digit until it covers no other
 
 
 def write_scenes(folder: Path) -> None:
-    """Write 480 training and 120 validation scenes to `folder` as TFRecord shards: the same everywhere.
+    """Write 960 training and 120 validation scenes to `folder` as TFRecord shards: the same everywhere.
 
-    A scene has one to six digits of varied size, color, and contrast, which do not cover each other. No digit of the
+    A scene has one to five digits of varied size, color, and contrast, which do not cover each other. No digit of the
     validation scenes is in a training scene: the split of the digits is that of the data set "digits".
     """
     from sklearn.datasets import load_digits
@@ -76,9 +76,9 @@ def _ground(rng: np.random.Generator) -> np.ndarray:
     from PIL import Image
 
     width, height = rng.integers(_SIDES[0], _SIDES[1] + 1, 2)
-    base = rng.uniform(70, 185, 3)
+    base = rng.uniform(40, 90, 3)
     pixels = np.zeros((height, width, 3))
-    for amplitude in (30, 12):
+    for amplitude in (14, 8):
         cells = rng.integers(3, 16, 2)
         for channel in range(3):
             coarse = Image.fromarray(rng.normal(0, amplitude, cells).astype(np.float32))
@@ -107,7 +107,6 @@ def _paste(digit: np.ndarray, pixels: np.ndarray, taken: np.ndarray, rng) -> tup
     taken[y : y + h, x : x + w] = True
     part = pixels[y : y + h, x : x + w]
     mean = part.mean((0, 1))
-    brighter = rng.random() < (255 - mean.mean()) / 255
-    color = mean + (1 if brighter else -1) * rng.uniform(*_CONTRAST) + rng.normal(0, 15, 3)
+    color = mean + rng.uniform(*_CONTRAST) + rng.normal(0, 12, 3)
     part += ink[..., None] * (color - part)
     return int(x), int(y), int(x) + w, int(y) + h
