@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mnext_tf.boxes import DETECTION_SETTINGS
 from mnext_tf.checkpoints.assign import assign
 from mnext_tf.checkpoints.file_formats import Checkpoint, read_checkpoint
-from mnext_tf.checkpoints.recognize import recognize, targets_of, without_background
+from mnext_tf.checkpoints.recognize import Recognized, recognize, targets_of, without_background
 from mnext_tf.checkpoints.tensor_names import unused_names
-from mnext_tf.data import imagenet
+from mnext_tf.data import detection_classes, imagenet
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import sha256, sha256_of
@@ -91,7 +92,7 @@ def import_checkpoint(
     found = recognize(checkpoint, model=model, width=width)
     if num_classes not in (None, found.num_classes):
         raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
-    names = _class_names(checkpoint.path, found.num_classes, class_names)
+    names = _class_names(checkpoint.path, found, class_names)
     given = {"input_size": input_size, "crop_fraction": crop_fraction, "interpolation": interpolation}
     preprocess = dataclasses.replace(found.preprocess, **{k: v for k, v in given.items() if v is not None})
     config = RunConfig(
@@ -102,8 +103,11 @@ def import_checkpoint(
             input_size=preprocess.input_size,
             identity_tensor_multiplier=identity_tensor_multiplier,
             options=found.options,
-            **_normalization(found.model, found.options, mean, std),
+            priors=found.priors,
+            **_normalization(found, mean, std),
         ),
+        task="detection" if found.priors else "classification",
+        detection=DETECTION_SETTINGS[found.priors] if found.priors else None,
         init="imported",
         dataset=DatasetConfig.of(dataset(names) if callable(dataset) else dataset),
         class_names=names,
@@ -152,9 +156,10 @@ def _check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> N
             )
 
 
-def _normalization(model: str, options: dict, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict:
+def _normalization(found: Recognized, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict:
     """`mean` and `std` if they differ from the network's own."""
-    own = dict(zip(("mean", "std"), ModelConfig(model, options=options).normalization, strict=True))
+    network = ModelConfig(found.model, options=found.options, priors=found.priors)
+    own = dict(zip(("mean", "std"), network.normalization, strict=True))
     given = {k: tuple(float(v) for v in values) for k, values in (("mean", mean), ("std", std)) if values is not None}
     return {k: values for k, values in given.items() if tuple(values) != tuple(own[k])}
 
@@ -167,12 +172,14 @@ def _other_classes(checkpoint: Checkpoint, has: int, asked: int) -> str:
     return f"{checkpoint.path} has {has} classes; num_classes={asked} was given. {fix}"
 
 
-def _class_names(path: Path, num_classes: int, given: Sequence[str] | None) -> tuple[str, ...]:
+def _class_names(path: Path, found: Recognized, given: Sequence[str] | None) -> tuple[str, ...]:
+    num_classes = found.num_classes
     if given is not None:
         if len(given) != num_classes:
             raise ConfigError(f"{len(given)} class names were given; {path} has {num_classes} classes.")
         return tuple(given)
-    return imagenet.names_for(num_classes) or tuple(f"class {i}" for i in range(num_classes))
+    known = detection_classes if found.priors else imagenet
+    return known.names_for(num_classes) or tuple(f"class {i}" for i in range(num_classes))
 
 
 def _same_run(folder: Path, config: RunConfig) -> Run | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mnext_tf.checkpoints import detectors
 from mnext_tf.checkpoints.assign import Target, file_shape, mismatch
 from mnext_tf.checkpoints.file_formats import Checkpoint
 from mnext_tf.checkpoints.tensor_names import (
@@ -69,6 +70,7 @@ class Recognized:
     options: dict
     preprocess: Preprocess
     notes: tuple[str, ...]
+    priors: str = ""  # of a detector
 
 
 def recognize(checkpoint: Checkpoint, *, model: str | None = None, width: float | None = None) -> Recognized:
@@ -86,7 +88,8 @@ def recognize(checkpoint: Checkpoint, *, model: str | None = None, width: float 
             f"of {PUBLISHERS[publisher].title}. Remove --model."
         )
     tensors = checkpoint.tensors
-    num_classes = tensors[_classifier(checkpoint)[0]].shape[_classifier(checkpoint)[2]]
+    detector = detectors.detector_shape(checkpoint) if detectors.is_detector(checkpoint) else None
+    num_classes = detector.num_classes if detector else _count_classes(checkpoint)
     found = _search(checkpoint, [model] if model else candidates, WIDTHS if width is None else (width,), num_classes)
     if found is None:
         expected = {flag: value for flag, value in (("model", model), ("width", width)) if value is not None}
@@ -108,7 +111,10 @@ def recognize(checkpoint: Checkpoint, *, model: str | None = None, width: float 
         )
     preprocess, more = _preprocess(checkpoint, publisher)
     options = PUBLISHERS[publisher].options if name in ("mobilenet_v2", "mobilenet_v2_mnext") else {}
-    return Recognized(name, publisher, found_width, num_classes, dict(options), preprocess, (*notes, *more))
+    if detector:
+        preprocess, more = detectors.PREPROCESS, []
+    priors = detector.priors if detector else ""
+    return Recognized(name, publisher, found_width, num_classes, dict(options), preprocess, (*notes, *more), priors)
 
 
 def targets_of(network, checkpoint: Checkpoint) -> dict[str, Target]:
@@ -151,6 +157,9 @@ def _family(checkpoint: Checkpoint) -> tuple[str, list[str], list[str]]:
         return "authors", ["mnext_l" if any(n.startswith("_blocks.20.") for n in names) else "mnext_s"], notes
     if any(n.startswith("blocks.") and n.endswith(".conv_pwl.weight") for n in names):
         return "timm", ["mobilenet_v2"], notes
+    if detectors.is_detector(checkpoint):
+        deep = any(n.startswith("backbone.features.20.") for n in names)
+        return "authors", ["mnext" if deep else "mobilenet_v2"], notes
     blocks = {int(m[1]) for n in names if (m := re.match(r"features\.(\d+)\.conv\.", n))}
     if blocks and max(blocks) == 20:
         return "paddleclas" if any(n.endswith("._mean") for n in names) else "authors", ["mnext"], notes
@@ -203,6 +212,11 @@ def _expands_first(checkpoint: Checkpoint) -> CheckpointError:
     )
 
 
+def _count_classes(checkpoint: Checkpoint) -> int:
+    kernel, _, axis = _classifier(checkpoint)
+    return checkpoint.tensors[kernel].shape[axis]
+
+
 def _classifier(checkpoint: Checkpoint) -> tuple[str, str, int]:
     """(name of the kernel, name of the bias, class axis of the kernel)."""
     tensors = checkpoint.tensors
@@ -232,9 +246,16 @@ def _search(checkpoint: Checkpoint, models: list[str], widths, num_classes: int)
     """The first (model, width) whose every shape matches."""
     for model in models:
         for width in widths:
-            if not _mismatch(checkpoint, ModelConfig(model, width=width, num_classes=num_classes)):
+            if not _mismatch(checkpoint, _config(checkpoint, model, width, num_classes)):
                 return model, width
     return None
+
+
+def _config(checkpoint: Checkpoint, model: str, width: float, num_classes: int) -> ModelConfig:
+    if detectors.is_detector(checkpoint):
+        about = {"priors": detectors.detector_shape(checkpoint).priors, "input_size": detectors.PREPROCESS.input_size}
+        return ModelConfig(model, width=width, num_classes=num_classes, **about)
+    return ModelConfig(model, width=width, num_classes=num_classes)
 
 
 def _mismatch(checkpoint: Checkpoint, config: ModelConfig) -> str:
@@ -251,7 +272,7 @@ def _no_match(checkpoint: Checkpoint, publisher: str, model: str, width: float |
         return sum(found.get(n) == file_shape(t.variable.shape, t.layout) for n, t in targets.items())
 
     widths = WIDTHS if width is None else (width,)
-    nearest = max((ModelConfig(model, width=w, num_classes=num_classes) for w in widths), key=matching)
+    nearest = max((_config(checkpoint, model, w, num_classes) for w in widths), key=matching)
     return CheckpointError(
         f"{checkpoint.path} has the tensor names of {PUBLISHERS[publisher].title}, but no supported network has its "
         f"shapes; the nearest is {model} at width {nearest.width:g}: {_mismatch(checkpoint, nearest)}"
