@@ -26,6 +26,8 @@ _NAME = re.compile(
     rf"_(?P<input_size>\d{{1,5}})_(?P<precision>{'|'.join(PRECISIONS)})(?:_(?P<variant>[a-z0-9_]+))?"
 )
 
+SSDLITE = "_ssdlite"  # after a backbone's name: the detector on it
+
 _TITLES = {
     "mnext": "MobileNeXt",
     "mnext_s": "MobileNeXt S",
@@ -67,6 +69,11 @@ def network_of(name: str) -> Network | None:
     return Network(model, width, share, size, found["precision"], found["variant"] or "")
 
 
+def full_name_of(model) -> str:
+    """What files, tables, and titles call the network of a `ModelConfig`: mnext, or mnext_ssdlite."""
+    return model.name + (SSDLITE if model.priors else "")
+
+
 def network_name(name: str, width: float, identity_tensor_multiplier: float, input_size: int) -> str:
     """For files and folders: mnext_1.0_224, mnext_1.0_id0.5_224, keras_MobileNetV2_1.0_224."""
     part = "" if identity_tensor_multiplier == 1 else f"_id{identity_tensor_multiplier:g}"
@@ -76,7 +83,8 @@ def network_name(name: str, width: float, identity_tensor_multiplier: float, inp
 def network_title(name: str, width: float, identity_tensor_multiplier: float = 1.0) -> str:
     """As papers write it: MobileNeXt 1.0, MobileNeXt 1.0 (shortcuts of 1/2)."""
     part = "" if identity_tensor_multiplier == 1 else f" (shortcuts of 1/{round(1 / identity_tensor_multiplier)})"
-    return f"{_TITLES.get(name, name.replace(KERAS, 'Keras '))} {float(width)}{part}"
+    title = _TITLES.get(name.removesuffix(SSDLITE), name.removesuffix(SSDLITE).replace(KERAS, "Keras "))
+    return f"{title}{' SSDLite' if name.endswith(SSDLITE) else ''} {float(width)}{part}"
 
 
 def stage_name(precision: str, io_type: str = "int8", output: str = "logits") -> str:

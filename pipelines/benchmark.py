@@ -26,9 +26,12 @@ def _define(field: dataclasses.Field) -> flags.FlagHolder:
     name, default, help = field.metadata.get("flag", field.name), field.default, field.metadata["help"]
     if isinstance(default, tuple):
         return flags.DEFINE_list(name, list(default), help)
+    if isinstance(default, str):
+        return flags.DEFINE_enum(name, default, field.metadata["choices"], help)
     return (flags.DEFINE_float if isinstance(default, float) else flags.DEFINE_integer)(name, default, help)
 
 
+_DETECTOR_SIZE = 320  # pixels, as published
 _SETTINGS = {field.name: _define(field) for field in dataclasses.fields(Settings)}
 _OUT = flags.DEFINE_string(
     "out", None, f"Folder for the results; it may not hold others. Without it: a new one in {ROOT}, named by the time."
@@ -45,6 +48,8 @@ def main() -> None:
     values = {name: flag.value for name, flag in _SETTINGS.items()}
     for name in ("input_sizes", "threads"):
         values[name] = _cli.whole_numbers(_SETTINGS[name].name, values[name])
+    if values["task"] == "detection" and not flags.FLAGS["input_size"].present:
+        values["input_sizes"] = [_DETECTOR_SIZE]
     values["widths"] = _cli.numbers("width", values["widths"])
     given = [name for name in (*NETWORK_FLAGS, "quantize") if flags.FLAGS[name].present]
     if values["runs"] and (clash := [name for name in given if name in NETWORK_FLAGS]):

@@ -12,11 +12,12 @@ from pathlib import Path
 from mnext_tf.benchmark.keras_networks import export_keras_network
 from mnext_tf.benchmark.settings import Settings
 from mnext_tf.benchmark.timing import Case
+from mnext_tf.data.detection_classes import VOC
 from mnext_tf.export import export_tflite
 from mnext_tf.files import atomic_folder, sha256, sha256_of, write_json
 from mnext_tf.models import has_identity_tensor_multiplier
 from mnext_tf.models.config import ModelConfig
-from mnext_tf.naming import KERAS, Network, distinct_names, network_name, network_of, stage_name
+from mnext_tf.naming import KERAS, SSDLITE, Network, distinct_names, full_name_of, network_name, network_of, stage_name
 from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import require_weights
@@ -77,12 +78,13 @@ def _sources(
     runs = [open_run(Path(folder)) for folder in settings.runs]
     for name, run in zip(distinct_names([run.folder for run in runs]), runs, strict=True):
         model = run.config.model
-        network = Network(model.name, model.width, model.identity_tensor_multiplier, model.input_size, "")
+        network = Network(full_name_of(model), model.width, model.identity_tensor_multiplier, model.input_size, "")
         yield name, network, _export_of_run(run, models_dir, force)
     for input_size, width, name in itertools.product(settings.input_sizes, settings.widths, settings.networks):
         share = settings.identity_tensor_multiplier if has_identity_tensor_multiplier(name) else 1.0
-        folder = models_dir / network_name(name, width, share, input_size)
-        network = Network(name, width, share, input_size, "")
+        shown = name + (SSDLITE if settings.priors else "")
+        folder = models_dir / network_name(shown, width, share, input_size)
+        network = Network(shown, width, share, input_size, "")
         yield "", network, _export_of_untrained(network, folder, cache_dir, force)
 
 
@@ -93,7 +95,9 @@ def _export_of_untrained(network: Network, folder: Path, cache_dir: Path | str, 
             export_keras_network(name, folder, precision, width=width, input_size=size, force=force),
             "untrained",
         )
-    model = ModelConfig(name, width=width, input_size=size, identity_tensor_multiplier=network.share)
+    detector = {"priors": "voc", "num_classes": len(VOC)} if name.endswith(SSDLITE) else {}
+    name = name.removesuffix(SSDLITE)
+    model = ModelConfig(name, width=width, input_size=size, identity_tensor_multiplier=network.share, **detector)
     run = create_random_run(folder, model, cache_dir=cache_dir, force=force)
     return lambda precision: (export_tflite(run, precision, force=force), "untrained")
 

@@ -10,12 +10,20 @@ from mnext_tf.benchmark.keras_networks import KERAS, check_keras_network, full_n
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.models import check_model_arguments, list_models
 from mnext_tf.models.registry import identity_divisor
+from mnext_tf.models.ssdlite import BACKBONES
 from mnext_tf.naming import PRECISIONS, command_line
 from mnext_tf.records import Record, field
 from mnext_tf.runs.run import open_run
 
 DELEGATES = ("cpu", "gpu")
-NETWORK_FLAGS = ("models", "width", "identity_tensor_multiplier", "input_size")  # which a run or a file determines
+TASKS = ("classification", "detection")
+NETWORK_FLAGS = (
+    "models",
+    "task",
+    "width",
+    "identity_tensor_multiplier",
+    "input_size",
+)  # which a run or a file determines
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,18 @@ class Settings(Record):
         f"Networks, of {', '.join(list_models())}, or {KERAS}NAME for a network of keras.applications, such as "
         f"{KERAS}MobileNetV3Large. The others are compared with the first.",
     )
+    task: str = field(
+        "classification", "What untrained networks do; detection: SSDLite detectors on them.", choices=TASKS
+    )
     widths: tuple[float, ...] = field(
         (1.0,),
         "Width multipliers, such as 0.5,1.0: every network is timed at each, and compared at the same width.",
         flag="width",
     )
     identity_tensor_multiplier: float = field(1.0, "Share 1/k of the channels that mnext's shortcuts carry.")
-    input_sizes: tuple[int, ...] = field((224,), "Input sizes in pixels, such as 192,224.", flag="input_size")
+    input_sizes: tuple[int, ...] = field(
+        (224,), "Input sizes in pixels, such as 192,224; of detectors 320 unless given.", flag="input_size"
+    )
     runs: tuple[str, ...] = field(
         (),
         "Run folders to time instead of untrained networks; they determine --models, --width, and --input_size. A "
@@ -66,6 +79,11 @@ class Settings(Record):
     def networks(self) -> tuple[str, ...]:
         """The untrained networks, by their full names."""
         return () if self.runs else tuple(map(full_name, self.models))
+
+    @property
+    def priors(self) -> str:
+        """Of the untrained networks, as in `ModelConfig`."""
+        return "voc" if self.task == "detection" else ""
 
     @property
     def processors(self) -> list[tuple[str, int]]:
@@ -109,11 +127,13 @@ class Settings(Record):
                     self._check_network(model, width, input_size)
 
     def _check_network(self, model: str, width: float, input_size: int) -> None:
+        if model.startswith(KERAS) and self.task == "detection":
+            raise ConfigError(f"{model} classifies; detectors are built on {', '.join(BACKBONES)}.")
         if model.startswith(KERAS):
             check_keras_network(model, width, input_size, self.precisions)
             return
         one_of("model", model, [*list_models(), f"{KERAS}NAME"])
-        check_model_arguments(model, width=width, input_size=input_size)
+        check_model_arguments(model, width=width, input_size=input_size, priors=self.priors)
 
     def command(self, **more) -> str:
         """The command line for these settings; `more` are further flags."""

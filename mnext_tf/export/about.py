@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnext_tf.naming import network_title, precision_of
+from mnext_tf.naming import full_name_of, network_title, precision_of
 from mnext_tf.runs.config import RunConfig
 from mnext_tf.tasks import task_of
 from mnext_tf.tflite.detector import Decoding
@@ -13,7 +13,7 @@ from mnext_tf.version import __version__
 def describe(config: RunConfig, stage: str, *, author: str, license: str) -> Metadata:
     """What a .tflite file that a stage makes of a run says of itself."""
     model, labels = config.model, config.class_names
-    title = network_title(model.name, model.width, model.identity_tensor_multiplier)
+    title = network_title(full_name_of(model), model.width, model.identity_tensor_multiplier)
     origin = {"trained": "trained", "imported": "imported weights", "random": "random weights"}[config.init]
     return Metadata(
         name=f"{title}, {model.input_size} px, {precision_of(stage)[0]}",

@@ -22,7 +22,7 @@ from mnext_tf.export.plan import make_plan
 from mnext_tf.export.settings import ExportSettings
 from mnext_tf.files import sha256, write_csv, write_json, write_text
 from mnext_tf.inference.predictor import open_predictor
-from mnext_tf.naming import CALIBRATED, network_name, stage_name
+from mnext_tf.naming import CALIBRATED, full_name_of, network_name, stage_name
 from mnext_tf.runs.dataset import validation_batches
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult, configuration, run_stage
@@ -216,7 +216,7 @@ def tolerance_of(settings: dict) -> Tolerance:
 def tflite_name(run: Run, stage: str) -> str:
     """For example mnext_1.0_224_int8.tflite: network, width, input size, precision."""
     m = run.config.model
-    name = network_name(m.name, m.width, m.identity_tensor_multiplier, m.input_size)
+    name = network_name(full_name_of(m), m.width, m.identity_tensor_multiplier, m.input_size)
     return f"{name}_{stage.removeprefix('tflite_')}.tflite"
 
 

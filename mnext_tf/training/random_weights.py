@@ -21,9 +21,10 @@ def create_random_run(folder: Path, model: ModelConfig, *, cache_dir: str = "dat
     Its logits are meaningless: the class names are numbers, and int8 has a loose tolerance only.
     Raises ConfigError where `folder` holds another network.
     """
-    recipe = dataclasses.replace(RECIPES["digits"], input_size=model.input_size)
+    embedded = "scenes" if model.priors else "digits"
+    recipe = dataclasses.replace(RECIPES[embedded], input_size=model.input_size)
     names = [f"class {i}" for i in range(model.num_classes)]
-    config = make_config(model, recipe, open_dataset(None, cache_dir), init="random", class_names=names)
+    config = make_config(model, recipe, open_dataset(embedded, cache_dir), init="random", class_names=names)
     if (Path(folder) / "config.json").exists():
         run = open_run(folder)
         if (run.config.model, run.config.init) != (model, "random"):
