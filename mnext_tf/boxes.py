@@ -183,7 +183,8 @@ def _candidates(
             shares = np.exp(logits - logits.max(1, keepdims=True))
         values, limit = shares[:, 1:] / shares.sum(1, keepdims=True), threshold
     chosen = values >= limit
-    if chosen.sum() > 4 * most:  # many scores are alike, as at the start of a training; sorting them all takes long
+    # Many scores are alike, as at the start of a training, and sorting them all takes long
+    if len(chosen) > most and chosen.sum() > 4 * most:
         crowded = np.flatnonzero(chosen.sum(0) > most)
         chosen[:, crowded] &= values[:, crowded] >= np.partition(values[:, crowded], -most, axis=0)[-most]
     prior, label = np.nonzero(chosen)

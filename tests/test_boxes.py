@@ -184,3 +184,10 @@ def test_settings_are_a_record_and_detect_with_it():
     assert len(ours) > 10
     np.testing.assert_array_equal(ours.boxes, direct.boxes)
     assert len(ours.above(0.5)) == (ours.scores >= 0.5).sum() > 0
+
+
+def test_many_alike_scores_of_few_priors():
+    priors = np.tile(np.float32([0.5, 0.5, 0.1, 0.1]), (300, 1))
+    packed = np.zeros((1, 300, 25), np.float32)
+    (found,) = detect(packed, priors, "softmax", 0.01, 0.45)
+    assert len(found) == 20  # one of each class: all boxes are the same

@@ -182,7 +182,7 @@ class Recipe(Record):
 
     def model(self, name: str, num_classes: int = 1000, options: dict | None = None) -> ModelConfig:
         """The network that this recipe trains. Raises ConfigError where recipe or options do not fit it."""
-        stride = self.output_stride or default_output_stride(self.input_size)
+        stride = self.output_stride or (32 if self.detection else default_output_stride(self.input_size))
         options = options or {}
         return self._part(ModelConfig, name=name, num_classes=num_classes, output_stride=stride, options=options)
 

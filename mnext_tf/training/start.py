@@ -18,6 +18,7 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
+from mnext_tf.training.detection_recipe import DetectionRecipe
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.recipes import MODELS, RECIPES, canonical_name, resolve_recipe
 from mnext_tf.training.teacher import check_teacher
@@ -89,6 +90,8 @@ def plan_training(
     Raises ConfigError where these contradict each other.
     """
     asked = given = {name: value for name, value in given.items() if value is not None}
+    if recipe is None and asked.keys() & DetectionRecipe.__dataclass_fields__.keys():
+        task = task or "detection"
     boxes = functools.partial(plan_training, model, None, asked, options=options, has_data=has_data, source=source)
     detector = task == "detection" or (
         task is None and (RECIPES[canonical_name(recipe)].detection is not None if recipe else _is_detector(source))

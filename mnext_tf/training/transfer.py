@@ -65,7 +65,7 @@ def inherited(source: Run, given: dict, *, detector: bool = False) -> tuple[str,
                 "Leave the flag out."
             )
     preprocess = source.config.preprocess
-    fields = {k: getattr(model, k) for k in _FIXED}
+    fields = {k: getattr(model, k) for k in _FIXED if not (detector and k == "output_stride")}  # always 32
     mean, std = (model.mean, model.std) if bool(model.priors) == detector else model.normalization
     arguments = {"options": model.options, "mean": mean, "std": std}
     if bool(model.priors) == detector:
