@@ -76,13 +76,13 @@ def finetune_detector() -> Recipe:
     python -m pipelines.train --recipe=finetune_detector --data_dir=VOC --init=runs/mobilenet_v2-imported
     """
     return _detector(
-        DetectionRecipe(distortion=0.5, swap_channels=0.0),
+        DetectionRecipe(distortion=0.5, swap_channels=0.0, expand_ratio_max=2.0, crop_side_min=0.5),
         epochs=40,
         warmup_epochs=2,
         cooldown_epochs=2,
-        batch_size=16,
-        reference_batch_size=16,
-        learning_rate=1e-3,
+        batch_size=8,
+        reference_batch_size=8,
+        learning_rate=2e-3,
         optimizer="adamw",
         epsilon=1e-8,
         weight_decay=0.05,
@@ -98,7 +98,7 @@ def scenes() -> Recipe:
     python -m pipelines.train --task=detection
     """
     return _detector(
-        DetectionRecipe(distortion=0.5, swap_channels=0.0, expand_ratio_max=2.0, crop_side_min=0.5),
+        DetectionRecipe(distortion=0.3, swap_channels=0.0, expand=0.0, crop_side_min=0.6),
         input_size=128,
         width=0.5,
         epochs=40,
@@ -106,10 +106,10 @@ def scenes() -> Recipe:
         cooldown_epochs=2,
         batch_size=16,
         reference_batch_size=16,
-        learning_rate=2e-3,
-        optimizer="adamw",
-        epsilon=1e-8,
-        weight_decay=0.02,
+        learning_rate=0.05,
+        warmup_learning_rate=1e-3,
+        nesterov=True,
+        weight_decay=1e-4,
         decay_all=False,
         ema_decay=0.99,
         flip=False,
