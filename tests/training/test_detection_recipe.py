@@ -14,7 +14,7 @@ DETECTORS = [name for name, recipe in RECIPES.items() if recipe.detection]
 
 
 def test_which_recipes_are_of_detectors():
-    assert DETECTORS == ["ssdlite_voc", "ssdlite_coco", "finetune_detector"]
+    assert DETECTORS == ["ssdlite_voc", "ssdlite_coco", "finetune_detector", "scenes"]
 
 
 def test_published_settings():

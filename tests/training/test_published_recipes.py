@@ -57,12 +57,12 @@ PUBLISHED = {
     "photos": Published(40, 3, 2, 1e-4, 0.05, 1e-5, 64),
     "finetune": Published(12, 1, 1, 1e-4, 0.001, 1e-5, 32),
     "qat": Published(5, 0.5, 0.5, 1e-5, 1e-4, 1e-5, 32),
-    "scenes": Published(40, 2, 2, 1e-3, 0.05, 1e-5, 16),
     "digits": Published(10, 1, 1, 1e-4, 0.02, 1e-4, 32),
     "small_images": Published(30, 1, 0, 1e-4, 0.05, 1e-4, 64),
     "ssdlite_voc": Published(348, 0.726, 0, 1e-3 / 3, 1e-3, 1e-5, 24, drop=(0.1, "58"), begin=174),
     "ssdlite_coco": Published(433, 1.08, 0, 1e-2 / 3, 1e-2, 1e-6, 256),
     "finetune_detector": Published(40, 2, 2, 1e-4, 2e-3, 1e-5, 8),
+    "scenes": Published(40, 2, 2, 1e-3, 0.05, 1e-5, 16),
 }
 
 
