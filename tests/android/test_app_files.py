@@ -39,7 +39,7 @@ def test_metadata_is_read(output_of, app_model):
     ok, (labels, preprocess) = output_of("model", app_model)
     assert ok
     assert labels == "tench|große Katze|fire engine, fire truck"
-    assert preprocess == "Preprocess(inputSize=32, cropFraction=0.875, interpolation=BILINEAR)"
+    assert preprocess == "Preprocess(inputSize=32, cropFraction=0.875, interpolation=BILINEAR, fit=CROP)"
 
 
 def test_offsets_relative_to_the_archive(output_of):
