@@ -39,7 +39,7 @@ public final class Driver {
         for (String line; (line = in.readLine()) != null; ) {
             String answer;
             try {
-                answer = "ok\t" + run(line.split("\t"));
+                answer = "ok\t" + run(line.split("\t", -1));
             } catch (Exception error) { // Kotlin has no checked exceptions
                 answer = "error\t" + (error instanceof InvalidFileException ? "" : error.getClass() + ": ") + error.getMessage();
             }

@@ -58,6 +58,7 @@ final class ScenarioRunner {
         ByteBuffer model = ByteBuffer.wrap(Files.readAllBytes(Path.of(words[1])));
         ModelMetadata metadata = ModelMetadata.Companion.read(model);
         int size = metadata.getPreprocess().getInputSize();
+        Scenario.inputShape = new int[] {1, size, size, 3};
         try (Detector detector = new Detector(BackendKt.loadModel(model, true, 2, true), metadata)) {
             List<Found> found = detector.findTimed(new float[size * size * 3]).getFirst();
             return found.stream().map(f -> f.getName() + ":" + f.getScore() + ":" + f.getBox()).collect(Collectors.joining(" "));
@@ -84,6 +85,7 @@ final class ScenarioRunner {
         Scenario.applyError = null;
         Scenario.nodesOnGpu = 1;
         Scenario.inputType = DataType.FLOAT32;
+        Scenario.inputShape = new int[] {1, 32, 32, 3};
         Scenario.outputs = List.of(new Scenario.Output("probabilities", new int[] {1, 3}, 0.25f, 0.5f, 0.25f));
         Scenario.events.clear();
         for (String word : Arrays.copyOfRange(words, from, words.length)) {

@@ -33,9 +33,11 @@ object BoxDrawing {
         )
     }
 
-    /** Where the label of a box at [frame] goes: the first place at its edges, inside [area], that none [taken] meets. */
+    /** Where the label of a box at [frame] goes: the first place inside [area] that meets none [taken]. */
     fun placeLabel(frame: Frame, width: Float, height: Float, area: Frame, taken: List<Frame>): Frame {
-        val places = listOf(frame.top - height, frame.top, frame.bottom, frame.bottom - height).flatMap { y ->
+        val stacked = (1..taken.size).flatMap { listOf(frame.top + it * height, frame.top - (it + 1) * height) }
+        val edges = listOf(frame.top - height, frame.top, frame.bottom, frame.bottom - height)
+        val places = (edges + stacked).flatMap { y ->
             listOf(frame.left, frame.right - width).map { x ->
                 val left = inside(x, area.left, area.right - width)
                 val top = inside(y, area.top, area.bottom - height)
