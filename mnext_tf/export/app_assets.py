@@ -26,12 +26,12 @@ ASSETS = Path("android_assets/app/src/main/assets")
 # Of a probability, and of the largest one: an untrained network's are all small. GPUs compute in float16.
 TOLERANCE, GPU_TOLERANCE = (0.01, 0.02), (0.05, 0.2)
 
-# Of detections: of a score, and of the largest one; the least IoU of the same box; how many of a network that is sure of none.
+# Of detections: of a score, and of the largest one; the least IoU of the same box; how many where none is sure.
 SCORE_TOLERANCE, MIN_IOU, FEW = (0.05, 0.2), 0.9, 5
 _MEANING = (
-    "An app that prepares and runs the model right finds each of these detections again in the input: the same class, an "
-    "IoU of at least min_iou, a score that differs by at most tolerance. It finds no other one with a score beyond above + "
-    "tolerance. A box is x_min, y_min, x_max, y_max, from 0 to 1 of the image; a class is a line of labels, from 0."
+    "An app must find each of these detections again in the input: the same class, an IoU of at least min_iou, a score "
+    "that differs by at most tolerance. It must find no other one with a score beyond above + tolerance. A box is "
+    "x_min, y_min, x_max, y_max, from 0 to 1 of the image; a class is a line of labels, from 0."
 )
 
 
@@ -161,7 +161,8 @@ def _golden_probabilities(network: Predictor) -> tuple[np.ndarray, dict]:
 def _golden_detections(network: Predictor) -> tuple[np.ndarray, dict]:
     """The photograph in which the network is surest of an object, and what an app must find in it."""
     images = np.stack([sample_pixels(network.preprocess, name) for name in PHOTOGRAPHS])
-    pixels, found = max(zip(images, network.predict(images), strict=True), key=lambda pair: pair[1].scores.max(initial=0))
+    given = zip(images, network.predict(images), strict=True)
+    pixels, found = max(given, key=lambda pair: pair[1].scores.max(initial=0))
     golden = found.above(SHOWN)
     if not len(golden):
         golden = Detections(found.boxes[:FEW], found.scores[:FEW], found.labels[:FEW])

@@ -19,7 +19,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def published(published_detector):
-    """NAME.json of a detector, written by Python, and its detections as rows x_min, y_min, x_max, y_max, class, score."""
+    """NAME.json of a detector, as Python writes it, and its detections: x_min, y_min, x_max, y_max, class, score."""
     path = published_detector("float32")
     found = json.loads(path.read_text())["golden"]["detections"]
     return path, np.array([[*d["box"], d["class"], d["score"]] for d in found], np.float32)
@@ -160,7 +160,8 @@ def place(jvm, floats):
 def test_a_box_is_drawn_where_it_is_in_the_photo(place):
     frames, labels = place([[0.25, 0.5, 0.75, 1.0], [0, 0, 1, 1]])
     np.testing.assert_allclose(frames, [[150, 140, 250, 280], [100, 0, 300, 280]], atol=1e-4)
-    np.testing.assert_allclose(labels, [[150, 120, 230, 140], [100, 0, 180, 20]], atol=1e-4)  # above it; within the view
+    above, within = [150, 120, 230, 140], [100, 0, 180, 20]
+    np.testing.assert_allclose(labels, [above, within], atol=1e-4)
 
 
 def test_labels_stay_in_the_view_and_do_not_cover_each_other(place):

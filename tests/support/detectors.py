@@ -109,7 +109,7 @@ def toy_file(toy_raw, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def published_detector(toy_file, tmp_path_factory):
-    """`published_detector(precision)`: NAME.json of the toy detector in an app's assets, with scores like trained ones."""
+    """`published_detector(precision)`: NAME.json of the toy detector in the assets of an app."""
     from mnext_tf.export.app_assets import publish
 
     def make(precision: str, **changes):

@@ -13,7 +13,10 @@ import android.widget.Spinner
 import android.widget.TextView
 import java.util.Locale
 
-/** Picks or takes a photo and shows what the model finds in it. The photo and the choices are stored, so they survive process death. */
+/**
+ * Picks or takes a photo and shows what the model finds in it. The photo and the choices are stored, so they survive
+ * process death.
+ */
 class MainActivity : Activity() {
     private lateinit var photo: Photo
     private lateinit var image: ImageView

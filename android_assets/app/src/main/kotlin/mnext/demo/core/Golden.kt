@@ -54,7 +54,7 @@ sealed class Golden(val input: String) {
 sealed class Comparison(val passed: Boolean) {
     class Probabilities(passed: Boolean, val difference: Float, val tolerance: Float) : Comparison(passed)
 
-    /** [found] of [expected] boxes were found again, with at least [leastIou] (null for none) and [difference] of scores. */
+    /** [found] of [expected] boxes were found again, with [leastIou] (null for none) and a [difference] of scores. */
     class Boxes(
         passed: Boolean,
         val expected: Int,

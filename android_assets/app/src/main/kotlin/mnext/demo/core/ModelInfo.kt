@@ -16,31 +16,32 @@ class ModelInfo(
         /** [source] is the file name, for error messages. Throws [InvalidFileException]. */
         fun parse(text: String, source: String): ModelInfo {
             val record = Json.parse(text).asObject(source)
-            val golden = record.child("golden")
+            val format = record.number("format")
+            val readGolden = when (format) {
+                CLASSIFIER -> ::probabilities
+                DETECTOR -> ::detections
+                else -> throw InvalidFileException(
+                    "$source: format is $format; this app supports $CLASSIFIER and $DETECTOR. Update the app"
+                )
+            }
             return ModelInfo(
                 record.string("name"),
                 record.string("title"),
                 record.string("file"),
                 record.number("bytes").toLong(),
                 record.string("sha256").lowercase(),
-                when (val format = record.number("format")) {
-                    CLASSIFIER -> probabilities(golden)
-                    DETECTOR -> detections(golden)
-                    else -> throw InvalidFileException(
-                        "$source: format is $format; this app supports $CLASSIFIER and $DETECTOR. Update the app"
-                    )
-                },
+                readGolden(record.child("golden")),
             )
         }
 
-        private fun probabilities(golden: JsonObject) = Golden.Probabilities(
+        private fun probabilities(golden: JsonObject): Golden = Golden.Probabilities(
             golden.string("input"),
             golden.numbers("output"),
             golden.number("tolerance").toFloat(),
             golden.number("gpu_tolerance").toFloat(),
         )
 
-        private fun detections(golden: JsonObject) = Golden.Detections(
+        private fun detections(golden: JsonObject): Golden = Golden.Detections(
             golden.string("input"),
             golden.children("detections").map {
                 val (xMin, yMin, xMax, yMax) = it.numbers("box", 4)
