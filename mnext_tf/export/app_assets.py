@@ -8,21 +8,31 @@ from pathlib import Path
 
 import numpy as np
 
-from mnext_tf.data.sources.sample_images import sample_pixels
+from mnext_tf.data.sources.sample_images import PHOTOGRAPHS, sample_pixels
 from mnext_tf.errors import ConfigError
 from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
 from mnext_tf.export.about import decoding_of
 from mnext_tf.files import atomic_write, sha256, write_json
-from mnext_tf.inference.predictor import open_predictor
+from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.naming import stage_name
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult
 from mnext_tf.tasks import task_of
+from mnext_tf.tasks.boxes import Detections
+from mnext_tf.tasks.detection_comparison import SHOWN
 
 ASSETS = Path("android_assets/app/src/main/assets")
 
 # Of a probability, and of the largest one: an untrained network's are all small. GPUs compute in float16.
 TOLERANCE, GPU_TOLERANCE = (0.01, 0.02), (0.05, 0.2)
+
+# Of detections: of a score, and of the largest one; the least IoU of the same box; how many where none is sure.
+SCORE_TOLERANCE, MIN_IOU, FEW = (0.05, 0.2), 0.9, 5
+_MEANING = (
+    "An app must find each of these detections again in the input: the same class, an IoU of at least min_iou, a score "
+    "that differs by at most tolerance. It must find no other one with a score beyond above + tolerance. A box is "
+    "x_min, y_min, x_max, y_max, from 0 to 1 of the image; a class is a line of labels, from 0."
+)
 
 
 def app_outputs(run: Run) -> tuple[str, ...]:
@@ -97,10 +107,11 @@ def require_project(assets: Path) -> None:
 
 
 def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
-    """Put a file of `probabilities` into the assets of an Android project; returns what was written.
+    """Put a file of `probabilities` or `detections` into the assets of an Android project; returns what was written.
 
     NAME.tflite, NAME.labels.txt, NAME.golden.rgb (an image as the network takes it, uint8 rows) and NAME.json,
-    which names them and says what the network gives for that image.
+    which names them and says what the network gives for that image. Its format is 1 of a classifier and 2 of a
+    detector, which apps that know classifiers only refuse.
 
     Raises ConfigError where the project's folder is not there.
     """
@@ -109,26 +120,19 @@ def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     assets = Path(assets)
     require_project(assets)
     source = stage.folder / stage.result["file"]
-    name = source.stem.removesuffix("_probabilities")
-    preprocess = run.config.preprocess
-    pixels = sample_pixels(preprocess)
+    name = source.stem.removesuffix("_probabilities").removesuffix("_detections")
     with open_predictor(source) as network:
-        golden = network.predict(pixels[None])[0]
+        pixels, expected = (_golden_detections if network.output == "detections" else _golden_probabilities)(network)
     record = {
-        "format": 1,
+        "format": 2 if network.output == "detections" else 1,
         "name": name,
         "title": read_metadata(source).name,
         "file": f"{name}.tflite",
         "bytes": source.stat().st_size,
         "sha256": sha256(source),
         "labels": f"{name}.labels.txt",
-        "input_size": preprocess.input_size,
-        "golden": {
-            "input": f"{name}.golden.rgb",
-            "output": [float(p) for p in golden],
-            "tolerance": _allowed(golden, *TOLERANCE),
-            "gpu_tolerance": _allowed(golden, *GPU_TOLERANCE),
-        },
+        "input_size": run.config.preprocess.input_size,
+        "golden": {"input": f"{name}.golden.rgb", **expected},
     }
     assets.mkdir(exist_ok=True)
     (assets / f"{name}.json").unlink(missing_ok=True)  # an app lists models by it: none is listed half replaced
@@ -143,6 +147,37 @@ def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     return [assets / f for f in (record["file"], record["labels"], record["golden"]["input"], f"{name}.json")]
 
 
+def _golden_probabilities(network: Predictor) -> tuple[np.ndarray, dict]:
+    """An image, uint8 (S, S, 3), and what an app must get for it."""
+    pixels = sample_pixels(network.preprocess)
+    golden = network.predict(pixels[None])[0]
+    return pixels, {
+        "output": [float(p) for p in golden],
+        "tolerance": _allowed(golden, *TOLERANCE),
+        "gpu_tolerance": _allowed(golden, *GPU_TOLERANCE),
+    }
+
+
+def _golden_detections(network: Predictor) -> tuple[np.ndarray, dict]:
+    """The photograph in which the network is surest of an object, and what an app must find in it."""
+    images = np.stack([sample_pixels(network.preprocess, name) for name in PHOTOGRAPHS])
+    given = zip(images, network.predict(images), strict=True)
+    pixels, found = max(given, key=lambda pair: pair[1].scores.max(initial=0))
+    golden = found.above(SHOWN)
+    if not len(golden):
+        golden = Detections(found.boxes[:FEW], found.scores[:FEW], found.labels[:FEW])
+    return pixels, {
+        "detections": [
+            {"box": [float(edge) for edge in box], "class": int(label), "score": float(score)}
+            for box, label, score in zip(golden.boxes, golden.labels, golden.scores, strict=True)
+        ],
+        "above": min(SHOWN, float(golden.scores.min(initial=SHOWN))),
+        "min_iou": MIN_IOU,
+        "tolerance": _allowed(golden.scores, *SCORE_TOLERANCE),
+        "meaning": _MEANING,
+    }
+
+
 def _allowed(golden: np.ndarray, absolute: float, relative: float) -> float:
-    """How far a probability may be from the golden one."""
-    return min(absolute, relative * float(golden.max()))
+    """How far a probability or a score may be from the golden one."""
+    return min(absolute, relative * float(golden.max(initial=0.0)))

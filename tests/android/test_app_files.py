@@ -39,7 +39,7 @@ def test_metadata_is_read(output_of, app_model):
     ok, (labels, preprocess) = output_of("model", app_model)
     assert ok
     assert labels == "tench|große Katze|fire engine, fire truck"
-    assert preprocess == "Preprocess(inputSize=32, cropFraction=0.875, interpolation=BILINEAR)"
+    assert preprocess == "Preprocess(inputSize=32, cropFraction=0.875, interpolation=BILINEAR, fit=CROP)"
 
 
 def test_offsets_relative_to_the_archive(output_of):
@@ -183,7 +183,7 @@ def test_name_json_is_read(output_of, app_assets, floats):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('"format": 1', '"format": 2', "format is 2.0"),
+        ('"format": 1', '"format": 3', "format is 3.0"),
         ('"bytes"', '"octets"', "bytes must be a number"),
         ("[0.5, 0.25, 0.25]", '["a"]', "list of numbers"),
         ('"tolerance": 0.01', '"tolerance": null', "tolerance must be a number"),

@@ -51,7 +51,7 @@ def prepared(jvm, tmp_path_factory):
 
     def prepared(preprocess: Preprocess, *source) -> np.ndarray:
         p = preprocess
-        ok, output = jvm(*source, p.input_size, p.crop_fraction, p.interpolation, out)
+        ok, output = jvm(*source, p.input_size, p.crop_fraction, p.interpolation, p.fit, out)
         assert ok, output
         return np.fromfile(out, "<f4").reshape(p.input_size, p.input_size, 3)
 
@@ -90,6 +90,34 @@ def test_resize_and_crop_match_tensorflow(make_image, prepared, tmp_path, record
         largest = max(largest, float(np.abs(received - expected).max()))
     record_property("largest_difference", largest)
     assert largest < 1e-3  # 0 if the machine's kernels add in the same order
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(641, 427), (37, 501), (224, 224), (1000, 333), (1, 1), (3000, 2001), (2000, 7), (3, 1500)]
+)
+def test_squashed_images_match_tensorflow(make_image, prepared, tmp_path, width, height):
+    """Also those that are longer than the crop of a classifier may be."""
+    image = make_image(width, height)
+    png = encoded(image, "PNG", compress_level=1)
+    (tmp_path / "pixels.rgb").write_bytes(image.tobytes())
+    for size, interpolation in combinations(width, height):
+        preprocess = Preprocess(size, 1.0, interpolation, "squash")
+        expected = eval_image(png, preprocess).numpy()
+        received = prepared(preprocess, "raw", tmp_path / "pixels.rgb", width, height)
+        assert np.abs(received - expected).max() < 1e-3, (size, interpolation)
+
+
+def test_a_squashed_photo_is_upright(make_image, prepared, tmp_path):
+    from PIL import Image
+
+    from mnext_tf.inference.image_stream import images_of_paths, preprocessed
+
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    make_image(641, 427).save(tmp_path / "photo.jpg", quality=92, exif=exif)
+    preprocess = Preprocess(192, 1.0, "bilinear", "squash")
+    (batch,) = preprocessed(images_of_paths([tmp_path / "photo.jpg"]), [preprocess], 1, progress=False)
+    assert difference(prepared(preprocess, "jpeg", tmp_path / "photo.jpg"), batch.pixels[preprocess][0]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.8, 0.87, 0.9, 1.0])

@@ -135,6 +135,46 @@ def test_a_publication_that_fails_leaves_no_description_of_other_files(exported,
     assert not list(assets.glob("*.json"))
 
 
+def test_a_classifiers_record_is_that_of_the_first_apps(exported, apps, tmp_path):
+    """Installed apps read it: its fields, in this order, are all there are."""
+    record = json.loads(app_assets.publish(exported, apps["float32"], tmp_path / "assets")[-1].read_text())
+    assert record["format"] == 1
+    assert " ".join(record) == "format name title file bytes sha256 labels input_size golden"
+    assert " ".join(record["golden"]) == "input output tolerance gpu_tolerance"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_detectors_record_has_what_it_finds_in_the_golden_image(published_detector, kind):
+    from mnext_tf.inference.predictor import open_predictor
+
+    path = published_detector(kind)
+    record = json.loads(path.read_text())
+    golden = record["golden"]
+    assert (path.name, record["file"], record["format"]) == ("toy.json", "toy.tflite", 2)  # the first apps know 1
+    pixels = np.frombuffer((path.parent / golden["input"]).read_bytes(), np.uint8).reshape(1, 64, 64, 3)
+    with open_predictor(path.parent / record["file"]) as network:
+        found = network.predict(pixels)[0].above(0.3)
+    assert len(found) > 3
+    assert [d["score"] for d in golden["detections"]] == pytest.approx(found.scores)
+    assert [d["class"] for d in golden["detections"]] == found.labels.tolist()
+    np.testing.assert_allclose([d["box"] for d in golden["detections"]], found.boxes, atol=1e-6)
+    assert (golden["above"], golden["min_iou"], golden["tolerance"]) == (0.3, 0.9, 0.05)
+    assert "x_min, y_min, x_max, y_max" in golden["meaning"]
+
+
+def test_the_golden_boxes_of_an_unsure_detector_are_its_best_few(published_detector, monkeypatch):
+    monkeypatch.setattr(app_assets, "SHOWN", 0.99)
+    golden = json.loads(published_detector("float32").read_text())["golden"]
+    scores = [d["score"] for d in golden["detections"]]
+    assert len(scores) == app_assets.FEW
+    assert golden["above"] == scores[-1] == min(scores) < 0.99
+
+
+def test_a_detector_that_finds_nothing_has_no_golden_boxes(published_detector):
+    golden = json.loads(published_detector("float32", score_threshold=0.999).read_text())["golden"]
+    assert (golden["detections"], golden["above"], golden["tolerance"]) == ([], 0.3, 0.0)
+
+
 @pytest.fixture(scope="module")
 def classify():
     """`classify(path, image)`: MediaPipe's [(class name, probability), ...], best first, for uint8 (h, w, 3)."""

@@ -1,8 +1,12 @@
 """A detector of 160 priors with random weights, as .tflite files, and NumPy's account of what it detects."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.tflite.detector import Decoding
 from mnext_tf.tflite.detector_metadata import add_detector_metadata
 from mnext_tf.tflite.metadata import Metadata
@@ -99,6 +103,26 @@ def toy_file(toy_raw, tmp_path_factory):
             }[form]()
             path.write_bytes(add_detector_metadata(made, ABOUT, how, toy_priors()))
         return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published_detector(toy_file, tmp_path_factory):
+    """`published_detector(precision)`: NAME.json of the toy detector in the assets of an app."""
+    from mnext_tf.export.app_assets import publish
+
+    def make(precision: str, **changes):
+        folder = tmp_path_factory.mktemp("app")
+        preprocess = Preprocess(SIZE, 1.0, "bilinear", "squash")
+        decoding = toy_decoding(form="four", **changes)
+        about = dataclasses.replace(ABOUT, preprocess=preprocess.to_dict())
+        four = four_outputs(toy_file(precision, "raw").read_bytes(), decoding, toy_priors())
+        (folder / "toy_detections.tflite").write_bytes(add_detector_metadata(four, about, decoding))
+        (folder / "labels.txt").write_text("\n".join(ABOUT.labels) + "\n")
+        run = SimpleNamespace(config=SimpleNamespace(preprocess=preprocess))
+        stage = SimpleNamespace(folder=folder, result={"file": "toy_detections.tflite"})
+        return publish(run, stage, folder / "assets")[-1]
 
     return make
 

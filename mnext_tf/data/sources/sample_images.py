@@ -16,6 +16,7 @@ from mnext_tf.data.preprocess import Preprocess, eval_image
 from mnext_tf.data.sources.listing import UNLABELLED
 from mnext_tf.files import atomic_folder
 
+PHOTOGRAPHS = ("flower.jpg", "china.jpg")
 COUNTS = {"train": 160, "validation": 80}
 _SHORT_SIDE = 288
 _SEED = 20200705
@@ -38,13 +39,13 @@ def write_sample_images(folder: Path) -> None:
         )
 
 
-def sample_pixels(preprocess: Preprocess) -> np.ndarray:
-    """One sample image as a network takes it: uint8 (S, S, 3), RGB."""
+def sample_pixels(preprocess: Preprocess, photograph: str = "flower.jpg") -> np.ndarray:
+    """One of scikit-learn's `PHOTOGRAPHS` as a network takes it: uint8 (S, S, 3), RGB."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
     encoded = io.BytesIO()
-    Image.fromarray(load_sample_image("flower.jpg")).save(encoded, "PNG")
+    Image.fromarray(load_sample_image(photograph)).save(encoded, "PNG")
     return np.rint(eval_image(encoded.getvalue(), preprocess).numpy()).astype(np.uint8)
 
 

@@ -7,8 +7,17 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Base64;
+import java.util.List;
 import javax.imageio.ImageIO;
+import mnext.demo.core.Box;
+import mnext.demo.core.BoxDrawing;
+import mnext.demo.core.Comparison;
+import mnext.demo.core.Detection;
+import mnext.demo.core.Fit;
+import mnext.demo.core.Frame;
+import mnext.demo.core.Golden;
 import mnext.demo.core.InvalidFileException;
 import mnext.demo.core.ModelInfo;
 import mnext.demo.core.Interpolation;
@@ -30,7 +39,7 @@ public final class Driver {
         for (String line; (line = in.readLine()) != null; ) {
             String answer;
             try {
-                answer = "ok\t" + run(line.split("\t"));
+                answer = "ok\t" + run(line.split("\t", -1));
             } catch (Exception error) { // Kotlin has no checked exceptions
                 answer = "error\t" + (error instanceof InvalidFileException ? "" : error.getClass() + ": ") + error.getMessage();
             }
@@ -60,6 +69,14 @@ public final class Driver {
                 return TensorsKt.topK(floats(words[2]), Integer.parseInt(words[1])).toString();
             case "difference":
                 return "" + TensorsKt.maxAbsDifference(floats(words[1]), floats(words[2]));
+            case "golden":
+                return goldenCheck(words);
+            case "labels":
+                return labels(words);
+            case "colors":
+                return colors(Integer.parseInt(words[1]));
+            case "detect":
+                return ScenarioRunner.detect(words);
             case "load":
                 return ScenarioRunner.load(words);
             case "classify":
@@ -73,11 +90,12 @@ public final class Driver {
         Preprocess preprocess = new Preprocess(
                 Integer.parseInt(words[at]),
                 Double.parseDouble(words[at + 1]),
-                Interpolation.valueOf(words[at + 2].toUpperCase()));
+                Interpolation.valueOf(words[at + 2].toUpperCase()),
+                Fit.valueOf(words[at + 3].toUpperCase()));
         long begin = System.nanoTime();
         float[] values = preprocess.apply(pixels);
         double milliseconds = (System.nanoTime() - begin) / 1e6;
-        Files.write(Path.of(words[at + 3]), bytes(values));
+        Files.write(Path.of(words[at + 4]), bytes(values));
         return "" + milliseconds;
     }
 
@@ -102,9 +120,67 @@ public final class Driver {
 
     private static String info(String text) throws Exception {
         ModelInfo info = ModelInfo.Companion.parse(text, "test.json");
-        ModelInfo.Golden g = info.getGolden();
-        return String.join("\t", info.getName(), info.getTitle(), info.getFile(), "" + info.getBytes(), info.getSha256(),
-                g.getInput(), Base64.getEncoder().encodeToString(bytes(g.getOutput())), "" + g.getTolerance(), "" + g.getGpuTolerance());
+        String start = String.join("\t", info.getName(), info.getTitle(), info.getFile(), "" + info.getBytes(),
+                info.getSha256(), info.getGolden().getInput());
+        if (info.getGolden() instanceof Golden.Detections) {
+            Golden.Detections d = (Golden.Detections) info.getGolden();
+            return String.join("\t", start, "" + d.getDetections(), "" + d.getAbove(), "" + d.getMinIou(), "" + d.getTolerance());
+        }
+        Golden.Probabilities g = (Golden.Probabilities) info.getGolden();
+        return String.join("\t", start, Base64.getEncoder().encodeToString(bytes(g.getOutput())), "" + g.getTolerance(), "" + g.getGpuTolerance());
+    }
+
+    /** Words: a NAME.json, and detections. Returns passed, found, expected, unexpected, lowest IoU, score difference. */
+    private static String goldenCheck(String[] words) throws Exception {
+        ModelInfo info = ModelInfo.Companion.parse(Files.readString(Path.of(words[1])), "test.json");
+        Comparison.Boxes c = ((Golden.Detections) info.getGolden()).compare(detections(floats(words[2])));
+        return c.getPassed() + "\t" + c.getFound() + "\t" + c.getExpected() + "\t" + c.getUnexpected() + "\t"
+                + c.getLeastIou() + "\t" + c.getDifference();
+    }
+
+    /** Rows of x_min, y_min, x_max, y_max, class, score. */
+    private static List<Detection> detections(float[] rows) {
+        List<Detection> found = new ArrayList<>();
+        for (int i = 0; i < rows.length; i += 6) {
+            Box box = new Box(rows[i], rows[i + 1], rows[i + 2], rows[i + 3]);
+            found.add(new Detection(box, (int) rows[i + 4], rows[i + 5]));
+        }
+        return found;
+    }
+
+    /** Words: boxes; a photo; the area of labels; a label's width, height. Returns the boxes' places and the labels'. */
+    private static String labels(String[] words) {
+        float[] boxes = floats(words[1]), size = floats(words[4]);
+        Frame photo = frame(floats(words[2])), area = frame(floats(words[3]));
+        List<Frame> placed = new ArrayList<>(), taken = new ArrayList<>();
+        for (int i = 0; i < boxes.length; i += 4) {
+            Box box = new Box(boxes[i], boxes[i + 1], boxes[i + 2], boxes[i + 3]);
+            placed.add(BoxDrawing.INSTANCE.place(box, photo));
+            taken.add(BoxDrawing.INSTANCE.placeLabel(placed.get(placed.size() - 1), size[0], size[1], area, taken));
+        }
+        return text(placed) + "\t" + text(taken);
+    }
+
+    private static Frame frame(float[] edges) {
+        return new Frame(edges[0], edges[1], edges[2], edges[3]);
+    }
+
+    private static String text(List<Frame> frames) {
+        float[] values = new float[4 * frames.size()];
+        for (int i = 0; i < frames.size(); i++) {
+            Frame f = frames.get(i);
+            System.arraycopy(new float[] {f.getLeft(), f.getTop(), f.getRight(), f.getBottom()}, 0, values, 4 * i, 4);
+        }
+        return Base64.getEncoder().encodeToString(bytes(values));
+    }
+
+    private static String colors(int count) {
+        List<String> found = new ArrayList<>();
+        for (int label = 0; label < count; label++) {
+            int color = BoxDrawing.INSTANCE.color(label);
+            found.add(String.format("#%06X on #%06X", BoxDrawing.INSTANCE.textColor(color) & 0xFFFFFF, color & 0xFFFFFF));
+        }
+        return String.join("\t", found);
     }
 
     private static String tensor(TensorType.Dtype dtype, String[] words) {

@@ -2,6 +2,7 @@ package org.tensorflow.lite;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** The part of LiteRT 1.4 that the app uses. */
 public interface InterpreterApi extends AutoCloseable {
@@ -27,6 +28,10 @@ public interface InterpreterApi extends AutoCloseable {
     }
 
     void run(Object input, Object output);
+
+    void runForMultipleInputsOutputs(Object[] inputs, Map<Integer, Object> outputs);
+
+    int getOutputTensorCount();
 
     Tensor getInputTensor(int inputIndex);
 

@@ -3,6 +3,7 @@ package org.tensorflow.lite;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Map;
 
 /** The part of LiteRT 1.4 that the app uses; its behavior is set by {@link Scenario}. */
 class InterpreterImpl implements InterpreterApi {
@@ -18,23 +19,36 @@ class InterpreterImpl implements InterpreterApi {
 
     @Override
     public void run(Object input, Object output) {
-        ByteBuffer from = (ByteBuffer) input;
+        runForMultipleInputsOutputs(new Object[] {input}, Map.of(0, output));
+    }
+
+    @Override
+    public void runForMultipleInputsOutputs(Object[] inputs, Map<Integer, Object> outputs) {
+        ByteBuffer from = (ByteBuffer) inputs[0];
         Scenario.lastInput = new byte[Math.min(16, from.remaining())];
         from.get(Scenario.lastInput);
-        ByteBuffer to = ((ByteBuffer) output).order(ByteOrder.nativeOrder());
-        for (float value : Scenario.output) {
-            to.putFloat(value);
-        }
+        outputs.forEach((index, output) -> {
+            ByteBuffer to = ((ByteBuffer) output).order(ByteOrder.nativeOrder());
+            for (float value : Scenario.outputs.get(index).values) {
+                to.putFloat(value);
+            }
+        });
+    }
+
+    @Override
+    public int getOutputTensorCount() {
+        return Scenario.outputs.size();
     }
 
     @Override
     public Tensor getInputTensor(int inputIndex) {
-        return tensor(Scenario.inputType, Scenario.inputShape);
+        return tensor("image", Scenario.inputType, Scenario.inputShape);
     }
 
     @Override
     public Tensor getOutputTensor(int outputIndex) {
-        return tensor(DataType.FLOAT32, Scenario.outputShape);
+        Scenario.Output output = Scenario.outputs.get(outputIndex);
+        return tensor(output.name, DataType.FLOAT32, output.shape);
     }
 
     int getExecutionPlanLength() {
@@ -50,11 +64,16 @@ class InterpreterImpl implements InterpreterApi {
         Scenario.events.add("closed");
     }
 
-    private static Tensor tensor(DataType type, int[] shape) {
+    private static Tensor tensor(String name, DataType type, int[] shape) {
         return new Tensor() {
             @Override
             public DataType dataType() {
                 return type;
+            }
+
+            @Override
+            public String name() {
+                return name;
             }
 
             @Override

@@ -15,10 +15,22 @@ public final class Scenario {
 
     public static DataType inputType = DataType.FLOAT32;
     public static int[] inputShape = {1, 32, 32, 3};
-    public static int[] outputShape = {1, 3};
-    /** The output of an inference, and the first bytes of the last input. */
-    public static float[] output = {0.25f, 0.5f, 0.25f};
+    /** The outputs of an inference, and the first bytes of the last input. */
+    public static List<Output> outputs = List.of();
     public static byte[] lastInput = {};
+
+    /** A float32 output of the model. */
+    public static final class Output {
+        final String name;
+        final int[] shape;
+        final float[] values;
+
+        public Output(String name, int[] shape, float... values) {
+            this.name = name;
+            this.shape = shape;
+            this.values = values;
+        }
+    }
 
     /** What was created and closed, in order. */
     public static final List<String> events = new ArrayList<>();

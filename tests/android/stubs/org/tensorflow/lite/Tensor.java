@@ -14,6 +14,8 @@ public interface Tensor {
 
     DataType dataType();
 
+    String name();
+
     int numBytes();
 
     int[] shape();

@@ -16,18 +16,20 @@ class Backend(val kind: Kind, val threads: Int, val nodes: Int, val totalNodes: 
 
 /** Why the GPU is not used; [message] is LiteRT's, if it gave one. */
 class GpuFallback(val reason: Reason, val message: String?) {
-    enum class Reason { NOT_SUPPORTED, FAILED, NO_OPERATORS }
+    enum class Reason { NOT_SUPPORTED, FAILED, NO_OPERATORS, DETECTOR }
 }
 
 private class GpuUnavailable(val fallback: GpuFallback) : Exception()
 
 /**
- * Loads [model] on the GPU, if [gpu] is true and the GPU is usable, otherwise on the CPU.
+ * Loads [model] on the GPU, if [gpu] is true and the GPU is usable, otherwise on the CPU; a [detector] always on the CPU,
+ * which alone has the operator that computes its boxes.
  *
  * Throws IllegalArgumentException if [model] is not a TFLite model.
  */
-fun loadModel(model: ByteBuffer, gpu: Boolean, threads: Int): LoadedModel {
+fun loadModel(model: ByteBuffer, gpu: Boolean, threads: Int, detector: Boolean): LoadedModel {
     if (!gpu) return loadOnCpu(model, threads, null)
+    if (detector) return loadOnCpu(model, threads, GpuFallback(GpuFallback.Reason.DETECTOR, null))
     return try {
         loadOnGpu(model, threads)
     } catch (error: GpuUnavailable) {

@@ -59,7 +59,7 @@ class CheckActivity : Activity() {
             SelfCheck.Verdict.NOT_RUN -> R.string.check_not_run
         }
         val lines = arrayListOf(getString(R.string.check_result, getString(verdict), title, processor))
-        difference?.let { lines += getString(R.string.check_difference, it, tolerance) }
+        comparison?.let { lines += it.text(context) }
         backend?.let { lines += it.fallback?.text(context) ?: getString(R.string.ran_on, it.text(context)) }
         error?.let { lines += it }
         return lines.joinToString("\n")

@@ -1,104 +1,32 @@
 package mnext.demo
 
-import java.io.Closeable
 import java.nio.ByteBuffer
-import mnext.demo.core.InvalidFileException
 import mnext.demo.core.ModelMetadata
-import mnext.demo.core.TensorType
-import mnext.demo.core.median
 import mnext.demo.core.readTensor
 import mnext.demo.core.rewindCompat
-import mnext.demo.core.writeTensor
-import org.tensorflow.lite.DataType
-import org.tensorflow.lite.Interpreter
+import mnext.demo.core.topK
 import org.tensorflow.lite.Tensor
-import org.tensorflow.lite.gpu.GpuDelegate
 
-/** Milliseconds: [single] for the inference that gave the result, [median] over [count] inferences after it. */
-class Timing(val single: Double, val median: Double, val count: Int)
-
-/** An image classifier. Create, use, and close it on one thread. */
-class Classifier(private val model: LoadedModel, val metadata: ModelMetadata) : Closeable {
-    private val interpreter: Interpreter = model.interpreter
-    private val input: Tensor = interpreter.getInputTensor(0)
+/** An image classifier: one probability per label. */
+class Classifier(model: LoadedModel, metadata: ModelMetadata) : Network<FloatArray>(model, metadata) {
     private val output: Tensor = interpreter.getOutputTensor(0)
-    private val inputBuffer = ByteBuffer.allocateDirect(input.numBytes())
-    private val outputBuffer = ByteBuffer.allocateDirect(output.numBytes())
-    private val classes = metadata.labels.size
-
-    /** The backend it actually runs on. */
-    val backend: Backend get() = model.backend
+    private val buffer = ByteBuffer.allocateDirect(output.numBytes())
 
     init {
-        val size = metadata.preprocess.inputSize
-        checkShape("input", input, intArrayOf(1, size, size, 3))
-        checkShape("output", output, intArrayOf(1, classes))
+        checkShape("output", output, intArrayOf(1, metadata.labels.size))
     }
 
-    /** One probability per label, for pixels from [mnext.demo.core.Preprocess.apply]. */
-    fun classify(pixels: FloatArray): FloatArray {
-        writeTensor(pixels, input.tensorType(), inputBuffer)
-        infer()
-        return readTensor(outputBuffer, output.tensorType(), classes)
+    override fun infer(input: ByteBuffer) {
+        buffer.rewindCompat()
+        interpreter.run(input, buffer)
     }
 
-    /** Like [classify]; also measures latency by repeating the inference with the same pixels. */
-    fun classifyTimed(pixels: FloatArray): Pair<FloatArray, Timing> {
-        writeTensor(pixels, input.tensorType(), inputBuffer)
-        val single = milliseconds { infer() }
-        val probabilities = readTensor(outputBuffer, output.tensorType(), classes)
-        repeat(WARMUP_RUNS) { infer() }
-        val times = ArrayList<Double>()
-        while (times.size < MIN_RUNS || times.size < MAX_RUNS && times.sum() < TIME_BUDGET) {
-            times += milliseconds { infer() }
-        }
-        return probabilities to Timing(single, median(times), times.size)
-    }
+    override fun output(): FloatArray = readTensor(buffer, output.tensorType(), metadata.labels.size)
 
-    override fun close() = model.close()
-
-    private fun infer() {
-        inputBuffer.rewindCompat()
-        outputBuffer.rewindCompat()
-        interpreter.run(inputBuffer, outputBuffer)
-    }
-
-    private inline fun milliseconds(work: () -> Unit): Double {
-        val begin = System.nanoTime()
-        work()
-        return (System.nanoTime() - begin) / 1e6
-    }
-
-    private fun Tensor.tensorType(): TensorType {
-        val dtype = when (dataType()) {
-            DataType.FLOAT32 -> TensorType.Dtype.FLOAT32
-            DataType.UINT8 -> TensorType.Dtype.UINT8
-            DataType.INT8 -> TensorType.Dtype.INT8
-            else -> throw InvalidFileException("tensor type ${dataType()} is not float32, uint8, or int8")
-        }
-        val quantization = quantizationParams()
-        return TensorType(dtype, quantization.scale, quantization.zeroPoint)
-    }
-
-    private fun checkShape(name: String, tensor: Tensor, shape: IntArray) {
-        if (!tensor.shape().contentEquals(shape)) throw InvalidFileException(
-            "the model's $name has the shape ${tensor.shape().contentToString()}; " +
-                "its labels.txt and preprocess.json require ${shape.contentToString()}"
-        )
-    }
+    override fun shown(output: FloatArray): List<Found> =
+        topK(output, TOP).map { Found(metadata.labels[it], it, output[it], null) }
 
     private companion object {
-        const val WARMUP_RUNS = 3
-        const val MIN_RUNS = 5
-        const val MAX_RUNS = 50
-        const val TIME_BUDGET = 1000.0 // milliseconds
-    }
-}
-
-/** An interpreter and the resources it holds. */
-class LoadedModel(val interpreter: Interpreter, private val gpu: GpuDelegate?, val backend: Backend) : Closeable {
-    override fun close() {
-        interpreter.close()
-        gpu?.close() // only after the interpreter, which uses it
+        const val TOP = 5
     }
 }

@@ -13,9 +13,13 @@ import android.widget.Spinner
 import android.widget.TextView
 import java.util.Locale
 
-/** Picks or takes a photo and classifies it. The photo and the choices are stored, so they survive process death. */
+/**
+ * Picks or takes a photo and shows what the model finds in it. The photo and the choices are stored, so they survive
+ * process death.
+ */
 class MainActivity : Activity() {
     private lateinit var photo: Photo
+    private lateinit var image: ImageView
     private lateinit var settings: Settings
     private lateinit var status: TextView
     private lateinit var results: TextView
@@ -28,6 +32,7 @@ class MainActivity : Activity() {
         setContentView(R.layout.activity_main)
         photo = Photo(applicationContext)
         settings = Settings(this)
+        image = view(R.id.photo)
         status = view(R.id.status)
         results = view(R.id.results)
         times = view(R.id.times)
@@ -36,7 +41,7 @@ class MainActivity : Activity() {
         view<View>(R.id.camera).setOnClickListener { takePhoto() }
         view<View>(R.id.check).setOnClickListener { startActivity(Intent(this, CheckActivity::class.java)) }
         showChoices()
-        classify()
+        predict()
     }
 
     private fun showChoices() {
@@ -45,24 +50,25 @@ class MainActivity : Activity() {
         if (settings.model !in models) settings.model = models.firstOrNull().orEmpty()
         view<Spinner>(R.id.model).setChoices(models, assets::title, settings.model) {
             settings.model = it
-            classify()
+            predict()
         }
         val processor = { gpu: Boolean -> getString(if (gpu) R.string.gpu else R.string.cpu) }
         view<Spinner>(R.id.processor).setChoices(listOf(false, true), processor, settings.gpu) {
             settings.gpu = it
-            classify()
+            predict()
         }
         view<Spinner>(R.id.threads).setChoices(Settings.threadChoices, { "$it" }, settings.threads) {
             settings.threads = it
-            classify()
+            predict()
         }
     }
 
     /** Loads the preview and runs the model on the worker thread, then shows the result. */
-    private fun classify() {
+    private fun predict() {
         val request = ++lastRequest
         results.text = ""
         times.text = ""
+        image.foreground = null
         val (model, gpu, threads) = Triple(settings.model, settings.gpu, settings.threads)
         status.text = when {
             model.isEmpty() -> getString(R.string.no_models)
@@ -87,7 +93,6 @@ class MainActivity : Activity() {
     }
 
     private fun show(preview: Bitmap?) {
-        val image: ImageView = view(R.id.photo)
         image.setImageBitmap(preview)
         val description = if (preview == null) R.string.no_photo_description else R.string.photo_description
         image.contentDescription = getString(description)
@@ -99,8 +104,12 @@ class MainActivity : Activity() {
         if (prediction.sampleSize > 1) lines += getString(R.string.downsampled, prediction.sampleSize)
         lines += getString(R.string.ran_on, prediction.backend.text(this))
         status.text = lines.joinToString("\n")
-        results.text = prediction.classes.joinToString("\n") { (label, probability) ->
-            String.format(Locale.getDefault(), "%5.1f %%  %s", probability * 100, label)
+        results.text = prediction.found.joinToString("\n") {
+            String.format(Locale.getDefault(), "%5.1f %%  %s", it.score * 100, it.name)
+        }
+        if (prediction.found.isEmpty()) results.text = getString(R.string.no_objects, (Detector.SHOWN * 100).toInt())
+        image.foreground = BoxOverlay(image, prediction.found) {
+            String.format(Locale.getDefault(), "%s %.0f %%", it.name, it.score * 100)
         }
         val timing = prediction.timing
         times.text = getString(
@@ -146,7 +155,7 @@ class MainActivity : Activity() {
             if (isDestroyed) return@run
             busy.visibility = View.GONE
             val reason = saved.exceptionOrNull()?.text(this) ?: getString(R.string.no_reason)
-            if (saved.getOrDefault(false)) classify() else status.text = getString(R.string.no_file, reason)
+            if (saved.getOrDefault(false)) predict() else status.text = getString(R.string.no_file, reason)
         }
     }
 

@@ -1,12 +1,13 @@
 package mnext.demo
 
 import android.content.Context
+import mnext.demo.core.Golden
+import mnext.demo.core.ModelInfo
 import mnext.demo.core.ModelMetadata
-import mnext.demo.core.topK
 
-/** The classes predicted for a photo and how; times in milliseconds. */
+/** What was found in a photo, best first, and how; times in milliseconds. */
 class Prediction(
-    val classes: List<Pair<String, Float>>,
+    val found: List<Found>,
     val backend: Backend,
     val timing: Timing,
     val decodeTime: Double,
@@ -19,48 +20,49 @@ object ModelCache {
     private data class Key(val model: String, val gpu: Boolean, val threads: Int)
 
     private var key: Key? = null
-    private var classifier: Classifier? = null
+    private var network: Network<*>? = null
 
     fun predict(context: Context, photo: Photo, model: String, gpu: Boolean, threads: Int): Prediction {
-        val classifier = classifier(context, Key(model, gpu, threads))
+        val network = network(context, Key(model, gpu, threads))
         val begin = System.nanoTime()
         val image = photo.decode()
         val decoded = System.nanoTime()
-        val pixels = classifier.metadata.preprocess.apply(image.pixels)
+        val pixels = network.metadata.preprocess.apply(image.pixels)
         val preprocessed = System.nanoTime()
-        val (probabilities, timing) = classifier.classifyTimed(pixels)
+        val (found, timing) = network.findTimed(pixels)
         return Prediction(
-            topK(probabilities, TOP).map { classifier.metadata.labels[it] to probabilities[it] },
-            classifier.backend, timing, (decoded - begin) / 1e6, (preprocessed - decoded) / 1e6, image.sampleSize,
+            found, network.backend, timing, (decoded - begin) / 1e6, (preprocessed - decoded) / 1e6, image.sampleSize,
         )
     }
 
     /** Releases the loaded model. */
     fun close() {
-        classifier?.close()
-        classifier = null
+        network?.close()
+        network = null
         key = null
     }
 
-    private fun classifier(context: Context, requested: Key): Classifier {
-        classifier?.let { if (key == requested) return it }
+    private fun network(context: Context, requested: Key): Network<*> {
+        network?.let { if (key == requested) return it }
         close()
-        return openClassifier(ModelAssets(context.assets), requested.model, requested.gpu, requested.threads).also {
-            classifier = it
+        val assets = ModelAssets(context.assets)
+        return openNetwork(assets, assets.info(requested.model), requested.gpu, requested.threads).also {
+            network = it
             key = requested
         }
     }
-
-    private const val TOP = 5
 }
 
 /** Throws [mnext.demo.core.InvalidFileException] or IllegalArgumentException if the model is corrupt. */
-fun openClassifier(assets: ModelAssets, name: String, gpu: Boolean, threads: Int): Classifier {
-    val file = assets.map(assets.info(name).file)
+fun openNetwork(assets: ModelAssets, info: ModelInfo, gpu: Boolean, threads: Int): Network<*> {
+    val file = assets.map(info.file)
     val metadata = ModelMetadata.read(file)
-    val model = loadModel(file, gpu, threads)
+    val model = loadModel(file, gpu, threads, info.golden is Golden.Detections)
     return try {
-        Classifier(model, metadata)
+        when (info.golden) {
+            is Golden.Probabilities -> Classifier(model, metadata)
+            is Golden.Detections -> Detector(model, metadata)
+        }
     } catch (error: Throwable) {
         model.close()
         throw error

@@ -1,22 +1,22 @@
 package mnext.demo
 
 import android.content.Context
+import mnext.demo.core.Comparison
+import mnext.demo.core.Golden
 import mnext.demo.core.InvalidFileException
 import mnext.demo.core.ModelInfo
-import mnext.demo.core.maxAbsDifference
 import mnext.demo.core.pixelsToFloats
 
 /** Runs the golden test of every model. Continues, and keeps its results, when the screen rotates. */
 object SelfCheck {
     enum class Verdict { PASS, FAIL, NOT_RUN }
 
-    /** [difference] is null if nothing was compared; [error] is what went wrong. */
+    /** [comparison] is null if nothing was compared; [error] is what went wrong. */
     class CheckResult(
         val title: String,
         val gpu: Boolean,
         val verdict: Verdict,
-        val difference: Float?,
-        val tolerance: Float,
+        val comparison: Comparison?,
         val backend: Backend?,
         val error: String?,
     )
@@ -51,25 +51,26 @@ object SelfCheck {
     private fun check(assets: ModelAssets, name: String, gpu: Boolean, threads: Int): CheckResult = try {
         val info = assets.info(name)
         checkFile(assets, info)
-        val golden = info.golden
-        val tolerance = if (gpu) golden.gpuTolerance else golden.tolerance
-        openClassifier(assets, name, gpu, threads).use { classifier ->
-            if (classifier.backend.fallback != null) {
-                CheckResult(info.title, gpu, Verdict.NOT_RUN, null, tolerance, classifier.backend, null)
+        openNetwork(assets, info, gpu, threads).use { network ->
+            if (network.backend.fallback != null) {
+                CheckResult(info.title, gpu, Verdict.NOT_RUN, null, network.backend, null)
             } else {
-                val output = classifier.classify(goldenInput(assets, info, classifier))
-                val difference = maxAbsDifference(output, golden.output)
-                val passed = difference <= tolerance // false for NaN
-                val verdict = if (passed) Verdict.PASS else Verdict.FAIL
-                CheckResult(info.title, gpu, verdict, difference, tolerance, classifier.backend, null)
+                val comparison = compare(network, goldenInput(assets, info, network), info.golden, gpu)
+                val verdict = if (comparison.passed) Verdict.PASS else Verdict.FAIL
+                CheckResult(info.title, gpu, verdict, comparison, network.backend, null)
             }
         }
     } catch (error: Exception) { // any exception, so that the other models are still checked
         failed(name, gpu, error)
     }
 
+    private fun compare(network: Network<*>, pixels: FloatArray, golden: Golden, gpu: Boolean): Comparison = when (golden) {
+        is Golden.Probabilities -> golden.compare((network as Classifier).run(pixels), gpu)
+        is Golden.Detections -> golden.compare((network as Detector).run(pixels))
+    }
+
     private fun failed(title: String, gpu: Boolean, error: Throwable) =
-        CheckResult(title, gpu, Verdict.FAIL, null, 0f, null, error.message ?: error.toString())
+        CheckResult(title, gpu, Verdict.FAIL, null, null, error.message ?: error.toString())
 
     private fun checkFile(assets: ModelAssets, info: ModelInfo) {
         val file = assets.map(info.file)
@@ -79,9 +80,9 @@ object SelfCheck {
             throw InvalidFileException("${info.file} is not the exported file: its SHA-256 differs")
     }
 
-    private fun goldenInput(assets: ModelAssets, info: ModelInfo, classifier: Classifier): FloatArray {
+    private fun goldenInput(assets: ModelAssets, info: ModelInfo, network: Network<*>): FloatArray {
         val pixels = assets.bytes(info.golden.input)
-        val size = classifier.metadata.preprocess.inputSize
+        val size = network.metadata.preprocess.inputSize
         if (pixels.size != size * size * 3)
             throw InvalidFileException("${info.golden.input} has ${pixels.size} bytes instead of $size x $size x 3")
         return pixelsToFloats(pixels)

@@ -114,9 +114,15 @@ object Json {
 class JsonObject(private val file: String, private val fields: Map<*, *>) {
     fun number(name: String): Double = get(name, "a number")
     fun string(name: String): String = get(name, "a string")
+    fun string(name: String, absent: String): String = if (name in fields) string(name) else absent
     fun child(name: String): JsonObject = JsonObject(file, get<Map<*, *>>(name, "an object"))
-    fun numbers(name: String): FloatArray {
+    fun children(name: String): List<JsonObject> =
+        get<List<*>>(name, "a list").map { JsonObject(file, it as? Map<*, *> ?: wrong(name, "a list of objects")) }
+
+    /** A list of numbers, of [count] if that is given. */
+    fun numbers(name: String, count: Int? = null): FloatArray {
         val list = get<List<*>>(name, "a list")
+        if (count != null && list.size != count) wrong(name, "a list of $count numbers")
         return FloatArray(list.size) { (list[it] as? Double ?: wrong(name, "a list of numbers")).toFloat() }
     }
 

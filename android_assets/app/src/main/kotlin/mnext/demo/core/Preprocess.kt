@@ -3,11 +3,14 @@ package mnext.demo.core
 import kotlin.math.max
 import kotlin.math.min
 
+/** Take a center crop, as classifiers have it, or squash the whole image to the square, as detectors have it. */
+enum class Fit { CROP, SQUASH }
+
 /**
  * The evaluation preprocessing of mnext_tf/data/preprocess.py, with identical results: resizes the short side to
- * [resizeSize], then takes a center crop of [inputSize].
+ * [resizeSize], then takes a center crop of [inputSize]; or resizes the image to a square of [inputSize].
  */
-data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpolation: Interpolation) {
+data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpolation: Interpolation, val fit: Fit) {
 
     /** The short side in pixels before the crop, rounded half to even, like Python's round. */
     val resizeSize = Math.rint(inputSize / cropFraction).toInt()
@@ -18,7 +21,15 @@ data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpol
      * Reads only the part of the image inside the crop, a few rows at a time. Besides the result, this takes inputSize
      * rows as wide as that part (7 MB for 12 megapixels at 224) and 2 MB for the rows being read.
      */
-    fun apply(image: Pixels): FloatArray {
+    fun apply(image: Pixels): FloatArray = if (fit == Fit.SQUASH) squash(image) else crop(image)
+
+    private fun squash(image: Pixels): FloatArray {
+        val columns = ResizeWeights(interpolation, image.width, inputSize, 0, inputSize)
+        val rows = ResizeWeights(interpolation, image.height, inputSize, 0, inputSize)
+        return resizeColumns(resizeRows(image, columns.begin, columns.end - columns.begin, 0, rows), columns)
+    }
+
+    private fun crop(image: Pixels): FloatArray {
         // Of longer images, only the middle is resized.
         val most = MAX_ASPECT_RATIO * min(image.width, image.height).toLong()
         val width = min(image.width.toLong(), most).toInt()
@@ -110,13 +121,16 @@ data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpol
             val size = record.number("input_size")
             val fraction = record.number("crop_fraction")
             val name = record.string("interpolation")
+            val fitName = record.string("fit", "crop") // classifiers have none
             val interpolation = Interpolation.entries.find { it.name.equals(name, ignoreCase = true) }
                 ?: throw InvalidFileException("preprocess.json: unknown interpolation $name (bicubic, bilinear, nearest)")
+            val fit = Fit.entries.find { it.name.equals(fitName, ignoreCase = true) }
+                ?: throw InvalidFileException("preprocess.json: unknown fit $fitName (crop, squash)")
             if (size != Math.rint(size) || size < 1 || size > 4096)
                 throw InvalidFileException("preprocess.json: input_size is $size; it must be an integer from 1 to 4096")
             if (!(fraction > 0 && fraction <= 1))
                 throw InvalidFileException("preprocess.json: crop_fraction is $fraction; it must be in (0, 1]")
-            return Preprocess(size.toInt(), fraction, interpolation)
+            return Preprocess(size.toInt(), fraction, interpolation, fit)
         }
     }
 }
