@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import Detections
 from mnext_tf.data.sources.sample_images import PHOTOGRAPHS, sample_pixels
 from mnext_tf.errors import ConfigError
 from mnext_tf.evaluation.equivalence import CHANNEL_FACTORS
@@ -18,7 +19,6 @@ from mnext_tf.naming import stage_name
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import StageResult
 from mnext_tf.tasks import task_of
-from mnext_tf.tasks.boxes import Detections
 from mnext_tf.tasks.detection_comparison import SHOWN
 
 ASSETS = Path("android_assets/app/src/main/assets")
