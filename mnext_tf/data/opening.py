@@ -134,6 +134,21 @@ def reopen_dataset(description, num_classes: int, *, max_pixels: int = _CHECKED)
     return open_dataset(folder, description.cache_dir, **given, **share)
 
 
+def has_boxes(source: str | Path | None) -> bool:
+    """Whether `source`, as `open_dataset` takes it, is seen to hold images with boxes before it is opened."""
+    if source is None or (isinstance(source, str) and source.startswith(tfds.PREFIX)):
+        return False
+    if isinstance(source, str) and source in EMBEDDED:
+        return source == "scenes"
+    sidecar = Path(source) / tfrecord.SIDECAR
+    if not sidecar.is_file():
+        return layouts.has_boxes(Path(source))
+    try:
+        return files.read_json(sidecar).get("task") == "detection"
+    except (OSError, ValueError, AttributeError):  # `open_dataset` says what is wrong
+        return False
+
+
 def has_records(source: str | Path) -> bool:
     """Whether `source`, as `open_dataset` takes it, is read record by record: anything but images as files."""
     if isinstance(source, str) and (source in EMBEDDED or source.startswith(tfds.PREFIX)):

@@ -15,7 +15,8 @@ from mnext_tf.data.sources.listing import LAYOUTS, SPLITS, ImageListing, Listing
 from mnext_tf.errors import ConfigError, DataError, one_of
 
 # The first that matches lists the images. Layouts with boxes come first: they may have train.txt or train/, too.
-_SOURCES = (voc, coco, kitti, ilsvrc, list_files, labels_csv, split_folders, class_folders)
+_WITH_BOXES = (voc, coco, kitti)
+_SOURCES = (*_WITH_BOXES, ilsvrc, list_files, labels_csv, split_folders, class_folders)
 
 
 def list_images(
@@ -60,6 +61,14 @@ def list_images(
     if listing.hash_split:
         listing = replace(listing, splits=split_by_hash(listing.images, validation_share))
     return listing if split is None else replace(listing, splits={split: listing.splits[split]})
+
+
+def has_boxes(root: Path) -> bool:
+    """Whether a folder has the layout of images with boxes; a look at the names of files."""
+    try:
+        return root.is_dir() and any(source.matches(root) for source in _WITH_BOXES)
+    except OSError:
+        return False
 
 
 def check_share(validation_share: float) -> None:
