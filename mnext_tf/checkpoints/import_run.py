@@ -11,7 +11,7 @@ from mnext_tf.boxes import DETECTION_SETTINGS
 from mnext_tf.checkpoints.assign import assign
 from mnext_tf.checkpoints.file_formats import Checkpoint, read_checkpoint
 from mnext_tf.checkpoints.recognize import Recognized, recognize, targets_of, without_background
-from mnext_tf.checkpoints.tensor_names import unused_names
+from mnext_tf.checkpoints.tensor_names import background_first, unused_names
 from mnext_tf.data import detection_classes, imagenet
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.errors import ConfigError
@@ -127,7 +127,12 @@ def import_checkpoint(
     )
 
     network = config.model.create()
-    assign(network, checkpoint.tensors, targets_of(network, checkpoint), unused=unused_names(checkpoint.tensors))
+    assign(
+        network,
+        background_first(checkpoint.tensors),
+        targets_of(network, checkpoint),
+        unused=unused_names(checkpoint.tensors),
+    )
     run = _same_run(Path(folder), config) or create_run(Path(folder), config)
 
     def build(stage: Path) -> dict:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from mnext_tf.checkpoints.assign import Target, assign
+from mnext_tf.models.priors import priors_per_cell
 
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 _THEIR_BATCH_NORM = {
@@ -35,6 +36,7 @@ def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
       CheckpointError: a tensor is missing, unexpected, misshapen, or not finite; the text names it. The model is
         unchanged then.
     """
+    state_dict = background_first(state_dict)
     targets, hint = pytorch_targets(model, state_dict), ""
     if model.name == "mobilenet_v2" and "features.2.conv.8.weight" in state_dict.keys() - targets.keys():
         hint = "This is the MobileNetV2 of the MobileNeXt authors: use create_model('mobilenet_v2_mnext')."
@@ -45,13 +47,13 @@ def load_pytorch_state_dict(model, state_dict: Mapping[str, np.ndarray]):
 def pytorch_targets(model, names: Iterable[str]) -> dict[str, Target]:
     """Tensor name -> Target, for PyTorch and Paddle files; `names` determine publisher and framework."""
     names = set(names)
+    if any(layer.name == "class_logits" for layer in model.layers):
+        return detector_targets(model, names)
     # Detection must not depend on any single tensor, so that the error for a missing one names only that one.
     if any(n.startswith("_blocks.") for n in names):
         return _targets(model, _efficient_names(model), "_fc", "pytorch")
     if any(n.startswith("blocks.") for n in names):
         return _targets(model, _timm_names(model), "classifier", "pytorch")
-    if any(n.startswith("backbone.features.") for n in names):
-        return detector_targets(model, names)
     framework = "paddle" if any(n.endswith("._mean") for n in names) else "pytorch"
     dense = "classifier" if {"classifier.weight", "classifier.bias"} & names else "classifier.1"
     return _targets(model, _sequential_names(model, names), dense, framework)
@@ -89,6 +91,27 @@ def _convolutions(model) -> list[tuple[str, bool]]:
     names = {layer.name for layer in model.layers}
     found = [layer.name for layer in model.layers if f"{layer.name}_bn" in names]
     return [(n, bool({f"{n}_relu6", f"{n}_swish"} & names)) for n in found]
+
+
+def background_first(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The tensors with column 0 of a detector's scores for the background, as all our detectors have it.
+
+    The authors train their COCO detectors with focal loss, for which labels lose the background: column 0 of 81 is the
+    first class, and the last column is unused (FocalLoss in ssd/modeling/box_head/loss.py, and PostProcessor, which
+    adds 1 to the labels). They are those with 4 priors at the last level.
+    """
+    boxes = tensors.get("box_head.predictor.reg_headers.5.bias")
+    last = tensors.get("box_head.predictor.cls_headers.5.bias")
+    counts = priors_per_cell("coco")
+    if boxes is None or last is None or boxes.size != 4 * counts[-1] or last.size % counts[-1]:
+        return tensors
+    columns, moved = last.size // counts[-1], dict(tensors)
+    scores = re.compile(r"box_head\.predictor\.cls_headers\.\d\.(conv\.3\.)?(weight|bias)")
+    for name, tensor in tensors.items():
+        if scores.fullmatch(name) and len(tensor) % columns == 0:
+            by_prior = tensor.reshape(-1, columns, *tensor.shape[1:])
+            moved[name] = np.roll(by_prior, 1, axis=1).reshape(tensor.shape)
+    return moved
 
 
 def detector_targets(model, names: set[str]) -> dict[str, Target]:

@@ -78,6 +78,11 @@ class ModelConfig(Record):
                 f"only {takers} has one. Leave it at 1."
             )
         registry.check_options(self.name, self.options)
+        if self.priors and self.identity_tensor_multiplier != 1:
+            raise ConfigError(
+                f"identity_tensor_multiplier={self.identity_tensor_multiplier:g} is for classifiers; detectors have "
+                "whole shortcuts. Leave it at 1."
+            )
         if self.priors:
             ssdlite.check_backbone(self.name, self.input_size, self.output_stride)
 

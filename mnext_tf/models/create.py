@@ -78,6 +78,8 @@ def create_detector(
     input_size: int = 320,
     width: float = 1.0,
     priors: str = "voc",
+    identity_tensor_multiplier: float = 1.0,
+    drop_connect: float = 0.0,
     include_preprocessing: bool = True,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -90,8 +92,9 @@ def create_detector(
       num_classes: classes of objects, without the background.
       input_size: side of the square input, in pixels; the whole image is squashed to it.
       priors: "voc" or "coco", the boxes that `mnext_tf.models.priors.make_priors` gives.
-      width, include_preprocessing, mean, std, **options: see `create_model`; mean and std default to those of
-        the MobileNeXt authors' detectors.
+      identity_tensor_multiplier: 1; detectors have whole shortcuts.
+      width, drop_connect, include_preprocessing, mean, std, **options: see `create_model`; mean and std default to
+        those of the MobileNeXt authors' detectors.
 
     Returns:
       A model from float images (batch, input_size, input_size, 3) to [class_logits (batch, priors, num_classes + 1),
@@ -106,6 +109,8 @@ def create_detector(
         num_classes=num_classes,
         width=width,
         input_size=input_size,
+        identity_tensor_multiplier=identity_tensor_multiplier,
+        drop_connect=drop_connect,
         options=options,
         mean=mean,
         std=std,

@@ -23,7 +23,7 @@ from mnext_tf.runs.run import Run
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import task_of
 from mnext_tf.training.average import Average
-from mnext_tf.training.detection_examples import make_example
+from mnext_tf.training.detection_examples import expect_background, make_example
 from mnext_tf.training.freeze import freeze
 from mnext_tf.training.groups import make_groups
 from mnext_tf.training.loss_scale import LossScale
@@ -45,6 +45,8 @@ class Network:
         tf.keras.utils.set_random_seed(self.recipe.seed)
         with _precision(self.recipe.precision):
             self.model = (aware.aware_network if self.recipe.qat else ModelConfig.create)(run.config.model)
+        if self.recipe.detection and self.recipe.detection.scoring == "sigmoid":
+            expect_background(self.model, self.recipe.seed)
         self._plain = run.config.model.create() if self.recipe.qat else None
         devices.prepare(self.model, self.recipe)
         if self.recipe.freeze:

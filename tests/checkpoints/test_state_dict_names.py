@@ -1,9 +1,12 @@
 """State dicts under each naming into a network: every tensor at its place, or nothing changed and an error."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
-from mnext_tf import create_model
+from mnext_tf import create_detector, create_model
 from mnext_tf.checkpoints import load_pytorch_state_dict
 from mnext_tf.errors import CheckpointError
 
@@ -118,3 +121,39 @@ def test_the_batch_norm_that_mnext_s_never_uses_may_be_there_or_not(state_dict_o
     model, tensors, _ = state_dict_of("authors, S")
     unused = {f"_bn1.{n}": np.full(3, np.nan) for n in ("weight", "bias", "running_mean", "running_var")}
     load_pytorch_state_dict(model, {**tensors, **unused})
+
+
+def coco_detector(golden, golden_tensor) -> dict:
+    """The golden VOC detector's tensors with the heads of the authors' COCO detectors: 81 columns, 4 priors at last."""
+    record = json.loads((golden / "ssdlite_mnext_voc.json").read_text())["state_dict"]
+    tensors = {}
+    for name, shape in record.items():
+        cell = 4 if ".5." in name else 6
+        if re.search(r"cls_headers\.\d\.(conv\.3\.)?(weight|bias)$", name):
+            shape = [81 * cell, *shape[1:]]
+        elif re.search(r"reg_headers\.5\.", name):
+            shape = [4 * cell, *shape[1:]]
+        tensors[name] = golden_tensor(name, shape)
+    return tensors
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("level", "cell", "at"), [(1, 6, "0.conv.3"), (6, 4, "5")])
+def test_column_0_of_the_authors_coco_detectors_is_the_first_class(golden, golden_tensor, level, cell, at):
+    """Their focal loss has no background; their last column is unused."""
+    tensors = coco_detector(golden, golden_tensor)
+    model = load_pytorch_state_dict(create_detector("mnext", 80, priors="coco", include_preprocessing=False), tensors)
+    kernel, bias = model.get_layer(f"head{level}_class_pointwise").get_weights()
+    theirs = tensors[f"box_head.predictor.cls_headers.{at}.weight"][:, :, 0, 0].T.reshape(-1, cell, 81)
+    ours = kernel[0, 0].reshape(-1, cell, 81)
+    np.testing.assert_array_equal(ours[..., 1:], theirs[..., :80])
+    np.testing.assert_array_equal(ours[..., 0], theirs[..., 80])
+    biases = tensors[f"box_head.predictor.cls_headers.{at}.bias"].reshape(cell, 81)
+    np.testing.assert_array_equal(bias.reshape(cell, 81), np.roll(biases, 1, axis=1))
+
+
+@pytest.mark.parametrize("name", ["features.1.conv.0.weight", "blocks.0.0.conv_pwl.weight", "_blocks.0.features.0.w"])
+def test_a_classifier_does_not_load_into_a_detector(name):
+    detector = create_detector("mnext", 3, width=0.1, input_size=32)
+    with pytest.raises(CheckpointError, match="does not match"):
+        load_pytorch_state_dict(detector, {name: np.ones((1, 1, 1, 1), np.float32)})

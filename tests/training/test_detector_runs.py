@@ -202,3 +202,14 @@ def test_what_detectors_do_not_have_is_refused(exported):
         stages.tflite(exported, "int8", effort="good")
     with pytest.raises(ConfigError, match="gives logits or detections or anchors; received probabilities"):
         app_assets.for_apps(exported, output="probabilities")
+
+
+def test_a_focal_loss_begins_with_scores_of_one_percent():
+    from mnext_tf import create_detector
+    from mnext_tf.training.detection_examples import expect_background
+
+    model = create_detector("mobilenet_v2", 4, input_size=64, width=0.35)
+    expect_background(model, 0)
+    logits, _ = model(np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32), training=True)
+    scores = 1 / (1 + np.exp(-np.asarray(logits)))
+    assert 0.002 < scores.min() < scores.max() < 0.1
