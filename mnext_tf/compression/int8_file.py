@@ -13,7 +13,7 @@ from mnext_tf.errors import ConfigError
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.operators import layer_of
 
-_SHARES_RANGE = ("PAD", "PADV2", "RESHAPE", "QUANTIZE")  # output as input
+_SHARES_RANGE = ("PAD", "PADV2", "RESHAPE", "QUANTIZE", "CONCATENATION")  # output as (first) input
 WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _WITH_RANGE = (*WITH_KERNEL, "ADD", "MUL", "MEAN", "LOGISTIC")
 

@@ -19,6 +19,8 @@ def make_twin(network, ranges: Mapping[str, Sequence[Range]]):
     """
     config: ModelConfig = network.mnext_config
     twin = config._build(TwinLayers(ranges))
+    for layer in joined_layers(twin):
+        layer.fixed = (0,)
     assign_weights(twin, {layer.name: folded(network, layer.name) for layer in kernels(twin)})
     return twin
 
@@ -53,7 +55,25 @@ def folded(network, name: str) -> tuple[np.ndarray, np.ndarray]:
     gamma, beta, mean, variance = (w.numpy().astype(np.float64) for w in norm.weights)
     factor = gamma / np.sqrt(variance + norm.epsilon)
     shaped = factor[:, None] if "depthwise" in type(layer).__name__.lower() else factor
-    return (kernel * shaped).astype(np.float32), (beta - mean * factor).astype(np.float32)
+    own = bias[0] if bias else 0.0
+    return (kernel * shaped).astype(np.float32), (beta + (own - mean) * factor).astype(np.float32)
+
+
+def joined_layers(twin) -> list:
+    """The layers whose outputs a detector joins: in a file these have one range in common, which is left as it is."""
+    walk = {layer.name: (layer, inputs) for layer, inputs in layers_with_inputs(twin)}
+    found, todo = [], [name for layer, names in walk.values() if _joins(layer) for name in names]
+    while todo:
+        layer, inputs = walk[todo.pop()]
+        if isinstance(layer, twin_layers.Kernel):
+            found.append(layer)
+        elif _joins(layer) or type(layer).__name__ == "Reshape":
+            todo += inputs
+    return found
+
+
+def _joins(layer) -> bool:
+    return type(layer).__name__ == "Concatenate"
 
 
 def layers_with_inputs(twin) -> Iterator[tuple]:

@@ -198,8 +198,8 @@ def test_evaluation_writes_tables_plots_and_cocos_format(exported, few_scenes, t
 
 @pytest.mark.slow
 def test_what_detectors_do_not_have_is_refused(exported):
-    with pytest.raises(ConfigError, match="effort=good is for classifiers"):
-        stages.tflite(exported, "int8", effort="good")
+    with pytest.raises(ConfigError, match="effort=best is for classifiers"):
+        stages.tflite(exported, "int8", effort="best")
     with pytest.raises(ConfigError, match="gives logits or detections or anchors; received probabilities"):
         app_assets.for_apps(exported, output="probabilities")
 
