@@ -172,7 +172,9 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
     loose = [e for f, e in exports if f.compares_loosely(e)]
     strict = [e for f, e in exports if not f.compares_loosely(e)]
     counts = [f"{sum(bool(e.passed) for e in strict)} of {len(strict)} passed the check against their network{bound}"]
-    agreement = " or ".join(dict.fromkeys(f.task.agreement_title.removeprefix("same ") for f, _ in loose))
+    agreement = " or ".join(
+        dict.fromkeys(f.task.agreement_title.removeprefix("same ") for f, e in exports if e in loose)
+    )
     untrained = (
         f"{sum(bool(e.passed) for e in loose)} of {len(loose)} quantized files of untrained networks passed a check of "
         f"their difference only, not of {agreement}"

@@ -123,7 +123,8 @@ class RunFacts:
         """What the check of an export allows, in words; "" where its manifest does not say."""
         tolerance = export.settings.get("tolerance", {})
         parts = []
-        if export.precision in FLOAT_TOLERANCE:
+        compared = not export.checks or export.checks["tflite"].max_relative_difference is not None
+        if export.precision in FLOAT_TOLERANCE and compared:
             parts.append(f"{outputs_of([self])} within {FLOAT_TOLERANCE[export.precision]:.0e}")
         if self.compares_loosely(export) and tolerance:
             parts.append(f"untrained: {outputs_of([self])} within {tolerance['max_untrained_difference']:g} only")
