@@ -66,11 +66,10 @@ def open_data(task: str | None = None):
     )
 
 
-def plan(model: str | None, *, options: dict | None = None, source=None, task: str | None = None):
+def plan(model: str | None, *, options: dict | None = None, source=None, teacher=None, task: str | None = None):
     """The network and the recipe that the flags name; see `plan_training`, whose ConfigError it raises."""
     from mnext_tf.training.start import plan_training
 
     given_data = source_of_data() is not None
-    return plan_training(
-        model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source, task=task
-    )
+    runs = {"source": source, "teacher": teacher}
+    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, task=task, **runs)

@@ -111,7 +111,8 @@ def _data_flags(config: RunConfig) -> dict:
 def _import_flags(config: RunConfig, folder: Path) -> dict:
     source, model = config.source, config.model
     flags = {"model": model.name, "checkpoint": source.file if source else "FILE", "out": folder, **_data_flags(config)}
-    flags |= {name: getattr(config.preprocess, name) for name in ("input_size", "crop_fraction", "interpolation")}
+    kept = ("input_size", "interpolation", *(("crop_fraction",) if config.preprocess.fit == "crop" else ()))
+    flags |= {name: getattr(config.preprocess, name) for name in kept}
     flags |= {name: getattr(model, name) for name in ("mean", "std") if getattr(model, name) is not None}
     if model.identity_tensor_multiplier != 1:
         flags["identity_tensor_multiplier"] = model.identity_tensor_multiplier
