@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnext_tf.boxes import DetectionSettings
 from mnext_tf.errors import ConfigError
 from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.runs.run import Run, open_run
@@ -23,7 +24,8 @@ RunLike = Run | str | Path
 def load(run_or_file: RunLike, *, labels: Sequence[str] | None = None) -> Predictor:
     """A network in any form, ready to predict: a run, a SavedModel, a frozen graph, or a TFLite file.
 
-    Raises ConfigError where there is no such file, ExportError where it is damaged or not an image classifier.
+    `predict` of a classifier gives probabilities, of a detector a `Detections` for each image. Raises ConfigError where
+    there is no such file, ExportError where it is damaged or neither an image classifier nor a detector of ours.
     """
     return open_predictor(run_or_file, labels=labels)
 
@@ -47,6 +49,7 @@ def train(
     *,
     model: str | None = None,
     recipe: str | None = None,
+    task: str | None = None,
     init: RunLike | None = None,
     out: str | Path | None = None,
     progress: bool = True,
@@ -55,9 +58,11 @@ def train(
     """Train a network and return its run; see docs/recipes.md for `fields`, which replace those of the recipe.
 
     Args:
-      data_dir: a folder in any layout of docs/data.md, "tfds:NAME", or None for the embedded digits.
+      data_dir: a folder in any layout of docs/data.md, "tfds:NAME", or None for the embedded digits, or scenes of a
+        detector.
       model: one of `list_models()`; "mnext" unless `init` says otherwise.
       recipe: "photos", "small_images", "finetune", or another of docs/recipes.md; None chooses by data and `init`.
+      task: "classification" or "detection"; None takes that of the recipe, of `init`, or of the data.
       init: a run to start from: its network and weights, with a new head where the classes differ.
       out: the run folder to make; None names a new one below runs/.
 
@@ -69,8 +74,10 @@ def train(
 
     source = None if init is None else _run(init)
     options = {k: fields.pop(k) for k in ("convention",) if k in fields}
-    plan = plan_training(model, recipe, fields, options=options, has_data=data_dir is not None, source=source)
-    dataset = open_dataset(_data(data_dir))
+    plan = plan_training(
+        model, recipe, fields, options=options, has_data=data_dir is not None, source=source, task=task
+    )
+    dataset = open_dataset("scenes" if data_dir is None and plan.recipe.detection else _data(data_dir))
     plan = plan.for_data(dataset)
     run = start_run(
         None if out is None else Path(out), plan.model, plan.recipe, dataset, options=plan.options, source=source
@@ -86,11 +93,12 @@ def export(
     path: str | Path | None = None,
     calibration: Any = None,
     labels: Sequence[str] | None = None,
+    detection: DetectionSettings | None = None,
     max_accuracy_drop: float = Tolerance.max_accuracy_drop,
     min_agreement: float = Tolerance.min_agreement,
     **options: Any,
 ) -> Path:
-    """A verified .tflite file of a run, or of a `tf.keras` model that `create_model` built; returns its path.
+    """A verified .tflite file of a run, or of a `tf.keras` model of ours; returns its path.
 
     Args:
       precision: "float32", "float16", "dynamic", "weight_int8", "int8", or "int16x8".
@@ -99,7 +107,10 @@ def export(
         run calibrates on its own training images, or on those of the folder `calibration_data`.
       labels: class names of a model.
       max_accuracy_drop, min_agreement: see `Tolerance`.
-      options: of `mnext_tf.export.stages.tflite`: io_type, calibration_count, calibration_data, effort, keep_float,
+      detection: how outputs of a model that `create_detector` built become boxes, a `DetectionSettings` of
+        `mnext_tf.boxes`; None: as its priors were published, "voc" with softmax, "coco" with sigmoid.
+      options: output ("logits", or for apps "probabilities", or a detector's "detections" or "anchors"); and those of
+        `mnext_tf.export.stages.tflite`: io_type, calibration_count, calibration_data, effort, keep_float,
         auto_keep_float, sparse, author, license, force.
 
     Raises VerificationError where the file would not be the same network; nothing is written then.
@@ -109,17 +120,18 @@ def export(
 
     options["tolerance"] = Tolerance(max_accuracy_drop, min_agreement)
     if isinstance(model_or_run, Run | str | Path):
-        if labels is not None or calibration is not None:
+        if any(given is not None for given in (labels, calibration, detection)):
             raise ConfigError(
-                "labels and calibration are for a model. A run has its own class names and images; calibration_data "
-                "names a folder with others."
+                "labels, calibration, and detection are for a model. A run has its own class names and images; "
+                "calibration_data names a folder with others."
             )
         made = export_tflite(_run(model_or_run), precision, **options)
         return made if path is None else _copy(made, path)
     if path is None:
         raise ConfigError("path is needed: a model has no run folder that its file could go into.")
     with tempfile.TemporaryDirectory() as scratch:
-        run = run_of_model(model_or_run, Path(scratch) / "run", labels=labels, calibration=calibration)
+        given = {"labels": labels, "calibration": calibration, "detection": detection}
+        run = run_of_model(model_or_run, Path(scratch) / "run", **given)
         return _copy(export_tflite(run, precision, **options), path)
 
 
@@ -141,13 +153,18 @@ def evaluate(
     data_dir: str | Path | None = None,
     *,
     split: str | None = None,
+    metrics: str | None = None,
     out: str | Path | None = None,
 ) -> dict:
-    """Accuracy of one or more networks on the same labeled images; returns what evaluation.json holds.
+    """Accuracy, or average precision of detectors, of one or more networks on the same labeled images.
 
-    `data_dir` defaults to the validation images of the first run. `out` keeps tables and plots in a folder.
+    Returns what evaluation.json holds.
+
+    `data_dir` defaults to the validation images of the first run. `metrics` are the rules that count for detectors, of
+    METRICS in `mnext_tf.evaluation.detection.evaluate`; None: those of the data. `out` keeps tables and plots in a
+    folder.
     """
-    from mnext_tf.evaluation.accuracy import evaluate
+    from mnext_tf.evaluation.accuracy import check_same_classes, evaluate
     from mnext_tf.inference.image_stream import open_images
 
     given: list[Any] = [networks] if isinstance(networks, Run | str | Path | Predictor) else list(networks)
@@ -157,9 +174,17 @@ def evaluate(
         if folder is None and data_dir is None:
             raise ConfigError("data_dir is needed: files by themselves do not say which images they are for.")
         run = None if folder is None else open_run(folder)
+        results = Path(out or stack.enter_context(tempfile.TemporaryDirectory())) / ("" if out else "evaluation")
+        check_same_classes(opened)
+        if opened[0].task.name == "detection":
+            from mnext_tf.evaluation.detection.evaluate_networks import evaluate_detectors, truths_for
+
+            truths = truths_for(opened, _data(data_dir), run=run, split=split)
+            return evaluate_detectors(opened, truths, results, metrics=metrics)
+        if metrics:
+            raise ConfigError("metrics is for detectors; classifiers have top-1 and top-5. Leave it out.")
         images = open_images(_data(data_dir), opened[0].labels, run=run, split=split)
-        scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        return evaluate(opened, images, Path(out) if out else Path(scratch) / "evaluation")
+        return evaluate(opened, images, results)
 
 
 def benchmark(files: Iterable[str | Path], *, threads: Sequence[int] = (1,), **options: Any) -> list[dict]:

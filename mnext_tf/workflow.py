@@ -39,9 +39,9 @@ def run_workflow(
     Called again it resumes: finished stages are kept, training continues at its last checkpoint.
 
     Args:
-      seeds: every network is trained with each of them, into `out`/<model>-seed<seed>, and evaluated image by image;
-        the report says which is better. The first seed of a network that can be trained is exported. Empty: the seed
-        of its recipe alone.
+      seeds: every network is trained with each of them, into `out`/<model>-seed<seed>, and classifiers are
+        evaluated image by image; the report says which is better. The first seed of a network that can be trained is
+        exported. Empty: the seed of its recipe alone.
       sources: the run that a network starts from, by the name of the network.
       benchmark: of the networks as published; where `plans` have other widths, the exported runs are timed instead.
       cache_dir: holds the embedded digits, on which untrained int8 networks are calibrated.
@@ -103,7 +103,7 @@ def _train(folder: Path, plan: Plan, dataset: Dataset, source: Run | None, *, by
         train(run, dataset)
     except TrainingError as e:
         raise TrainingError(f"{run.name} cannot be trained: {e}") from e
-    if by_image:
+    if by_image and run.config.task == "classification":
         evaluate_run(run)
     return run
 

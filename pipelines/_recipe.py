@@ -66,7 +66,7 @@ def open_data(task: str | None = None):
     )
 
 
-def plan(model: str | None, *, options: dict | None = None, source=None, task: str | None = None):
+def plan(model: str | None, *, options: dict | None = None, source=None, teacher=None, task: str | None = None):
     """The network and the recipe that the flags name; see `plan_training`, whose ConfigError it raises."""
     from mnext_tf.data.opening import has_boxes
     from mnext_tf.training.start import plan_training
@@ -74,6 +74,5 @@ def plan(model: str | None, *, options: dict | None = None, source=None, task: s
     given_data = source_of_data() is not None
     if task is None and not RECIPE.value and has_boxes(source_of_data()):
         task = "detection"
-    return plan_training(
-        model, RECIPE.value, given(), options=options or {}, has_data=given_data, source=source, task=task
-    )
+    runs = {"source": source, "teacher": teacher}
+    return plan_training(model, RECIPE.value, given(), options=options or {}, has_data=given_data, task=task, **runs)

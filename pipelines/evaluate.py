@@ -43,7 +43,7 @@ def main() -> None:
     check_output_folder(out)
     networks = _networks.open_networks(runs)
     check_same_classes(networks)
-    if any(network.task.name == "detection" for network in networks):
+    if networks[0].task.name == "detection":
         return _evaluate_detectors(networks, source, runs, out)
     if METRICS.value:
         raise ConfigError("--metrics is for detectors; classifiers have top-1 and top-5. Leave it out.")
@@ -64,15 +64,11 @@ def main() -> None:
 
 
 def _evaluate_detectors(networks, source, runs, out: Path) -> None:
-    from mnext_tf.data import open_dataset
-    from mnext_tf.evaluation.detection.evaluate_networks import evaluate_detectors, format_table, open_truths
-    from mnext_tf.runs.dataset import run_dataset
+    from mnext_tf.evaluation.detection.evaluate_networks import evaluate_detectors, format_table, truths_for
 
-    if any(network.task.name != "detection" for network in networks):
-        raise ConfigError("Classifiers and detectors have nothing to compare. Evaluate them one by one.")
-    given = {"class_names": networks[0].labels, "max_pixels": _flags.pixels(_networks.MAX_MEGAPIXELS)}
-    dataset = run_dataset(runs[0]) if source is None else open_dataset(source, _networks.CACHE_DIR.value, **given)
-    result = evaluate_detectors(networks, open_truths(dataset, SPLIT.value or "validation"), out, metrics=METRICS.value)
+    options = {"cache_dir": _networks.CACHE_DIR.value, "max_pixels": _flags.pixels(_networks.MAX_MEGAPIXELS)}
+    truths = truths_for(networks, source, run=runs[0] if runs else None, split=SPLIT.value, **options)
+    result = evaluate_detectors(networks, truths, out, metrics=METRICS.value)
     print(f"{result['images']} images of {result['data']}, by the rules of {result['metrics']}")
     print(format_table(result))
     print(f"{out}: comparison.csv, evaluation.json; for each network per_class.csv, detections, and plots")

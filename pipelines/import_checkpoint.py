@@ -14,6 +14,7 @@ from absl import flags
 from mnext_tf.data.preprocess import INTERPOLATIONS
 from mnext_tf.errors import ConfigError
 from mnext_tf.models import list_models
+from mnext_tf.naming import full_name_of
 from pipelines import _cli, _flags
 
 CHECKPOINT = flags.DEFINE_string(
@@ -97,10 +98,9 @@ def describe(run) -> list[str]:
     entry = f", entry {source.entry}" if source.entry else ""
     return [
         f"{source.file}: {source.format}{entry}, tensor names of {PUBLISHERS[source.naming].title}",
-        f"  {model.name} at width {model.width:g}{options}: {run.manifest('import').result['parameters']:,} "
+        f"  {full_name_of(model)} at width {model.width:g}{options}: {run.manifest('import').result['parameters']:,} "
         f"parameters, {model.num_classes} classes ({', '.join(run.config.class_names[:3])} ...)",
-        f"  short side to {preprocess.resize_size}, {preprocess.interpolation}, center {preprocess.input_size}; "
-        f"mean {_numbers(mean)}, std {_numbers(std)} of pixels in [0, 255]",
+        f"  {preprocess.words}; mean {_numbers(mean)}, std {_numbers(std)} of pixels in [0, 255]",
         *(f"  note: {note}" for note in source.notes),
         f"run: {run.folder}",
         f"next: python -m pipelines.export_tflite --run={shlex.quote(str(run.folder))}",

@@ -2,9 +2,12 @@
 
 python -m pipelines.run --models=mnext,mobilenet_v2 --out=runs/demo
 python -m pipelines.run --models=mnext,mobilenet_v2 --seeds=0,1,2 --data_dir=photos --out=runs/compare
+python -m pipelines.run --models=mnext,mobilenet_v2 --recipe=finetune_detector --data_dir=VOC --out=runs/detectors
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from absl import flags
 
@@ -32,8 +35,9 @@ INIT = flags.DEFINE_list("init", None, "Runs to start from, one for each network
 EXPORTS = flags.DEFINE_list("quantize", "float32,int8", f"TFLite files to export, of {', '.join(PRECISIONS)}.")
 BENCHMARK_SIZE = flags.DEFINE_integer(
     "benchmark_input_size",
-    224,
-    "Input size of the networks in the benchmark. Networks of several widths, from --init, have their own.",
+    None,
+    "Input size of the networks in the benchmark. Without it: 224, or as they are trained for detectors. Networks of "
+    "several widths, from --init, have their own.",
 )
 THREADS = flags.DEFINE_list("threads", "1,2", "Thread counts of the benchmark.")
 MAX_DROP, MIN_AGREEMENT = _flags.tolerance()
@@ -66,15 +70,20 @@ def main() -> None:
         models=tuple(timed),
         widths=(plans[0].recipe.width,),
         identity_tensor_multiplier=plans[0].recipe.identity_tensor_multiplier,
-        input_sizes=(BENCHMARK_SIZE.value,),
+        input_sizes=(BENCHMARK_SIZE.value or Settings.input_sizes[0],),
         precisions=tuple(EXPORTS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
     benchmark.check()
-    dataset = _recipe.open_data()
+    dataset = _recipe.open_data("detection" if plans[0].recipe.detection else None)
+    plans = [plan.for_data(dataset) for plan in plans]
+    if recipe := next((plan.recipe for plan in plans if plan.recipe.detection), None):
+        size = BENCHMARK_SIZE.value or recipe.input_size
+        benchmark = dataclasses.replace(benchmark, task="detection", widths=(recipe.width,), input_sizes=(size,))
+        benchmark.check()
     report = run_workflow(
         OUT.value,
-        [plan.for_data(dataset) for plan in plans],
+        plans,
         dataset,
         benchmark,
         seeds=seeds,

@@ -82,7 +82,7 @@ def main() -> None:
     if resume:
         from mnext_tf.training.start import resume_run
 
-        given = {**_recipe.given(), **options, "model": MODEL.value}
+        given = {**_recipe.given(), **options, "model": MODEL.value, "task": TASK.value}
         if not _recipe.source_of_data():
             given |= {"num_classes": _recipe.NUM_CLASSES.value, "label_offset": _recipe.LABEL_OFFSET.value}
         run = resume_run(RUN.value or (OUT.value if several else None), given, root=RUNS_ROOT.value)
@@ -92,7 +92,7 @@ def main() -> None:
 
         source = open_run(INIT.value) if INIT.value else None
         teacher = open_run(TEACHER.value) if TEACHER.value else None
-        plan = _recipe.plan(MODEL.value, options=options, source=source, task=TASK.value)
+        plan = _recipe.plan(MODEL.value, options=options, source=source, teacher=teacher, task=TASK.value)
         if DRY_RUN.value:
             return _dry_run(plan)
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mnext_tf.benchmark.keras_networks import export_keras_network
-from mnext_tf.benchmark.settings import Settings
+from mnext_tf.benchmark.settings import Settings, untrained_classes
 from mnext_tf.benchmark.timing import Case
-from mnext_tf.data.detection_classes import VOC
 from mnext_tf.export import export_tflite
 from mnext_tf.files import atomic_folder, sha256, sha256_of, write_json
 from mnext_tf.models import has_identity_tensor_multiplier
@@ -95,7 +94,7 @@ def _export_of_untrained(network: Network, folder: Path, cache_dir: Path | str, 
             export_keras_network(name, folder, precision, width=width, input_size=size, force=force),
             "untrained",
         )
-    detector = {"priors": "voc", "num_classes": len(VOC)} if name.endswith(SSDLITE) else {}
+    detector = {"priors": "voc", "num_classes": untrained_classes(name)} if name.endswith(SSDLITE) else {}
     name = name.removesuffix(SSDLITE)
     model = ModelConfig(name, width=width, input_size=size, identity_tensor_multiplier=network.share, **detector)
     run = create_random_run(folder, model, cache_dir=cache_dir, force=force)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnext_tf.benchmark.keras_networks import KERAS, check_keras_network, full_name
+from mnext_tf.data.detection_classes import VOC
 from mnext_tf.errors import ConfigError, one_of
 from mnext_tf.models import check_model_arguments, list_models
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.models.registry import identity_divisor
 from mnext_tf.models.ssdlite import BACKBONES
-from mnext_tf.naming import PRECISIONS, command_line
+from mnext_tf.naming import PRECISIONS, SSDLITE, command_line
 from mnext_tf.records import Record, field
 from mnext_tf.runs.run import open_run
 
@@ -138,6 +140,11 @@ class Settings(Record):
     def command(self, **more) -> str:
         """The command line for these settings; `more` are further flags."""
         return command_line("benchmark", {**self.flags(), **more})
+
+
+def untrained_classes(name: str) -> int:
+    """Of an untrained network by its full name: ImageNet's, or VOC's of a detector."""
+    return len(VOC) if name.endswith(SSDLITE) else ModelConfig.num_classes
 
 
 def _twice(values) -> object | None:

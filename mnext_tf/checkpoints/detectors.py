@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mnext_tf.checkpoints.file_formats import Checkpoint
-from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.data.preprocess import squashed
 from mnext_tf.errors import CheckpointError
 from mnext_tf.models.priors import PRIORS, priors_per_cell
 
-PREPROCESS = Preprocess(input_size=320, crop_fraction=1.0, interpolation="bilinear", fit="squash")
+PREPROCESS = squashed(320)
 _LAST_HEAD = "box_head.predictor.{}_headers.5.bias"  # of classes (cls) and boxes (reg)
 
 

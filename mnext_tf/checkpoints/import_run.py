@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,8 +92,9 @@ def import_checkpoint(
     if num_classes not in (None, found.num_classes):
         raise ConfigError(_other_classes(checkpoint, found.num_classes, num_classes))
     names = _class_names(checkpoint.path, found, class_names)
-    given = {"input_size": input_size, "crop_fraction": crop_fraction, "interpolation": interpolation}
-    preprocess = dataclasses.replace(found.preprocess, **{k: v for k, v in given.items() if v is not None})
+    preprocess = found.preprocess.changed(
+        input_size=input_size, crop_fraction=crop_fraction, interpolation=interpolation
+    )
     config = RunConfig(
         model=ModelConfig(
             found.model,

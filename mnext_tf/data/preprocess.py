@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mnext_tf.data.augment import Augment, random_changes, random_window
+from mnext_tf.errors import ConfigError
 from mnext_tf.records import Record, field
 
 _MAX_ASPECT = 8  # long side over short side, of what evaluation resizes
@@ -41,10 +43,32 @@ class Preprocess(Record):
         value = super().to_dict()
         return value if self.fit != "crop" else {**{k: v for k, v in value.items() if k != "fit"}, "version": 1}
 
+    def changed(self, **fields) -> Preprocess:
+        """With the fields that are not None in place of these; ConfigError for the crop of an image that has none."""
+        fields = {name: value for name, value in fields.items() if value is not None}
+        if self.fit == "squash" and fields.get("crop_fraction", 1.0) != 1:
+            raise ConfigError(
+                f"crop_fraction={fields['crop_fraction']:g} is for classifiers; a detector takes the whole image. "
+                "Leave it out."
+            )
+        return dataclasses.replace(self, **fields)
+
+    @property
+    def words(self) -> str:
+        """What is done to an image, for the console."""
+        if self.fit == "squash":
+            return f"whole image to {self.input_size} x {self.input_size}, {self.interpolation}"
+        return f"short side to {self.resize_size}, {self.interpolation}, center {self.input_size}"
+
     @property
     def resize_size(self) -> int:
         """The short side in pixels before the center crop."""
         return round(self.input_size / self.crop_fraction)
+
+
+def squashed(input_size: int) -> Preprocess:
+    """What detectors are published with."""
+    return Preprocess(input_size, crop_fraction=1.0, interpolation="bilinear", fit="squash")
 
 
 def encoded_size(encoded: bytes) -> tuple[int, int]:

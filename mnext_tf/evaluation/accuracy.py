@@ -35,8 +35,10 @@ class Evaluated:
 
 
 def check_same_classes(networks: Sequence[Predictor]) -> None:
-    """Raise ConfigError where networks that are to be compared have other classes."""
+    """Raise ConfigError where networks that are to be compared have other tasks or classes."""
     first = networks[0]
+    if any(other.task.name != first.task.name for other in networks):
+        raise ConfigError("Classifiers and detectors have nothing to compare. Evaluate them one by one.")
     for other in networks[1:]:
         if other.labels != first.labels:
             pairs = zip(first.labels, other.labels, strict=False)

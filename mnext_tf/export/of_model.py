@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mnext_tf.boxes import DETECTION_SETTINGS, DetectionSettings
 from mnext_tf.data.opening import open_dataset
-from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.data.preprocess import Preprocess, squashed
 from mnext_tf.errors import ConfigError
 from mnext_tf.inference.predictor import check_images
 from mnext_tf.models import save_weights
@@ -25,14 +27,16 @@ def run_of_model(
     labels: Sequence[str] | None = None,
     calibration: np.ndarray | str | Path | None = None,
     preprocess: Preprocess | None = None,
+    detection: DetectionSettings | None = None,
 ) -> Run:
-    """Make the run folder `folder` of a model that `mnext_tf.create_model` built and `model.fit` trained.
+    """Make the run folder `folder` of a model that `create_model` or `create_detector` built and `model.fit` trained.
 
     Args:
       labels: class names in order of the logits; None calls them class 0, class 1, ...
       calibration: images to calibrate int8 files on and to verify all exports on: an array (n, size, size, 3) of RGB
         pixels in [0, 255], or a data folder; None takes crops of two embedded images.
-      preprocess: how an app should prepare images; None takes the usual center crop.
+      preprocess: how an app should prepare images; None takes the usual center crop, or of a detector the whole image.
+      detection: how a detector's outputs become boxes; None: as its priors were published.
 
     Raises ConfigError for a model of another origin, for images of another shape or range, and where `folder` holds a
     run already.
@@ -43,16 +47,20 @@ def run_of_model(
     config = getattr(model, "mnext_config", None)
     if config is None:
         raise ConfigError(
-            "Only networks that mnext_tf.create_model built can be exported: others have no known layers and "
-            "normalization. Build the network with create_model and load your weights into it."
+            "Only networks that mnext_tf.create_model or create_detector built can be exported: others have no known "
+            "layers and normalization. Build the network with one of them and load your weights into it."
         )
     names = tuple(labels or (f"class {i}" for i in range(config.num_classes)))
     if len(names) != config.num_classes:
         raise ConfigError(f"{len(names)} labels were given; the model has {config.num_classes} classes.")
+    if detection and not config.priors:
+        raise ConfigError("detection is for models that create_detector built; this one classifies.")
     labels_text(names)  # refuses names that a labels.txt cannot hold
-    crop, share = Preprocess.crop_fraction, {}
+    usual, share = Preprocess(config.input_size), {}
+    if config.priors:
+        usual, detection = squashed(config.input_size), detection or DETECTION_SETTINGS[config.priors]
     if isinstance(calibration, np.ndarray):  # used whole; half of them calibrate, half verify
-        crop, share = 1.0, {"validation_share": 0.5}
+        usual, share = dataclasses.replace(usual, crop_fraction=1.0), {"validation_share": 0.5}
         calibration = _write_images(calibration, config.input_size, folder / "images")
     source = "photographs" if calibration is None else calibration
     dataset = open_dataset(source, folder / "data", class_names=names, **share)
@@ -63,8 +71,10 @@ def run_of_model(
             init="imported",
             dataset=DatasetConfig.of(dataset),
             class_names=names,
-            preprocess=preprocess or Preprocess(input_size=config.input_size, crop_fraction=crop),
+            preprocess=preprocess or usual,
             recipe=None,
+            task="detection" if config.priors else "classification",
+            detection=detection,
             source=ImportSource("model", "", 0, "Keras", "mnext_tf"),
         ),
     )

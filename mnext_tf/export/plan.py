@@ -91,13 +91,13 @@ def make_plan(run: Run, stage: str, precision: str, io_type: str, given: ExportS
         given = dataclasses.replace(given, calibration_data=os.path.abspath(given.calibration_data))
     if given.keep_float or given.auto_keep_float:
         _check_float_layers(run, precision, given.keep_float or "", given.auto_keep_float or 0)
+    if run.config.task == "detection" and given.effort not in (None, "fast"):
+        raise ConfigError(f"effort={given.effort} is for classifiers; detectors have effort=fast.")
     chosen = remembered(run, stage, given)
     count = chosen.calibration_count or (_OF_FOLDER if chosen.calibration_data else CALIBRATION_IMAGES[run.config.init])
     folder = choose_files(chosen.calibration_data, count, seed=run.config.seed) if chosen.calibration_data else None
     trained_for_int8 = run.config.recipe is not None and run.config.recipe.qat
     effort = (chosen.effort or ("trained" if trained_for_int8 else "fast")) if precision == "int8" else "fast"
-    if run.config.task == "detection" and effort not in ("fast", "good"):
-        raise ConfigError(f"effort={effort} is for classifiers; detectors have effort=fast and effort=good.")
     if effort == "trained" and not trained_for_int8:
         raise ConfigError(f"effort=trained is for runs of quantization-aware training, which {run.folder} is not.")
     about = {"author": chosen.author or _NOT_STATED, "license": chosen.license or _NOT_STATED}

@@ -90,8 +90,9 @@ class Predictor:
     def predict_files(self, paths: Iterable[str | Path] | str | Path, *, top: int = 5) -> list[dict]:
         """Predictions for image files, and for all images in folders, preprocessed as the network was evaluated.
 
-        Returns rows {file, predictions: [{class, name, probability}, ...]}, most likely first. Damaged images are
-        skipped with a warning; DataError where none is sound.
+        Returns rows {file, predictions: [{class, name, probability}, ...]}, most likely first; of a detector {file,
+        detections: [{class, name, score, box}, ...]}. Damaged images are skipped with a warning; DataError where none
+        is sound.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
         images = images_of_paths([Path(p) for p in paths])
@@ -132,8 +133,8 @@ def open_predictor(
     """Open a run's Keras network, a SavedModel, a frozen graph, or a TFLite file.
 
     preprocess.json and labels.txt come with every export of ours, and inside every .tflite file. Where both are
-    missing, the file's own input size, the usual center crop, and ImageNet's names for 1,000 or 1,001 classes are
-    taken, and the log says so.
+    missing, the file's own input size, the usual center crop (the whole image for a detector), and ImageNet's names
+    for 1,000 or 1,001 classes are taken, and the log says so.
 
     Args:
       format: one of FORMATS; None detects it.
@@ -164,7 +165,7 @@ def open_predictor(
         format=format,
         path=path,
         sha256=sha256(path),
-        preprocess=sidecars.preprocess_of(path, size, about, preprocess),
+        preprocess=sidecars.preprocess_of(path, size, about, preprocess, detector=decoding is not None),
         labels=sidecars.labels_of(path, classes, about, labels),
         function=function,
         output=getattr(function, "output", "logits"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnext_tf.data import imagenet
-from mnext_tf.data.preprocess import Preprocess
+from mnext_tf.data.preprocess import Preprocess, squashed
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json
 from mnext_tf.tflite.detector import Decoding
@@ -17,21 +16,22 @@ from mnext_tf.tflite.metadata import DETECTOR, LABELS, PREPROCESS, Metadata, par
 _log = logging.getLogger(__name__)
 
 
-def preprocess_of(path: Path, size: int, about: Metadata | None, given: dict | None) -> Preprocess:
+def preprocess_of(
+    path: Path, size: int, about: Metadata | None, given: dict | None, *, detector: bool = False
+) -> Preprocess:
     """How images are prepared for the network at `path`, which takes `size` pixels; `given` replaces fields.
 
-    Raises ConfigError where preprocess.json is damaged or gives another size.
+    Raises ConfigError where preprocess.json is damaged or gives another size, and for a detector's crop.
     """
     about = about or Metadata()
     kept = _read_preprocess(_folder(path) / PREPROCESS, path, about.preprocess)
-    preprocess = kept or Preprocess(input_size=size, interpolation="bilinear")
+    preprocess = kept or (squashed(size) if detector else Preprocess(input_size=size, interpolation="bilinear"))
     if not (given or kept):
+        flags = "--interpolation changes" if detector else "--crop_fraction and --interpolation change"
         _log.info(
-            f"{path} has no {PREPROCESS} in it or beside it: the short side is resized to {preprocess.resize_size}, "
-            f"bilinear, and the center {size} pixels are fed as {_fed(about)}. --crop_fraction and --interpolation "
-            "change that."
+            f"{path} has no {PREPROCESS} in it or beside it: {preprocess.words}, fed as {_fed(about)}. {flags} that."
         )
-    preprocess = dataclasses.replace(preprocess, **(given or {}))
+    preprocess = preprocess.changed(**(given or {}))
     if preprocess.input_size != size:
         raise ConfigError(f"{path} takes {size} pixels, its preprocessing gives {preprocess.input_size}.")
     return preprocess
@@ -89,7 +89,7 @@ def _fed(about: Metadata) -> str:
 
 def _read_preprocess(beside: Path, network: Path, inside: dict | None) -> Preprocess | None:
     if beside.is_file():
-        where, fix = str(beside), ", or delete it to take the usual center crop"
+        where, fix = str(beside), ", or delete it to take what is usual"
     elif inside:
         where, fix = f"{PREPROCESS} inside {network}", ""
     else:

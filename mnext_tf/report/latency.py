@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnext_tf.benchmark.results import ratio_text
+from mnext_tf.benchmark.settings import untrained_classes
 from mnext_tf.device.session import Device
 from mnext_tf.files import write_csv, write_json
 from mnext_tf.report import plots, published
@@ -154,7 +155,8 @@ def _host_note(rows: Sequence[Measurement]) -> str:
     gpu = "" if any(row.backend == "gpu" for row in rows) else " GPU: not measured on this host."
     untrained = [row for row in rows if not row.name]
     which = "The networks" if len(untrained) == len(rows) else "Networks without the name of a run or a file"
-    random = f" {which} have random weights and 1000 classes." if untrained else ""
+    classes = sorted({untrained_classes(row.network.model) if row.network else 1000 for row in untrained})
+    random = f" {which} have random weights and {' or '.join(map(str, classes))} classes." if untrained else ""
     several = len({row.network.width for row in untrained if row.network}) > 1
     same = "the first network of the same width, " if several else f"{escape_markdown(rows[0].title)} of the same "
     return (
@@ -216,11 +218,12 @@ def _as_text(value):
 
 
 def accuracy_of(row: Measurement, facts: Sequence[RunFacts]) -> float | None:
-    """Measured top-1 (0..1) of the very file that was timed, by its hash; None where no run knows it."""
+    """Measured top-1, or a detector's mAP50 (0..1), of the very file that was timed, by its hash; None where no run
+    knows it."""
     files = ((export, run) for run in facts for export in run.exports)
     return next(
         (
-            export.checks["tflite"].accuracy
+            export.checks["tflite"].metric
             for export, run in files
             if row.sha256 == export.sha256 and "tflite" in export.checks and run.run.trained
         ),

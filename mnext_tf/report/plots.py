@@ -129,7 +129,7 @@ def words(row: Measurement) -> str:
 
 
 def training(path: Path, runs: Sequence[RunFacts]) -> None:
-    """Loss and accuracy per epoch of every run with a history; a row of panels for each data set."""
+    """Loss and accuracy (mAP50) per epoch of every run with a history; a row of panels for each data set."""
     data = list(dict.fromkeys(facts.data for facts in runs))
     names = {facts.name: f"{facts.title} ({facts.name})" for facts in runs}
     colors = colors_of(names.values())
@@ -139,7 +139,8 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
         for facts in (f for f in runs if f.data == name):
             run = names[facts.name]
             _history(axes, facts, {"color": colors[run], "linestyle": styles[run]})
-        for axis, what in zip(axes, ("loss", "accuracy, %"), strict=True):
+        metric = next(f.task.metric_title for f in runs if f.data == name)
+        for axis, what in zip(axes, ("loss", f"{metric}, %"), strict=True):
             axis.set_xlabel("epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_ylabel(what)
@@ -153,7 +154,7 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
     handles += [
         Line2D([], [], color="0.3", linestyle="", marker="o", markerfacecolor="white", label="ring: best epoch")
     ]
-    if any("ema_val_accuracy" in row for facts in runs for row in facts.history):
+    if any(f"ema_{facts.metric_column}" in row for facts in runs for row in facts.history):
         handles += [
             Line2D([], [], color="0.3", linewidth=2, linestyle=DOTS, label="dotted: validation, averaged weights")
         ]
@@ -162,9 +163,9 @@ def training(path: Path, runs: Sequence[RunFacts]) -> None:
 
 
 def _history(axes, facts: RunFacts, style: dict) -> None:
-    """One run's loss and accuracy, with a ring at the best epoch."""
+    """One run's loss and metric, with a ring at the best epoch; mAP50 is not measured on training images."""
     parts = (("train_{}", 0.9, 0.55, {}), ("val_{}", 2.0, 0.95, {}), ("ema_val_{}", 2.0, 0.95, {"linestyle": DOTS}))
-    for axis, what, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+    for axis, what, scale in zip(axes, ("loss", facts.task.metric), (1, 100), strict=True):
         for part, width, alpha, other in parts:
             points = [
                 (row["epoch"], scale * row[part.format(what)]) for row in facts.history if part.format(what) in row
@@ -173,8 +174,8 @@ def _history(axes, facts: RunFacts, style: dict) -> None:
             if points:
                 axis.plot(*zip(*points, strict=True), linewidth=width, alpha=alpha, marker=marker, **(style | other))
     best = facts.best
-    accuracy = facts.history[best.epoch - 1][f"{'ema_' * (best.weights == 'ema')}val_accuracy"]
-    axes[1].plot(best.epoch, 100 * accuracy, "o", color=style["color"], markerfacecolor="white", zorder=3)
+    metric = facts.history[best.epoch - 1][f"{'ema_' * (best.weights == 'ema')}{facts.metric_column}"]
+    axes[1].plot(best.epoch, 100 * metric, "o", color=style["color"], markerfacecolor="white", zorder=3)
 
 
 def against_published(path: Path, runs: Sequence[RunFacts]) -> None:
@@ -216,18 +217,19 @@ def seeds(path: Path, networks: Sequence[Network]) -> None:
     for axis, name, row in zip(axes, data, rows, strict=True):
         for y, network in enumerate(row):
             style = {"color": colors[network.label], "markersize": 7, "alpha": 0.7, "markeredgewidth": 0}
-            axis.plot(network.accuracies, [y] * len(network.accuracies), "o", **style)
+            axis.plot(network.values, [y] * len(network.values), "o", **style)
             axis.plot([network.mean] * 2, [y - 0.3, y + 0.3], color="0.15", linewidth=2)
             place = {"xytext": (10, 0), "textcoords": "offset points", "va": "center", "fontsize": 9.5}
             note = f"{network.mean:.2f} ± {network.deviation:.2f}"
-            axis.annotate(note, (max(network.accuracies), y), **place)
-        low, high = (f([a for n in row for a in n.accuracies]) for f in (min, max))
+            axis.annotate(note, (max(network.values), y), **place)
+        low, high = (f([a for n in row for a in n.values]) for f in (min, max))
         margin = max(high - low, 0.2)
         axis.set_xlim(low - 0.1 * margin, high + 0.35 * margin)  # the note is to the right
         axis.set_ylim(len(row) - 0.4, -0.6)
         axis.set_yticks(range(len(row)), [label(network.label) for network in row], fontsize=10)
+        metric = row[0].task.metric_title
         axis.set_xlabel(
-            "validation accuracy, %; points are seeds, strokes their means (± standard deviation)", loc="right"
+            f"validation {metric}, %; points are seeds, strokes their means (± standard deviation)", loc="right"
         )
         axis.set_title(label(name), fontsize=11, loc="left")
         axis.grid(axis="x", color="0.92")

@@ -37,8 +37,14 @@ def quantization_report(
       {run, stage, file, effort, data, skipped, whole: numbers of `compare_logits`, layer_images, layers_sqnr_db: of
       the logits if the noises of all layers added up, layers: [fields of `LayerAccount`, ...], created, versions}
 
-    Raises ConfigError where the run has no such file, or the network is one that no account by layer is known of.
+    Raises ConfigError for a detector, where the run has no such file, or where no account by layer is known of the
+    network.
     """
+    if run.config.task == "detection":
+        raise ConfigError(
+            f"{run.folder} is a detector, and this report is on classifiers. Its files are compared by "
+            f"`{command_line('evaluate', {'run': run.folder, 'exports': True})}`."
+        )
     path, out = find_file(run, stage), Path(out or run.folder / "quantization_report")
     if images < 1 or (max_images is not None and max_images < 1):
         raise ConfigError(f"images and max_images must be at least 1; received {images} and {max_images}.")

@@ -26,7 +26,7 @@ from mnext_tf.report import (
 from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import Measurement, host_rows, ordered
-from mnext_tf.report.run_facts import RunFacts, read_runs
+from mnext_tf.report.run_facts import RunFacts, outputs_of, read_runs
 from mnext_tf.runs.run import Run
 
 MOST_RUNS = 8  # in the summary and the overview; the tables have all of them
@@ -120,15 +120,16 @@ def _accuracy_lines(facts: Sequence[RunFacts]) -> list[str]:
     by_data: dict[str, list[str]] = {}
     for run in judged(facts):
         checked = [e for e in run.exports if e.checks]
-        exports = ", ".join(f"{e.precision} {e.checks['tflite'].accuracy:.1%}" for e in checked if not e.variant)
-        text = f"{run.label}: Keras {checked[0].checks['keras'].accuracy:.1%}" + (f", TFLite {exports}" * bool(exports))
+        exports = ", ".join(f"{e.precision} {e.checks['tflite'].metric:.1%}" for e in checked if not e.variant)
+        text = f"{run.label}: Keras {checked[0].checks['keras'].metric:.1%}" + (f", TFLite {exports}" * bool(exports))
         images = max(e.images for e in run.exports)
-        by_data.setdefault(f"{images} validation images of {run.data}", []).append(text)
+        metric = {"accuracy": "Accuracy"}.get(run.task.metric_title, run.task.metric_title)
+        by_data.setdefault(f"{metric} on {images} validation images of {run.data}", []).append(text)
     if not by_data:
         return ["Accuracy: no trained run has a checked export yet."]
     more = sum(f.measures_accuracy for f in facts) - MOST_RUNS
     rest = f" {more} older runs are in the table below." if more > 0 else ""
-    lines = [f"Accuracy on {data}: {'; '.join(texts)}." for data, texts in by_data.items()]
+    lines = [f"{data}: {'; '.join(texts)}." for data, texts in by_data.items()]
     return [*lines[:-1], lines[-1] + rest]
 
 
@@ -162,16 +163,21 @@ def _files_line(facts: Sequence[RunFacts]) -> str:
     if not checked:
         return "Files: no exported file of these runs was checked against its network yet."
     floats = [e.checks["tflite"].max_relative_difference for e in checked if e.precision == "float32"]
-    bound = f"; float32 logits differ from Keras by at most {max(floats):.1e} (relative)" if floats else ""
+    floats = [difference for difference in floats if difference is not None]
+    what = outputs_of([f for f, _ in exports])
+    bound = f"; float32 {what} differ from Keras by at most {max(floats):.1e} (relative)" if floats else ""
     left = sorted({name for e in checked for name in e.not_delegated})
     delegated = sum(e.nodes_delegated == e.nodes_total for e in checked)
     rest = f", the others all but {summarize_operators(left)}" if left else ""
     loose = [e for f, e in exports if f.compares_loosely(e)]
     strict = [e for f, e in exports if not f.compares_loosely(e)]
     counts = [f"{sum(bool(e.passed) for e in strict)} of {len(strict)} passed the check against their network{bound}"]
+    agreement = " or ".join(
+        dict.fromkeys(f.task.agreement_title.removeprefix("same ") for f, e in exports if e in loose)
+    )
     untrained = (
         f"{sum(bool(e.passed) for e in loose)} of {len(loose)} quantized files of untrained networks passed a check of "
-        "their difference only, not of top-1"
+        f"their difference only, not of {agreement}"
     )
     counts = (counts if strict else []) + ([untrained] if loose else [])
     return f"Files: {'; '.join(counts)}; {delegated} run on XNNPACK with every node{rest}."
@@ -184,8 +190,10 @@ def _overview(out: Path, facts: Sequence[RunFacts], newest: Sequence[Measurement
     for data in dict.fromkeys(run.data for run in runs):
         mine = {key: (run, e) for key, (run, e) in checked.items() if run.data == data}
         pixels = " and ".join(map(str, sorted({run.run.config.model.input_size for run, _ in mine.values()})))
-        accuracy = {key: 100 * e.checks["tflite"].accuracy for key, (_, e) in mine.items()}
-        panels.append(plots.Panel("Top-1 accuracy, %", f"TFLite, on {data}, {pixels} px", accuracy, {}, "{:.1f}", "-"))
+        metric = next(run.task.metric_title for run, _ in mine.values())
+        heading = {"accuracy": "Top-1 accuracy"}.get(metric, metric)
+        measured = {key: 100 * e.checks["tflite"].metric for key, (_, e) in mine.items()}
+        panels.append(plots.Panel(f"{heading}, %", f"TFLite, on {data}, {pixels} px", measured, {}, "{:.1f}", "-"))
     timed = {key: row for row in newest for key in _keys(row, runs)}
     if timed:
         where = f"{_where(newest[0])}, {newest[0].source.platform.replace('(R)', '').replace('(TM)', '')}"
@@ -235,7 +243,8 @@ def _training(out: Path, trained: Sequence[RunFacts]) -> str:
     if not trained:
         return ""
     plots.training(out / "training.png", trained)
-    parts = ["## Training", run_tables.training(trained), "![Loss and accuracy per epoch](training.png)"]
+    metrics = " or ".join(dict.fromkeys(f.task.metric_title for f in trained))
+    parts = ["## Training", run_tables.training(trained), f"![Loss and {metrics} per epoch](training.png)"]
     return "\n\n".join([*parts, *_against_published(out, [f for f in trained if f.curve and f.published])])
 
 

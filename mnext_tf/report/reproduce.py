@@ -9,7 +9,7 @@ from pathlib import Path
 from mnext_tf.benchmark.results import Results, delegated_text
 from mnext_tf.data.opening import EMBEDDED
 from mnext_tf.device.session import Device
-from mnext_tf.naming import CALIBRATED, command_line
+from mnext_tf.naming import CALIBRATED, OUTPUTS, command_line
 from mnext_tf.report.markdown import code, code_block, decimals, escape_markdown, number, table
 from mnext_tf.report.rows import Measurement, ordered
 from mnext_tf.report.run_facts import Export, RunFacts
@@ -74,16 +74,26 @@ def commands(facts: RunFacts) -> list[str]:
         lines.append(command_line("import_checkpoint", _import_flags(config, folder)))
     elif facts.run.trained and config.recipe:
         others = {"init": config.init_from, "teacher": config.teacher}
-        recipe = {f.name: getattr(config.recipe, f.name) for f in dataclasses.fields(config.recipe)}
+        recipe = {"task": config.task} if config.task == "detection" else {}
+        recipe |= {**_fields(config.recipe), **_fields(config.recipe.detection), "detection": None}
         flags = {"model": config.model.name, **{flag: start.run for flag, start in others.items() if start}}
         flags |= {"out": folder, **_data_flags(config), **config.model.options}
         flags |= {name: value for name, value in recipe.items() if value is not None}
         lines.append(command_line("train", flags))
+    if facts.run.config.init == "random" and config.task == "detection":
+        flags = {"task": "detection", "models": config.model.name, "width": config.model.width}
+        precisions = tuple(dict.fromkeys(export.precision for export in facts.exports))
+        return [command_line("benchmark", flags | {"input_size": config.model.input_size, "quantize": precisions})]
     which = {"run": folder}
     if not facts.run.trained:
         names = ("width", "input_size", "num_classes", "identity_tensor_multiplier")
         which = {"init": "random", "model": config.model.name} | {n: getattr(config.model, n) for n in names}
     return [*lines, *(command_line("export_tflite", which | _export_flags(export)) for export in facts.exports)]
+
+
+def _fields(record) -> dict:
+    """Field -> value; of None nothing."""
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)} if record else {}
 
 
 def _data_flags(config: RunConfig) -> dict:
@@ -101,7 +111,8 @@ def _data_flags(config: RunConfig) -> dict:
 def _import_flags(config: RunConfig, folder: Path) -> dict:
     source, model = config.source, config.model
     flags = {"model": model.name, "checkpoint": source.file if source else "FILE", "out": folder, **_data_flags(config)}
-    flags |= {name: getattr(config.preprocess, name) for name in ("input_size", "crop_fraction", "interpolation")}
+    kept = ("input_size", "interpolation", *(("crop_fraction",) if config.preprocess.fit == "crop" else ()))
+    flags |= {name: getattr(config.preprocess, name) for name in kept}
     flags |= {name: getattr(model, name) for name in ("mean", "std") if getattr(model, name) is not None}
     if model.identity_tensor_multiplier != 1:
         flags["identity_tensor_multiplier"] = model.identity_tensor_multiplier
@@ -118,7 +129,7 @@ def _import_flags(config: RunConfig, folder: Path) -> dict:
 def _export_flags(export: Export) -> dict:
     settings, flags = export.settings, {"quantize": export.precision}
     if export.variant:
-        flags["output" if export.variant == "probabilities" else "io_type"] = export.variant
+        flags["output" if export.variant in OUTPUTS else "io_type"] = export.variant
     if "calibration_count" in settings and export.precision in CALIBRATED:
         flags["calibration_images"] = settings["calibration_count"]
     if "calibration_data" in settings:

@@ -11,23 +11,24 @@ from pathlib import Path
 
 from mnext_tf.errors import DataError, MnextError
 from mnext_tf.files import read_json
-from mnext_tf.naming import PRECISIONS, command_line, distinct_names, network_title, precision_of
+from mnext_tf.naming import PRECISIONS, command_line, distinct_names, full_name_of, network_title, precision_of
 from mnext_tf.runs.run import Run
 from mnext_tf.runs.stages import is_current
+from mnext_tf.tasks import Classification, Detection, task_of
 from mnext_tf.tasks.classification import FLOAT_TOLERANCE
 from mnext_tf.training.best import Best, better
 from mnext_tf.training.curves import Curve, curve_of
 
-HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")  # others may be there, too
+HISTORY_NUMBERS = ("epoch", "train_loss", "train_accuracy", "val_loss")  # and val_ with the task's metric, at least
 
 
 @dataclass(frozen=True)
 class Check:
-    """One form of a network on the validation images. `accuracy` and `top1_agreement` (with Keras) in 0..1."""
+    """One form of a network on the validation images. `metric` and `agreement` (with Keras) in 0..1, see the task's."""
 
-    accuracy: float | None  # None: the images have no labels
-    top1_agreement: float
-    max_relative_difference: float
+    metric: float | None  # accuracy, or a detector's mAP50; None: the images have no labels
+    agreement: float
+    max_relative_difference: float | None  # None: the file gives detections alone
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class RunFacts:
         return _title(self.run)
 
     @property
+    def task(self) -> Classification | Detection:
+        return task_of(self.run.config)
+
+    @property
+    def metric_column(self) -> str:
+        """Of the history: the task's metric on the validation images."""
+        return f"val_{self.task.metric}"
+
+    @property
     def curve(self) -> Curve | None:
         """The published training that this one repeats."""
         return curve_of(self.run.config)
@@ -103,7 +113,7 @@ class RunFacts:
     @property
     def measures_accuracy(self) -> bool:
         """Whether its logits mean something and were checked on labeled images."""
-        return self.run.trained and any(e.checks and e.checks["keras"].accuracy is not None for e in self.exports)
+        return self.run.trained and any(e.checks and e.checks["keras"].metric is not None for e in self.exports)
 
     def compares_loosely(self, export: Export) -> bool:
         """Whether its check required no top-1 and a rough difference only: see `Tolerance`."""
@@ -113,15 +123,21 @@ class RunFacts:
         """What the check of an export allows, in words; "" where its manifest does not say."""
         tolerance = export.settings.get("tolerance", {})
         parts = []
-        if export.precision in FLOAT_TOLERANCE:
-            parts.append(f"logits within {FLOAT_TOLERANCE[export.precision]:.0e}")
+        compared = not export.checks or export.checks["tflite"].max_relative_difference is not None
+        if export.precision in FLOAT_TOLERANCE and compared:
+            parts.append(f"{outputs_of([self])} within {FLOAT_TOLERANCE[export.precision]:.0e}")
         if self.compares_loosely(export) and tolerance:
-            parts.append(f"untrained: logits within {tolerance['max_untrained_difference']:g} only")
+            parts.append(f"untrained: {outputs_of([self])} within {tolerance['max_untrained_difference']:g} only")
         if self.run.trained and export.precision != "float32" and tolerance:
             if self.measures_accuracy:
                 parts.append(f"at most {tolerance['max_accuracy_drop']:g} points lost")
-            parts.append(f"same top-1 on at least {100 * tolerance['min_agreement']:g} %")
+            parts.append(f"{self.task.agreement_title} on at least {100 * tolerance['min_agreement']:g} %")
         return ", ".join(parts)
+
+
+def outputs_of(facts: Sequence[RunFacts]) -> str:
+    """What the outputs of these networks are, in a word."""
+    return "logits" if all(f.task.name == "classification" for f in facts) else "outputs"
 
 
 def read_runs(runs: Sequence[Run]) -> list[RunFacts]:
@@ -147,7 +163,7 @@ def read_runs(runs: Sequence[Run]) -> list[RunFacts]:
 
 def _title(run: Run) -> str:
     model = run.config.model
-    return network_title(model.name, model.width, model.identity_tensor_multiplier)
+    return network_title(full_name_of(model), model.width, model.identity_tensor_multiplier)
 
 
 def _read_history(run: Run) -> list[dict[str, float]]:
@@ -156,7 +172,8 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         return []
     try:
         with open(path, newline="", encoding="utf-8") as f:
-            return [_numbers(row) for row in csv.DictReader(f)]
+            required = (*HISTORY_NUMBERS, f"val_{task_of(run.config).metric}")
+            return [_numbers(row, required) for row in csv.DictReader(f)]
     except (KeyError, ValueError, TypeError) as e:
         raise DataError(
             f"{path} is damaged ({e}). Delete it to leave this run's curves out, or train again with "
@@ -164,9 +181,9 @@ def _read_history(run: Run) -> list[dict[str, float]]:
         ) from e
 
 
-def _numbers(row: dict[str, str]) -> dict[str, float]:
+def _numbers(row: dict[str, str], required: Sequence[str]) -> dict[str, float]:
     """What is empty was not measured in that epoch: a later release added its column, and the run was resumed."""
-    return {name: float(row[name]) for name in (*HISTORY_NUMBERS, *row) if name in HISTORY_NUMBERS or row[name]}
+    return {name: float(row[name]) for name in (*required, *row) if name in required or row[name]}
 
 
 def _read_exports(run: Run) -> list[Export]:
@@ -179,6 +196,7 @@ def _read_exports(run: Run) -> list[Export]:
 def _read_export(run: Run, stage: str) -> Export:
     folder = run.stage(stage)
     precision, variant = precision_of(stage)
+    task = task_of(run.config)
     try:
         manifest = run.manifest(stage)
         result = manifest.result
@@ -196,7 +214,7 @@ def _read_export(run: Run, stage: str) -> Export:
             images=checked.get("images", 0),
             passed=checked.get("passed") and is_current(run, folder.name),
             checks={
-                form: Check(numbers["accuracy"], numbers["top1_agreement"], numbers["max_relative_difference"])
+                form: Check(numbers[task.metric], numbers[task.agreement], numbers["max_relative_difference"])
                 for form, numbers in checked.get("networks", {}).items()
             },
         )

@@ -24,9 +24,11 @@ def section(out: Path, found: Sequence[Network], compared: Sequence[Pair]) -> st
         return ""
     _write_data(out, found, compared)
     plots.seeds(out / "seeds.png", found)
-    parts = ["## Comparison over seeds", _networks(found), "![Validation accuracy of every seed](seeds.png)"]
+    parts = ["## Comparison over seeds", _networks(found), f"![Validation {_metrics(found)} of every seed](seeds.png)"]
     if compared:
         parts += [_pairs(compared), "\n".join(f"- {escape_markdown(pair.verdict)}" for pair in compared), _HOW]
+        if any(network.task.name == "detection" for network in found):
+            parts.append("Detectors are compared over seeds alone: mAP50 has no share of a single image.")
         if len({pair.first.data for pair in compared}) < len(compared):
             parts.append(
                 "With more than two networks the intervals are wider, so that all of them together hold at 95 %."
@@ -37,7 +39,7 @@ def section(out: Path, found: Sequence[Network], compared: Sequence[Pair]) -> st
 
 
 def _networks(found: Sequence[Network]) -> str:
-    header = "network|data|seeds|mean validation accuracy, %|standard deviation, points|range, %|best seed"
+    header = f"network|data|seeds|mean validation {_metrics(found)}, %|standard deviation, points|range, %|best seed"
     body = [
         (
             network.label,
@@ -45,12 +47,16 @@ def _networks(found: Sequence[Network]) -> str:
             ", ".join(map(str, network.trainings)),
             f"{network.mean:.2f}",
             f"{network.deviation:.2f}",
-            f"{min(network.accuracies):.2f}-{max(network.accuracies):.2f}",
-            max(network.trainings.values(), key=lambda training: training.accuracy).seed,
+            f"{min(network.values):.2f}-{max(network.values):.2f}",
+            max(network.trainings.values(), key=lambda training: training.value).seed,
         )
         for network in found
     ]
     return table(header.split("|"), body)
+
+
+def _metrics(found: Sequence[Network]) -> str:
+    return " or ".join(dict.fromkeys(network.task.metric_title for network in found))
 
 
 def _pairs(compared: Sequence[Pair]) -> str:
@@ -79,7 +85,7 @@ def _interval(ends: tuple[float, float] | None) -> str:
 
 
 def _write_data(out: Path, found: Sequence[Network], compared: Sequence[Pair]) -> None:
-    """A row for each training, and all numbers of the tables with all their digits; accuracies in percent."""
+    """A row for each training, and all numbers of the tables with all their digits; accuracy and mAP50 in percent."""
     write_csv(
         out / "seeds.csv",
         [
@@ -88,7 +94,7 @@ def _write_data(out: Path, found: Sequence[Network], compared: Sequence[Pair]) -
                 "data": network.data,
                 "run": str(training.facts.run.folder),
                 "seed": seed,
-                "val_accuracy": training.accuracy,
+                f"val_{network.task.metric}": training.value,
                 "images": len(training.answers.images) if training.answers else None,
             }
             for network in found
@@ -100,7 +106,7 @@ def _write_data(out: Path, found: Sequence[Network], compared: Sequence[Pair]) -
             "network": network.label,
             "data": network.data,
             "seeds": list(network.trainings),
-            "val_accuracy": network.accuracies,
+            f"val_{network.task.metric}": network.values,
             "mean": network.mean,
             "standard_deviation": network.deviation,
         }

@@ -21,12 +21,12 @@ CONFIDENCE = 0.95  # of all pairs of a data set together
 
 @dataclass(frozen=True)
 class Training:
-    """One seed. accuracy: of the finished weights on all validation images, in percent."""
+    """One seed. value: accuracy, or mAP50, of the finished weights on all validation images, in percent."""
 
     facts: RunFacts
     seed: int
-    accuracy: float
-    answers: Answers | None  # None: not evaluated image by image
+    value: float
+    answers: Answers | None  # None: a detector's, or not evaluated image by image
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Network:
     trainings: dict[int, Training]
 
     @property
+    def task(self):
+        return next(iter(self.trainings.values())).facts.task
+
+    @property
     def data(self) -> str:
         return next(iter(self.trainings.values())).facts.data
 
@@ -45,17 +49,17 @@ class Network:
         return next(network for network in networks if network.data == self.data) is self
 
     @property
-    def accuracies(self) -> list[float]:
-        return [training.accuracy for training in self.trainings.values()]
+    def values(self) -> list[float]:
+        return [training.value for training in self.trainings.values()]
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.accuracies)
+        return statistics.fmean(self.values)
 
     @property
     def deviation(self) -> float:
         """The standard deviation of one training, in points."""
-        return statistics.stdev(self.accuracies)
+        return statistics.stdev(self.values)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Votes:
 class Pair:
     """Two networks on the same seeds and images; positive numbers say that the first is better.
 
-    difference: of the mean accuracies, in points; None where fewer than two seeds are common. interval: of that
+    difference: of the means, in points; None where fewer than two seeds are common. interval: of that
     difference over seeds (paired t); None there, too, and where just two seeds differ by the same. votes: None
     where the runs were not evaluated on the same images.
     """
@@ -143,8 +147,8 @@ def _training(facts: RunFacts) -> Training | None:
     if run.config.init != "trained" or run.config.recipe is None or not run.finished:
         return None
     answers = read_answers(run)
-    accuracy = answers.accuracy if answers else run.manifest("train").result["val_accuracy"]
-    return Training(facts, run.config.recipe.seed, 100 * accuracy, answers)
+    value = answers.accuracy if answers else run.manifest("train").result[facts.metric_column]
+    return Training(facts, run.config.recipe.seed, 100 * value, answers)
 
 
 def _what(run: Run) -> str:
@@ -169,7 +173,7 @@ def _pair(first: Network, second: Network, confidence: float) -> Pair:
     mine, others = ([n.trainings[seed] for seed in seeds] for n in (first, second))
     difference = interval = None
     if len(seeds) > 1:
-        points = [a.accuracy - b.accuracy for a, b in zip(mine, others, strict=True)]
+        points = [a.value - b.value for a, b in zip(mine, others, strict=True)]
         difference = statistics.fmean(points)
         if len(set(points)) > 1 or len(points) > 2:  # two equal differences may be chance: accuracies are coarse
             interval = t_interval(points, confidence)
@@ -202,6 +206,7 @@ def _turned(interval: tuple[float, float], sign: int) -> tuple[float, float]:
 
 
 def missing_evaluations(found: Sequence[Network]) -> list[str]:
-    """The commands that evaluate what no comparison by images is possible without."""
-    runs = [t.facts.run.folder for network in found for t in network.trainings.values() if t.answers is None]
+    """The commands that evaluate what no comparison by images is possible without; detectors have none."""
+    classifiers = [network for network in found if network.task.name == "classification"]
+    runs = [t.facts.run.folder for network in classifiers for t in network.trainings.values() if t.answers is None]
     return [command_line("evaluate", {"run": folder}) for folder in runs]

@@ -43,6 +43,11 @@ def run_dataset(run: Run) -> Dataset:
 
 def check_same_data(run: Run, dataset: Dataset) -> None:
     """Raise ConfigError, saying what changed, unless `dataset` is what `run` was made with; it may have moved."""
+    if run.config.init == "trained" and dataset.task != run.config.task:
+        raise ConfigError(
+            f"{run.folder} is for {run.config.task}, the data {dataset.name!r} for {dataset.task}. Use the data "
+            "that it was made with, or start a new run."
+        )
     classes = run.config.model.num_classes
     if run.config.init == "trained" and classes != dataset.num_classes:
         raise ConfigError(

@@ -211,6 +211,7 @@ def _normalization(graph: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _document(about: Metadata, outputs: Sequence[TensorInfo]) -> dict:
     size = about.preprocess["input_size"] if about.preprocess else None
+    cropped = not about.preprocess or about.preprocess.get("fit", "crop") == "crop"
     image = {
         "name": "image",
         "description": "RGB pixels from 0 to 255" + (f", {size} x {size}" if size else ""),
@@ -223,7 +224,7 @@ def _document(about: Metadata, outputs: Sequence[TensorInfo]) -> dict:
         {"name": name, "description": description, "type": _DESCRIPTIONS}
         for name, description, record in (
             (LABELS, "Class names, one a line, without the background.", about.labels if unlabeled else ()),
-            (PREPROCESS, "How an image is resized and cropped.", about.preprocess),
+            (PREPROCESS, f"How an image is resized{' and cropped' * cropped}.", about.preprocess),
             (DETECTOR, "How the outputs become boxes.", about.detector),
         )
         if record

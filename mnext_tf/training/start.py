@@ -21,7 +21,7 @@ from mnext_tf.runs.run import Run, create_run, list_runs, open_run
 from mnext_tf.training.detection_recipe import DetectionRecipe
 from mnext_tf.training.recipe import Recipe
 from mnext_tf.training.recipes import MODELS, RECIPES, canonical_name, resolve_recipe
-from mnext_tf.training.teacher import check_teacher
+from mnext_tf.training.teacher import check_teachable, check_teacher
 from mnext_tf.training.transfer import describe_source, inherited
 
 _log = logging.getLogger(__name__)
@@ -56,8 +56,11 @@ class Plan(NamedTuple):
             _log.info(f"{dataset.name}: images with boxes, so the recipe is {DETECTOR}. --recipe names another.")
             return self.for_boxes()
         if (dataset.task == "detection") != bool(self.recipe.detection):
-            trains = "a detector, which needs images with boxes" if self.recipe.detection else "a classifier"
-            raise ConfigError(f"The recipe trains {trains}; {dataset.name} is a data set for {dataset.task}.")
+            trains, fix = "a classifier", f"Take a recipe of a detector, such as --recipe={DETECTOR}, or other images."
+            if self.recipe.detection:
+                trains = "a detector, which needs images with boxes"
+                fix = "Give such images (docs/data.md says how), or train a classifier with --task=classification."
+            raise ConfigError(f"The recipe trains {trains}; {dataset.name} is a data set for {dataset.task}. {fix}")
         side = 0 if self.given is None else _longest_side(dataset)
         if not 0 < side <= SMALL_IMAGE:
             return self
@@ -76,6 +79,7 @@ def plan_training(
     has_data: bool,
     source: Run | None = None,
     task: str | None = None,
+    teacher: Run | None = None,
 ) -> Plan:
     """What to train, from what was asked for; nothing is opened yet.
 
@@ -86,6 +90,7 @@ def plan_training(
       given: recipe fields that replace the recipe's. options: further arguments of the network.
       source: a run to start from: its network and preprocessing are taken; for a detector that of a classifier, too.
       task: "classification" or "detection"; None: that of the recipe, else of the source, else of the data.
+      teacher: a run to distill from.
 
     Raises ConfigError where these contradict each other.
     """
@@ -96,6 +101,8 @@ def plan_training(
     detector = task == "detection" or (
         task is None and (RECIPES[canonical_name(recipe)].detection is not None if recipe else _is_detector(source))
     )
+    if teacher:
+        check_teachable(teacher, detector=detector)
     if source:
         model, fields, _ = inherited(source, {**given, **options, "model": model}, detector=detector)
         given, options = fields | given, source.config.model.options
@@ -103,11 +110,14 @@ def plan_training(
             theirs = vars(source.config.recipe)
             given = {name: theirs[name] for name in vars(source.config.recipe.augment()) if name in theirs} | given
     usual = ("finetune", "photos", "digits") if not detector else (DETECTOR, DETECTOR, "scenes")
-    name = canonical_name(recipe or ("qat" if given.get("qat") else usual[0 if source else 1 if has_data else 2]))
+    qat = given.get("qat") and not detector  # whose recipe says that it has none
+    name = canonical_name(recipe or ("qat" if qat else usual[0 if source else 1 if has_data else 2]))
     if task and (RECIPES[name].detection is not None) != detector:
         raise ConfigError(f"--task={task} contradicts --recipe={name}, which is for the other task. Leave one out.")
     open_until_seen = given if has_data and not (recipe or source or task) else None
-    on_boxes = functools.partial(boxes, task="detection") if has_data and not (recipe or task) else None
+    on_boxes = (
+        functools.partial(boxes, task="detection", teacher=teacher) if has_data and not (recipe or task) else None
+    )
     plan = Plan(model or MODELS.get(name, "mnext"), resolve_recipe(name, given), options, open_until_seen, on_boxes)
     plan.recipe.model(plan.model, options=plan.options)
     if plan.recipe.freeze and not source:
@@ -169,9 +179,8 @@ def start_run(
         config = dataclasses.replace(
             config, model=dataclasses.replace(config.model, **arguments), init_from=describe_source(source)
         )
-    if teacher and recipe.detection:
-        raise ConfigError("--teacher is for classifiers; a detector learns from its boxes alone. Leave it out.")
     if teacher:
+        check_teachable(teacher, detector=recipe.detection is not None)
         check_teacher(teacher, config.class_names)
         config = dataclasses.replace(config, teacher=describe_source(teacher))
     return create_run(folder, config)
@@ -200,7 +209,7 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     """The run to resume; None takes the newest below `root` that is not finished.
 
     Args:
-      given: the flags that were given, by recipe field or "model", "convention", "num_classes",
+      given: the flags that were given, by recipe field or "model", "task", "convention", "num_classes",
         "label_offset"; each must be what the run has.
     """
     if folder is not None:
@@ -219,11 +228,12 @@ def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:
     model, data = run.config.model, run.config.dataset
     has = {**run.config.recipe.to_dict(), "model": model.name, "num_classes": model.num_classes}
     has |= run.config.recipe.detection.to_dict() if run.config.recipe.detection else {}
-    has |= {"label_offset": data.label_offset, "convention": "pytorch", **model.options}
+    has |= {"label_offset": data.label_offset, "task": run.config.task, "convention": "pytorch", **model.options}
     for name, value in given.items():
         if value is not None and has.get(name) != value:
+            had = f"was started with {name}={has[name]}" if name in has else f"is for {run.config.task}"
             raise ConfigError(
-                f"--{name}={value} contradicts {run.folder}, which was started with {name}={has.get(name)}. "
+                f"--{name}={value} contradicts {run.folder}, which {had}. "
                 "Leave the flag out to resume, or start a new run."
             )
     return run

@@ -11,6 +11,14 @@ from mnext_tf.runs.weights import load_network
 from mnext_tf.training.transfer import open_source
 
 
+def check_teachable(teacher: Run, *, detector: bool) -> None:
+    """Raise ConfigError where `teacher`, or the network that is to learn from it (`detector`), is no classifier."""
+    if detector:
+        raise ConfigError("--teacher is for classifiers; a detector learns from its boxes alone. Leave it out.")
+    if teacher.config.task == "detection":
+        raise ConfigError(f"The teacher {teacher.folder} is a detector; a teacher is a classifier of the same classes.")
+
+
 def check_teacher(teacher: Run, class_names: tuple[str, ...]) -> None:
     """Raise ConfigError unless `teacher` is trained, on these classes in this order."""
     if not teacher.trained:

@@ -94,7 +94,8 @@ def test_results_are_kept_only_where_asked_and_nothing_changed(tmp_path, exports
 
 def test_command_gives_the_same_settings():
     command = Settings(**QUICK).command(models_dir=Path("my models"))
-    assert "--models=mnext,mobilenet_v2 --width=0.25 --identity_tensor_multiplier=1.0 --input_size=32" in command
+    assert "--models=mnext,mobilenet_v2 --task=classification --width=0.25 --identity" in command
+    assert "--identity_tensor_multiplier=1.0 --input_size=32" in command
     assert "--delegate=cpu,gpu" in Settings(delegates=("cpu", "gpu")).command()
     assert "'--models_dir=my models'" in command
 

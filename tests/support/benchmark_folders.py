@@ -12,6 +12,7 @@ from mnext_tf.data.preprocess import Preprocess
 from mnext_tf.files import write_csv, write_json
 from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.config import DatasetConfig, RunConfig
+from mnext_tf.tasks import task_of
 from mnext_tf.training.recipe import Recipe
 
 
@@ -133,9 +134,11 @@ def make_run(
         "recipe": recipe if init == "trained" else None,
         "created": "2026",
     }
-    write_json(folder / "config.json", RunConfig(**{**config, **fields}).to_dict())
+    config = RunConfig(**{**config, **fields})
+    write_json(folder / "config.json", config.to_dict())
+    metric, agreement = task_of(config).metric, task_of(config).agreement
     if history:
-        columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        columns = ("train_loss", "train_accuracy", "val_loss", f"val_{metric}")
         write_csv(
             folder / "train" / "history.csv",
             [{"epoch": e, **dict.fromkeys(columns, 0.5 + e / 10), "seconds": 1} for e in (1, 2)],
@@ -157,8 +160,8 @@ def make_run(
             "result": result,
         }
         write_json(folder / f"tflite_{label}" / "manifest.json", manifest)
-        same = {"accuracy": 0.98, "top1_agreement": 1.0, "max_abs_difference": 0.0, "max_relative_difference": 0.0}
-        other = {**same, "accuracy": accuracy, "top1_agreement": 0.9875, "max_relative_difference": 0.0625}
+        same = {metric: 0.98, agreement: 1.0, "max_abs_difference": 0.0, "max_relative_difference": 0.0}
+        other = {**same, metric: accuracy, agreement: 0.9875, "max_relative_difference": 0.0625}
         verify = {"images": 360, "passed": True, "networks": {"keras": same, "tflite": other}}
         write_json(folder / f"tflite_{label}" / "verify.json", verify)
     return folder

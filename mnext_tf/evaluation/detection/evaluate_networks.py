@@ -13,6 +13,7 @@ from mnext_tf.boxes import Detections
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.detection_pipeline import stored_truth
 from mnext_tf.data.objects import Truth
+from mnext_tf.data.opening import open_dataset
 from mnext_tf.errors import DataError
 from mnext_tf.evaluation.accuracy import RESULT, check_output_folder, check_same_classes
 from mnext_tf.evaluation.detection import tables
@@ -23,6 +24,7 @@ from mnext_tf.files import atomic_folder, write_csv, write_json
 from mnext_tf.inference.image_stream import Images, Item, preprocessed
 from mnext_tf.inference.predictor import Predictor
 from mnext_tf.provenance import now, versions
+from mnext_tf.runs.dataset import run_dataset
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,18 @@ def open_truths(dataset: Dataset, split: str = "validation") -> Truths:
 
     images = Images(f"{dataset.name}, {split}", len(truths), True, items)
     return Truths(images, truths, dataset.metrics, dataset.class_names)
+
+
+def truths_for(
+    networks: Sequence[Predictor], source: str | Path | None, *, run=None, split: str | None = None, **options
+) -> Truths:
+    """The images that `source` names, with boxes of the networks' classes; None: those of `run`.
+
+    `options` are those of `open_dataset`. The validation images, unless `split` says otherwise.
+    """
+    if source is None:
+        return open_truths(run_dataset(run), split or "validation")
+    return open_truths(open_dataset(source, class_names=networks[0].labels, **options), split or "validation")
 
 
 def run_detectors(networks: Sequence[Predictor], data: Truths) -> tuple[list[list[Detections]], list[Truth]]:
