@@ -27,6 +27,7 @@ NEEDS = {  # flags that a user reads about elsewhere
     "quantization_report": ("run", "stage", "data_dir", "images", "max_images", "out"),
     "report": ("run", "benchmark", "out"),
     "run": ("models", "epochs", "data_dir", "out"),
+    "serve": ("run", "tflite", "host", "port", "https", "out", "sessions"),
     "summary": ("models", "widths", "layers"),
     "train": ("model", "data_dir", "epochs", "batch_size", "learning_rate", "width", "input_size", "init", "resume"),
     "verify": ("run", "max_accuracy_drop", "min_agreement"),
