@@ -11,7 +11,7 @@ import numpy as np
 
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError, MnextError
-from mnext_tf.export.app_assets import app_outputs, for_apps
+from mnext_tf.export.app_assets import GPU_TOLERANCE, TOLERANCE, app_outputs, for_apps
 from mnext_tf.files import sha256
 from mnext_tf.inference.predictor import Predictor, open_predictor
 from mnext_tf.inference.tflite import (
@@ -27,9 +27,6 @@ from mnext_tf.tflite.metadata import Metadata, read_metadata
 _log = logging.getLogger(__name__)
 
 TAKES, GIVES = ("float32", "uint8"), ("float32", "uint8", "int32")  # what LiteRT.js hands to a network, and takes of it
-
-# Of an output's range: how far a browser may be from Python. GPUs compute in float16.
-TOLERANCE, GPU_TOLERANCE = 0.01, 0.05
 
 
 @dataclass(frozen=True)
@@ -155,11 +152,18 @@ def _page_model(name: str, folder: str, path: Path, network: Predictor) -> PageM
             "input": f"{folder}golden.rgb",
             "output": f"{folder}golden.f32",
             "lengths": [int(array.size) for array in golden.values()],
-            "tolerance": TOLERANCE,
-            "gpu_tolerance": GPU_TOLERANCE,
+            "tolerance": _tolerance(network, golden, *TOLERANCE),
+            "gpu_tolerance": _tolerance(network, golden, *GPU_TOLERANCE),
         },
     }
     return PageModel(name, entry, files)
+
+
+def _tolerance(network: Predictor, golden: dict[str, np.ndarray], absolute: float, relative: float) -> float:
+    """Of an output's range, how far a browser may be from Python: as apps may be."""
+    if network.output != "probabilities":
+        return relative
+    return min(relative, absolute / max(float(np.max(next(iter(golden.values())))), absolute))
 
 
 def _priors(network: Predictor) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from device.test_browser import browser_run, browser_session
+from support.browsers import browser_run, browser_session
 from support.phone_sessions import pixel
 from support.reports import report, table
 

@@ -6,36 +6,11 @@ import json
 import math
 
 import pytest
+from support.browsers import browser_run, browser_session
 
 from mnext_tf.device.browser import parse_session, read_browser_session
 from mnext_tf.device.session import check_session, find_sessions, is_session
 from mnext_tf.errors import DataError
-
-
-def browser_run(**changes) -> dict:
-    run = {"model": "mnext_1.0_224_float32", "backend": "wasm", "threads": 1, "ran_on": "wasm", "compile_ms": 9.5}
-    return {**run, "first_ms": None, "rounds": [[1, 2.5], [2.0]], "error": "", **changes}
-
-
-def browser_session(runs=None, **changes) -> dict:
-    runs = [browser_run()] if runs is None else runs
-    names = dict.fromkeys(run["model"] for run in runs)
-    return {
-        "format": 1,
-        "started": "2026-11-26T10:00:00.000Z",
-        "runtime": "LiteRT.js 2.5.3",
-        "facts": {
-            "browser": "Chrome 150",
-            "device": "Pixel 8",
-            "platform": "Android 14",
-            "cores": "8",
-            "isolated": "yes",
-        },
-        "gpu": {"vendor": "arm", "architecture": "valhall", "device": "", "description": "", "software": False},
-        "models": [{"name": name, "bytes": 14_000_000, "sha256": "ab" * 32} for name in names],
-        "runs": runs,
-        **changes,
-    }
 
 
 def test_a_session_is_read(tmp_path):

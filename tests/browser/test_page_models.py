@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
 import pytest
+from support.browsers import npm_package
 
 from mnext_tf.browser.models import files_of_run, page_models, run_file
 from mnext_tf.browser.runtime import find_runtime
@@ -69,20 +69,6 @@ def test_files_of_one_name_stay_apart(app_files, tmp_path):
 def test_every_output_of_a_detector_has_its_name(toy_file):
     outputs = run_file(toy_file("float32", "two"), np.zeros((64, 64, 3), np.float32))
     assert {name: values.shape for name, values in outputs.items()} == {"location": (1, 160, 4), "score": (1, 160, 3)}
-
-
-def npm_package(folder, version="2.5.3"):
-    """LiteRT.js as npm lays it out, without its content."""
-    core, utils = folder / "node_modules/@litertjs/core", folder / "node_modules/@litertjs/wasm-utils"
-    for path in (core / "dist/index.js", utils / "dist/index.js"):
-        path.parent.mkdir(parents=True)
-        path.write_text('import { createWasmLib } from "@litertjs/wasm-utils";\n')
-    (core / "package.json").write_text(json.dumps({"version": version}))
-    (core / "wasm").mkdir()
-    for build in ("", "_compat", "_jspi", "_threaded"):
-        for ending in ("js", "wasm"):
-            (core / f"wasm/litert_wasm{build}_internal.{ending}").write_bytes(b"x")
-    return folder
 
 
 def test_the_runtime_is_found_and_its_one_import_is_a_path(tmp_path):
