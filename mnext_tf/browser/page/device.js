@@ -33,8 +33,9 @@ export function threadCounts() {
   return self.crossOriginIsolated ? [1, 2, 4].filter((n) => n === 1 || n <= cores) : [1];
 }
 
-export function hasGpu() {
-  return "gpu" in navigator;
+/** Whether WebGPU has a GPU here. */
+export async function findGpu() {
+  return Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
 }
 
 const SECURE =
@@ -42,7 +43,7 @@ const SECURE =
   "computer and open http://localhost:8000 here; or start the server with --https.";
 
 /** [{name, works, why}] for threads, GPU, and camera: what is missing and how to get it. */
-export function abilities() {
+export function abilities(gpu) {
   const secure = self.isSecureContext;
   const camera = secure && Boolean(navigator.mediaDevices?.getUserMedia);
   const isolated = "This page's server does not send the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy.";
@@ -54,8 +55,8 @@ export function abilities() {
     },
     {
       name: "GPU (WebGPU)",
-      works: hasGpu(),
-      why: hasGpu() ? "" : secure ? "This browser has no WebGPU, or it is switched off." : SECURE,
+      works: gpu,
+      why: gpu ? "" : !secure ? SECURE : "gpu" in navigator ? "This browser found no GPU that it may use." : "This browser has no WebGPU.",
     },
     { name: "Camera", works: camera, why: camera ? "" : secure ? "This browser gives pages no camera." : SECURE },
   ];

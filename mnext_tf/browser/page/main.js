@@ -1,7 +1,7 @@
 // Ties the page together: tabs, what the device can do, and the three panels.
 
 import { Model, Processors, fetched } from "./runner.js";
-import { abilities, describe, hasGpu, threadCounts } from "./device.js";
+import { abilities, describe, findGpu, threadCounts } from "./device.js";
 import { setUpSee } from "./see.js";
 import { setUpCheck } from "./check.js";
 import { setUpTime } from "./time.js";
@@ -43,13 +43,13 @@ export function addRow(table, cells) {
 }
 
 /** [{backend, threads, title}]: the processors that this page offers. */
-function processors() {
+function processors(gpu) {
   const cpu = threadCounts().map((threads) => ({
     backend: "wasm",
     threads,
     title: `CPU, ${threads} thread${threads > 1 ? "s" : ""}`,
   }));
-  return hasGpu() ? [...cpu, { backend: "webgpu", threads: 1, title: "GPU" }] : cpu;
+  return gpu ? [...cpu, { backend: "webgpu", threads: 1, title: "GPU" }] : cpu;
 }
 
 function setUpTabs() {
@@ -75,10 +75,10 @@ function setUpTabs() {
   }
 }
 
-function showDevice(facts, about) {
+function showDevice(facts, about, gpu) {
   const parts = [facts.browser, facts.device, facts.platform, facts.cores && `${facts.cores} cores`];
   byId("device").textContent = parts.filter(Boolean).join(", ");
-  for (const { name, works, why } of abilities()) {
+  for (const { name, works, why } of abilities(gpu)) {
     const item = element("li", `${name}: `);
     item.append(element("span", works ? "ready" : "missing", works ? "good" : "doubtful"), why ? ` ${why}` : "");
     byId("abilities").append(item);
@@ -107,9 +107,10 @@ async function start() {
   const models = about.models.map((entry) => new Model(entry));
   const runner = new Processors(about.runtime.folder);
   const facts = await describe();
-  const page = { about, models, runner, facts, processors: processors() };
+  const gpu = await findGpu();
+  const page = { about, models, runner, facts, processors: processors(gpu) };
   setUpTabs();
-  showDevice(facts, about);
+  showDevice(facts, about, gpu);
   setUpSee(page);
   setUpCheck(page);
   setUpTime(page);

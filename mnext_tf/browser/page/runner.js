@@ -62,6 +62,11 @@ export class Processors {
     return this.#ready.get(key);
   }
 
+  /** Whether a model is on a processor already; its first run there takes longer than others. */
+  isReady(model, { backend, threads }) {
+    return this.#ready.has(`${backend} ${threads} ${model.name}`);
+  }
+
   /** {outputs, ms} of values as the model's input holds them. */
   async run(model, processor, input) {
     const { key } = await this.prepare(model, processor);
