@@ -6,11 +6,20 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint format install extras environments constraints clean
+.PHONY: demo web test test-all lint format install extras environments constraints clean
 
 demo: install
 	$(RUN) -m pipelines.run --out=runs/demo
 	@echo "Look at runs/demo/report/report.md and the plots beside it."
+	@echo "See both networks run in a browser, also on a phone:"
+	@echo "  make web && $(RUN) -m pipelines.serve --run=runs/demo/mnext,runs/demo/mobilenet_v2"
+
+# LiteRT.js, which runs .tflite files on the page of pipelines.serve; needs npm.
+web: web/node_modules/.package-lock.json
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	touch $@
 
 # Files of tests side by side, so that what a file prepares is prepared once.
 test: install
@@ -28,9 +37,10 @@ format: install
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# What some tests skip without: PyTorch, which reads and writes its own checkpoints, and MediaPipe, which runs our files.
+# What some tests skip without: PyTorch, which reads and writes its own checkpoints, MediaPipe, which runs our files, and
+# Playwright, which drives Chromium.
 extras: install
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 mediapipe==1.2.2
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 mediapipe==1.2.2 playwright==1.65.2
 
 # And tools that are not Python packages: adb with its device daemon, what builds the Android app, ARM64 under qemu,
 # a software Vulkan for the GPU accelerator.

@@ -1,4 +1,4 @@
-"""Write a page with plots on runs, benchmarks, and phones: accuracy, latency, size, and how to repeat each number."""
+"""Write a page with plots on runs, benchmarks, phones, and browsers: accuracy, latency, size, how to repeat each."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from pathlib import Path
 
 from absl import flags
 
-from mnext_tf.device.session import check_session, find_sessions
+from mnext_tf.device.session import SESSIONS, check_session, find_sessions
 from mnext_tf.errors import DataError
 from mnext_tf.naming import command_line
 from mnext_tf.runs.run import list_runs, open_run
 from pipelines import _cli
 
-SESSIONS = "benchmarks/results"
 _RUN = flags.DEFINE_list("run", [], "Run folders; without it, every run under --runs_root.")
 _RUNS_ROOT = flags.DEFINE_string("runs_root", "runs", "Folder to search for runs and benchmarks.")
 _BENCHMARK = flags.DEFINE_list(
     "benchmark", [], "Benchmark folders; without it, every folder under --runs_root with a benchmark.csv."
 )
 _DEVICE = flags.DEFINE_list(
-    "device", [], f"Folders that benchmarks/run_adb.sh wrote; without it, every one in {SESSIONS}."
+    "device",
+    [],
+    f"Sessions of benchmarks/run_adb.sh and of pipelines.serve; without it, every one in {SESSIONS}.",
 )
 _OUT = flags.DEFINE_string("out", "runs/report", "Folder for report.md and its plots.")
 

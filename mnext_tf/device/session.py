@@ -18,10 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnext_tf.device.browser import is_browser_session
 from mnext_tf.device.log import Log, parse_log
 from mnext_tf.errors import DataError
 
 FORMAT = "1"
+SESSIONS = "benchmarks/results"  # where sessions are kept
 
 _KEY = ("kind", "round", "model", "backend", "threads")
 
@@ -105,8 +107,8 @@ class Device:
 
 
 def is_session(folder: Path) -> bool:
-    """Whether `folder` is a session that run_adb.sh wrote."""
-    return (Path(folder) / "session.txt").is_file()
+    """Whether `folder` is a session that run_adb.sh wrote, or one of a browser."""
+    return (Path(folder) / "session.txt").is_file() or is_browser_session(folder)
 
 
 def find_sessions(root: Path) -> list[Path]:
@@ -118,10 +120,10 @@ def find_sessions(root: Path) -> list[Path]:
 def check_session(folder: Path) -> None:
     """Raises DataError where `folder` is not a session."""
     if not is_session(folder):
-        what = "holds no session (it has no session.txt)" if Path(folder).is_dir() else "does not exist"
+        what = "holds no session (it has no session.txt or browser.json)" if Path(folder).is_dir() else "does not exist"
         raise DataError(
-            f"{folder} {what}. `benchmarks/run_adb.sh` measures on a phone and writes such a folder into "
-            "benchmarks/results; give its path with --device."
+            f"{folder} {what}. `benchmarks/run_adb.sh` and the page of `python -m pipelines.serve` measure on a phone "
+            f"and write such a folder into {SESSIONS}; give its path with --device."
         )
 
 

@@ -91,8 +91,8 @@ def make_plan(run: Run, stage: str, precision: str, io_type: str, given: ExportS
         given = dataclasses.replace(given, calibration_data=os.path.abspath(given.calibration_data))
     if given.keep_float or given.auto_keep_float:
         _check_float_layers(run, precision, given.keep_float or "", given.auto_keep_float or 0)
-    if run.config.task == "detection" and given.effort not in (None, "fast"):
-        raise ConfigError(f"effort={given.effort} is for classifiers; detectors have effort=fast.")
+    if run.config.task == "detection" and given.effort not in (None, "fast", "good"):
+        raise ConfigError(f"effort={given.effort} is for classifiers; detectors have effort=fast and effort=good.")
     chosen = remembered(run, stage, given)
     count = chosen.calibration_count or (_OF_FOLDER if chosen.calibration_data else CALIBRATION_IMAGES[run.config.init])
     folder = choose_files(chosen.calibration_data, count, seed=run.config.seed) if chosen.calibration_data else None

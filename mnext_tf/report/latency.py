@@ -97,8 +97,19 @@ def operators(rows: Sequence[Measurement]) -> str:
     return table(header, body) if body else ""
 
 
+_BROWSER_NOTE = (
+    "LiteRT.js: `wasm` is XNNPACK as WebAssembly on the CPU, `webgpu` WebGPU on the GPU. Native code on the same "
+    "device is faster, by a factor that is not known here: compare these rows with each other only. A time "
+    "has the image copied in and the output copied back. Ratio: time over that of the first network of the same "
+    "precision, size, processor, and threads, MobileNetV2 where it is there, taken within each round. Init: compiled."
+)
+
+
 def section(
-    out: Path, hosts: Sequence[Sequence[Measurement]], phones: Sequence[tuple[Device, Sequence[Measurement]]]
+    out: Path,
+    hosts: Sequence[Sequence[Measurement]],
+    phones: Sequence[tuple[Device, Sequence[Measurement]]],
+    browsers: Sequence[Sequence[Measurement]] = (),
 ) -> str:
     """Everything on latency, with a plot for each source."""
     parts = ["## Latency"]
@@ -119,11 +130,17 @@ def section(
         parts += _measured(out, rows, "device", index)
         profile = operators(rows)
         parts += [f"Slowest operators, from runs of their own:\n\n{profile}"] if profile else []
+    if any(browsers):
+        parts += ["### In a browser", _BROWSER_NOTE]
+    for index, rows in enumerate(filter(None, browsers)):
+        source = rows[0].source
+        parts.append(f"#### {escape_markdown(source.details)} ({code(source.name)})")
+        parts += _measured(out, rows, "browser", index)
     for index, rows in enumerate(hosts):
         source = rows[0].source
         parts.append(f"### Measured: {escape_markdown(source.details)} ({code(source.name)})")
         parts += [_host_note(rows), *_measured(out, rows, "latency", index)]
-    if not hosts and not phones:
+    if not hosts and not phones and not any(browsers):
         parts.append("Nothing was timed yet: `python -m pipelines.benchmark` does that.")
     if not phones:  # otherwise these rows are in the phone's table
         parts += [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnext_tf.benchmark.results import read_results, summarize_operators
+from mnext_tf.device.browser import is_browser_session, read_browser_session
 from mnext_tf.device.session import read_device
 from mnext_tf.errors import DataError
 from mnext_tf.files import write_text
@@ -23,6 +24,8 @@ from mnext_tf.report import (
     seed_tables,
     seeds,
 )
+from mnext_tf.report.browser_rows import browser_rows
+from mnext_tf.report.browser_rows import summary_line as browser_line
 from mnext_tf.report.markdown import Markup, decimals, escape_markdown, number, threads_text
 from mnext_tf.report.phone_rows import phone_rows
 from mnext_tf.report.rows import Measurement, host_rows, ordered
@@ -38,7 +41,8 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     Args:
       runs: run folders; stages that a run lacks (training, exports) are left out.
       benchmarks: folders that `run_benchmark` wrote.
-      sessions: folders that benchmarks/run_adb.sh wrote; device.csv and device.json then appear in `out`, too.
+      sessions: folders that benchmarks/run_adb.sh wrote, for which device.csv and device.json appear in `out`, and
+        those that browsers sent to pipelines.serve.
 
     Returns:
       The page.
@@ -49,8 +53,9 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     out = Path(out)
     facts = [f for f in read_runs(runs) if f.exports or f.history]
     timed = sorted((read_results(folder) for folder in benchmarks), key=lambda results: results.date)
-    devices = [read_device(folder) for folder in sessions]
-    if not timed and not devices and not facts:
+    in_browsers = [folder for folder in sessions if is_browser_session(folder)]
+    devices = [read_device(folder) for folder in sessions if folder not in in_browsers]
+    if not timed and not sessions and not facts:
         raise DataError(
             "There is nothing to report on: no trained or exported run and no benchmark was given. "
             "`python -m pipelines.train` makes a run, `python -m pipelines.benchmark` a benchmark on this host, "
@@ -60,6 +65,8 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     hosts = [host_rows(results, name) for results, name in zip(timed, names, strict=True)]
     session_names = distinct_names([device.folder for device in devices])
     phones = [(device, ordered(phone_rows(device, name))) for device, name in zip(devices, session_names, strict=True)]
+    tried = sorted(map(read_browser_session, in_browsers), key=lambda session: session.started)
+    browsers = [(session, browser_rows(session)) for session in tried]
     on_phones = [row for _, rows in phones for row in rows]
     newest = headline_rows(hosts)
     several = seeds.networks(facts)
@@ -67,12 +74,13 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
     verdicts = [pair.verdict for pair in pairs if pair.first.is_best_of(several)]
     lines = [*verdicts, *_accuracy_lines(facts), _speed_line(newest), _files_line(facts)]
     lines += [latency.summary_line(on_phones)] if devices else []
+    lines += [browser_line([row for _, rows in browsers for row in rows])] if browsers else []
     sections = [
         "# Report",
         "\n".join(f"- {escape_markdown(line)}" for line in lines),
         _overview(out, facts, newest),
         seed_tables.section(out, several, pairs),
-        latency.section(out, hosts, phones),
+        latency.section(out, hosts, phones, [rows for _, rows in browsers]),
         _accuracy_latency(out, [*on_phones, *(row for rows in hosts for row in rows)]),
         _titled("Accuracy before and after quantization", run_tables.accuracy(facts)),
         _titled("File sizes", run_tables.sizes(facts, [row for rows in hosts for row in rows])),
@@ -85,6 +93,7 @@ def write_report(out: Path, runs: Sequence[Run], benchmarks: Sequence[Path], ses
         if timed or any(f.exports for f in facts)
         else "",
         *(reproduce.phone(*phone, name) for phone, name in zip(phones, session_names, strict=True)),
+        *(reproduce.browser(session, rows) for session, rows in browsers),
         f"Written {now()[:19]} UTC by {', '.join(f'{name} {version}' for name, version in versions().items())}.",
     ]
     if devices:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnext_tf.benchmark.results import Results, delegated_text
 from mnext_tf.data.opening import EMBEDDED
+from mnext_tf.device.browser import BrowserSession
 from mnext_tf.device.session import Device
 from mnext_tf.naming import CALIBRATED, OUTPUTS, command_line
 from mnext_tf.report.markdown import code, code_block, decimals, escape_markdown, number, table
@@ -173,3 +174,19 @@ def phone(device: Device, rows: Sequence[Measurement], name: str) -> str:
         table(header, commands) if commands else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def browser(session: BrowserSession, rows: Sequence[Measurement]) -> str:
+    """The browser, the device as it describes itself, and the files of a session in a browser."""
+    facts = [
+        *((k, v) for k, v in session.facts.items() if v),
+        ("GPU", session.gpu or "not used"),
+        ("measured", session.started),
+    ]
+    body = [(row.title, row.precision_text, code(row.file), code((row.sha256 or "unknown")[:16])) for row in rows]
+    files = list(dict.fromkeys(body))
+    about = (
+        f"Session {code(session.folder.name)}, {escape_markdown(session.runtime)}, on the page of `pipelines.serve`:"
+    )
+    parts = [about, table(("what", "value"), facts), table(("network", "precision", "file", "sha256"), files)]
+    return "\n\n".join(parts)

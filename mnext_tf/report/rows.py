@@ -144,6 +144,7 @@ def processor(ran_on: str) -> str:
     """In words."""
     name = ran_on.removesuffix("_partial")
     words = {"cpu": "the CPU", "gpu": "the GPU", "nnapi": "NNAPI", "other": "another delegate"}
+    words |= {"wasm": "the CPU, as WebAssembly", "webgpu": "the GPU, by WebGPU"}
     words["software_gpu"] = "software on the CPU, not a GPU"
     return "partly " * (name != ran_on) + words.get(name, name)
 

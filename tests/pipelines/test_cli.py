@@ -27,6 +27,7 @@ NEEDS = {  # flags that a user reads about elsewhere
     "quantization_report": ("run", "stage", "data_dir", "images", "max_images", "out"),
     "report": ("run", "benchmark", "out"),
     "run": ("models", "epochs", "data_dir", "out"),
+    "serve": ("run", "tflite", "host", "port", "https", "out", "sessions"),
     "summary": ("models", "widths", "layers"),
     "train": ("model", "data_dir", "epochs", "batch_size", "learning_rate", "width", "input_size", "init", "resume"),
     "verify": ("run", "max_accuracy_drop", "min_agreement"),
@@ -147,7 +148,7 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("quantization_report", "--runs_root=/nowhere", "No trained run under /nowhere/"),
         ("freeze", "--runs_root=/nowhere", "No trained run under /nowhere/"),
         ("report", "--runs_root=/nowhere", "/nowhere does not exist"),
-        ("report", "--device=/nowhere", "/nowhere does not exist. `benchmarks/run_adb.sh` measures on a phone"),
+        ("report", "--device=/nowhere", "/nowhere does not exist. `benchmarks/run_adb.sh` and the page of"),
     ],
 )
 def test_a_contradiction_is_one_line_before_anything_is_opened(name, flags, text, command):

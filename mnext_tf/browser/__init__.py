@@ -1,0 +1,1 @@
+"""A page that runs .tflite files in a browser, and the server that hands it out."""

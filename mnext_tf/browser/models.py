@@ -1,0 +1,195 @@
+"""Which .tflite files a browser can show, and what a page has to know of each besides its content."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnext_tf.data.sources.sample_images import sample_pixels
+from mnext_tf.errors import ConfigError, MnextError
+from mnext_tf.export.app_assets import GPU_TOLERANCE, TOLERANCE, app_outputs, for_apps
+from mnext_tf.files import sha256
+from mnext_tf.inference.predictor import Predictor, open_predictor
+from mnext_tf.inference.tflite import (
+    dequantize_array,
+    describe_ends,
+    named_outputs,
+    quantize_array,
+)
+from mnext_tf.naming import CALIBRATED, PRECISIONS, command_line, network_of
+from mnext_tf.runs.run import Run
+from mnext_tf.tflite.metadata import Metadata, read_metadata
+
+_log = logging.getLogger(__name__)
+
+TAKES, GIVES = ("float32", "uint8"), ("float32", "uint8", "int32")  # what LiteRT.js hands to a network, and takes of it
+
+
+@dataclass(frozen=True)
+class PageModel:
+    """A file that a browser can show. files: path on the page to content; about: its entry in models.json."""
+
+    name: str
+    about: dict
+    files: dict[str, Path | bytes]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that it cannot show: why, and the command that makes one that it can."""
+
+    name: str
+    why: str
+    command: str = ""
+
+
+def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
+    """The .tflite files of a run that a browser can show; what is refused besides has no form that it can.
+
+    Of each precision that the run was exported with, the form for apps is shown, and made first where it is missing.
+    Raises ConfigError where nothing was exported.
+    """
+    exported = [p for p in PRECISIONS if any(run.manifest(f"tflite_{p}{form}") for form in ("", *_forms(run)))]
+    if not exported:
+        command = command_line("export_tflite", {"run": run.folder})
+        raise ConfigError(f"{run.folder} has no .tflite file yet; `{command}` exports one.")
+    files, refused = [], []
+    for precision in exported:
+        try:
+            if precision not in CALIBRATED and not any(
+                run.manifest(f"tflite_{precision}{form}") for form in _forms(run)
+            ):
+                stage = run.manifest(f"tflite_{precision}")
+                files.append(run.stage(f"tflite_{precision}") / stage.result["file"])
+                continue
+            _log.info(f"{run.name}: {precision} in the form for apps")
+            stage = for_apps(run, precision, output=app_outputs(run)[-1])
+            files.append(stage.folder / stage.result["file"])
+        except MnextError as e:
+            command = command_line(
+                "export_tflite", {"run": run.folder, "quantize": precision, "output": app_outputs(run)[-1]}
+            )
+            refused.append(Refused(f"{run.name}, {precision}", str(e), command))
+    return files, refused
+
+
+def _forms(run: Run) -> list[str]:
+    return [f"_{output}" for output in app_outputs(run)]
+
+
+def page_models(paths: Sequence[Path]) -> tuple[list[PageModel], list[Refused]]:
+    """Those of the files that a browser can show, in their order, and the others. Raises ConfigError for no file."""
+    shown, refused = [], []
+    for number, path in enumerate(map(Path, paths)):
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist, or is no file.")
+        name = _distinct(path.stem, [model.name for model in shown])
+        try:
+            if reason := _reason_against(describe_ends(path)):
+                refused.append(Refused(path.name, reason, _better_export(path)))
+                continue
+            with open_predictor(path) as network:
+                model = _page_model(name, f"models/{number}/", path, network)
+            if model.about["title"] in [other.about["title"] for other in shown]:
+                model.about["title"] = name
+            shown.append(model)
+        except MnextError as e:
+            refused.append(Refused(path.name, str(e)))
+    return shown, refused
+
+
+def _reason_against(ends: dict) -> str:
+    """Why LiteRT.js does not run a file with such ends; "" where it does."""
+    if ends["input"]["dtype"] not in TAKES:
+        return f"it takes {ends['input']['dtype']}; LiteRT.js hands over {' or '.join(TAKES)}"
+    others = {end["dtype"] for end in ends.get("outputs", {"": ends["output"]}).values()} - {*GIVES}
+    return f"it gives {', '.join(sorted(others))}; LiteRT.js takes {', '.join(GIVES)}" if others else ""
+
+
+def _better_export(path: Path) -> str:
+    """The command that exports what a file computes in the form for apps."""
+    network = network_of(path.stem)
+    precision = network.precision if network else "int8"
+    return command_line("export_tflite", {"run": path.parent.parent, "quantize": precision, "output": "probabilities"})
+
+
+def _distinct(name: str, taken: Sequence[str]) -> str:
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if n not in taken)
+
+
+def _page_model(name: str, folder: str, path: Path, network: Predictor) -> PageModel:
+    about = read_metadata(path) or Metadata()
+    ends = describe_ends(path)
+    outputs = [{"name": n, **end} for n, end in ends.get("outputs", {"output": ends["output"]}).items()]
+    pixels = sample_pixels(network.preprocess)
+    golden = run_file(path, about.normalize(pixels) if not about.feeds_pixels else pixels.astype(np.float32))
+    files: dict[str, Path | bytes] = {
+        f"{folder}{name}.tflite": path,
+        f"{folder}golden.rgb": pixels.tobytes(),
+        f"{folder}golden.f32": b"".join(array.astype("<f4").tobytes() for array in golden.values()),
+    }
+    if network.task.name == "detection":
+        files[f"{folder}priors.f32"] = np.asarray(_priors(network), "<f4").tobytes()
+    entry = {
+        "name": name,
+        "title": _title(name, about),
+        "task": network.task.name,
+        "gives": network.output,
+        "file": f"{folder}{name}.tflite",
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "input": ends["input"],
+        "outputs": [{**end, "name": n} for end, n in zip(outputs, golden, strict=True)],
+        "normalization": {"mean": about.mean, "std": about.std},
+        "preprocess": network.preprocess.to_dict(),
+        "labels": network.labels if not about.labels else None,
+        "priors": f"{folder}priors.f32" if network.task.name == "detection" else None,
+        "golden": {
+            "input": f"{folder}golden.rgb",
+            "output": f"{folder}golden.f32",
+            "lengths": [int(array.size) for array in golden.values()],
+            "tolerance": _tolerance(network, golden, *TOLERANCE),
+            "gpu_tolerance": _tolerance(network, golden, *GPU_TOLERANCE),
+        },
+    }
+    return PageModel(name, entry, files)
+
+
+def _tolerance(network: Predictor, golden: dict[str, np.ndarray], absolute: float, relative: float) -> float:
+    """Of an output's range, how far a browser may be from Python: as apps may be."""
+    if network.output != "probabilities":
+        return relative
+    return min(relative, absolute / max(float(np.max(next(iter(golden.values())))), absolute))
+
+
+def _priors(network: Predictor) -> np.ndarray:
+    """Center form (priors, 4), as the page decodes with them; none where a file gives boxes."""
+    decoding = getattr(network.function, "decoding", None)
+    if decoding is None:
+        return network.task.priors
+    return network.function._priors if decoding.form == "two" else np.zeros((0, 4), np.float32)
+
+
+def _title(name: str, about: Metadata) -> str:
+    network = network_of(name)
+    if network:
+        variant = network.variant.replace("probabilities", "").replace("anchors", "").strip("_")
+        return f"{network.title}, {network.input_size} px, {network.precision} {variant}".strip()
+    return about.name or name
+
+
+def run_file(path: Path, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Every output of a file, float32 by name, for one input (S, S, 3) as the file takes it, before quantization."""
+    from mnext_tf.tflite.operators import open_interpreter
+
+    interpreter = open_interpreter(path)
+    detail = interpreter.get_input_details()[0]
+    interpreter.set_tensor(detail["index"], quantize_array(values, detail)[None])
+    interpreter.invoke()
+    return {
+        name: dequantize_array(interpreter.get_tensor(end["index"]), end) for name, end in named_outputs(interpreter)
+    }
