@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_named(model, tmp_path, change, said):
 def test_models_of_others_and_folders_in_use_are_refused(model, images, tmp_path):
     import tensorflow as tf
 
-    with pytest.raises(ConfigError, match=r"Only networks that mnext_tf\.create_model built"):
+    with pytest.raises(ConfigError, match=r"Only networks that mnext_tf\.create_model or create_detector built"):
         run_of_model(tf.keras.Sequential([tf.keras.Input((32, 32, 3))]), tmp_path / "run")
     run_of_model(model, tmp_path / "run", calibration=images)
     with pytest.raises(ConfigError, match="holds a run already"):

@@ -43,7 +43,9 @@ def test_the_flags_become_plans_seeds_and_a_benchmark(python):
     code = f"""
 import runpy, sys
 import mnext_tf.workflow, pipelines._recipe
-pipelines._recipe.open_data = lambda: "the data"
+class Data(str):
+    task = "classification"
+pipelines._recipe.open_data = lambda task: Data("the data")
 def run_workflow(out, plans, dataset, benchmark, **options):
     print(out, dataset, options["seeds"], options["precisions"], options["sources"])
     print(*((plan.model, plan.recipe.width, plan.recipe.epochs) for plan in plans))
