@@ -48,6 +48,7 @@ flags.adopt_module_key_flags(_recipe)
 def main() -> None:
     tolerance = Tolerance(MAX_DROP.value, MIN_AGREEMENT.value)
     seeds = _seeds()
+    sizes = () if BENCHMARK_SIZE.value is None else (BENCHMARK_SIZE.value,)
     for precision in EXPORTS.value:
         one_of("quantize", precision, PRECISIONS)
     sources = _sources()
@@ -70,7 +71,7 @@ def main() -> None:
         models=tuple(timed),
         widths=(plans[0].recipe.width,),
         identity_tensor_multiplier=plans[0].recipe.identity_tensor_multiplier,
-        input_sizes=(BENCHMARK_SIZE.value or Settings.input_sizes[0],),
+        input_sizes=sizes or Settings.input_sizes,
         precisions=tuple(EXPORTS.value),
         threads=_cli.whole_numbers("threads", THREADS.value),
     )
@@ -78,8 +79,8 @@ def main() -> None:
     dataset = _recipe.open_data("detection" if plans[0].recipe.detection else None)
     plans = [plan.for_data(dataset) for plan in plans]
     if recipe := next((plan.recipe for plan in plans if plan.recipe.detection), None):
-        size = BENCHMARK_SIZE.value or recipe.input_size
-        benchmark = dataclasses.replace(benchmark, task="detection", widths=(recipe.width,), input_sizes=(size,))
+        sizes = sizes or (recipe.input_size,)
+        benchmark = dataclasses.replace(benchmark, task="detection", widths=(recipe.width,), input_sizes=sizes)
         benchmark.check()
     report = run_workflow(
         OUT.value,

@@ -42,10 +42,9 @@ def main() -> None:
         widths = [float(w) for w in WIDTHS.value]
     except ValueError as e:
         raise ConfigError(f"--widths takes comma-separated numbers; received {','.join(WIDTHS.value)!r}.") from e
-    common = {"input_size": 224, "num_classes": 1000}
-    if PRIORS.value:
-        common = {"input_size": 320, "num_classes": {"voc": len(VOC), "coco": len(COCO)}[PRIORS.value]}
-    common |= {f.name: f.value for f in (INPUT_SIZE, OUTPUT_STRIDE, NUM_CLASSES) if f.value is not None}
+    size, classes = {"": (224, 1000), "voc": (320, len(VOC)), "coco": (320, len(COCO))}[PRIORS.value]
+    common = {"input_size": size, "output_stride": OUTPUT_STRIDE.value, "num_classes": classes}
+    common |= {f.name: f.value for f in (INPUT_SIZE, NUM_CLASSES) if f.value is not None}
     names = MODELS.value or (BACKBONES if PRIORS.value else list_models())
     models = [ModelConfig(name, width=width, priors=PRIORS.value, **common) for name in names for width in widths]
 

@@ -21,7 +21,7 @@ def run_workflow(tmp_path, few_images, monkeypatch):
     """`run_workflow(failing)`: over two networks; `failing` holds (run, precision). What was done, in order."""
     done = []
 
-    def run(failing=(), recipe=RECIPE, widths=(1.0, 1.0), **options):
+    def run(failing=(), recipe=RECIPE, widths=(1.0, 1.0), dataset=few_images, **options):
         def train(run, dataset):
             done.append(f"{run.name} train")
             if (run.name, "train") in failing:
@@ -48,7 +48,7 @@ def run_workflow(tmp_path, few_images, monkeypatch):
             Plan(model, dataclasses.replace(recipe, width=width), {})
             for model, width in zip(MODELS, widths, strict=True)
         ]
-        return workflow.run_workflow(tmp_path, plans, few_images, Settings(models=MODELS), **options)
+        return workflow.run_workflow(tmp_path, plans, dataset, Settings(models=MODELS), **options)
 
     run.done = done
     return run
@@ -124,3 +124,10 @@ def test_another_start_is_refused(run_workflow, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="other settings: first weights of its seed") as error:
         run_workflow(sources={"mnext": source})
     assert f"now {source.folder}" in str(error.value)
+
+
+def test_detectors_are_compared_over_seeds_without_images(run_workflow, few_images):
+    boxes = dataclasses.replace(few_images, task="detection", metrics="voc")
+    run_workflow(recipe=resolve_recipe("scenes", {"batch_size": 8}), dataset=boxes, seeds=(0,))
+    assert "mnext-seed0 train" in run_workflow.done
+    assert not [step for step in run_workflow.done if step.endswith("images")]

@@ -13,7 +13,8 @@ from support.detectors import (
     toy_priors,
 )
 
-from mnext_tf.errors import ExportError
+from mnext_tf.errors import ConfigError, ExportError
+from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.inference.tflite import TFLiteNetwork
 from mnext_tf.tflite import flatbuffer
 from mnext_tf.tflite.detector_metadata import add_detector_metadata
@@ -103,3 +104,13 @@ def test_variances_are_those_of_the_record(toy_raw, tmp_path, images):
         found[form] = TFLiteDetector(path)(images)
     for two, four in zip(found["two"], found["four"], strict=True):
         np.testing.assert_allclose(two.boxes, four.boxes, atol=2e-6)
+
+
+def test_a_detector_without_its_preprocessing_takes_the_whole_image(toy_file, tmp_path, log_lines):
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(toy_file("float32", "raw").read_bytes())
+    with open_predictor(path) as network:
+        assert (network.preprocess.fit, network.preprocess.input_size) == ("squash", SIZE)
+    assert "whole image to 64 x 64, bilinear" in "\n".join(log_lines)
+    with pytest.raises(ConfigError, match="a detector takes the whole image"):
+        open_predictor(path, preprocess={"crop_fraction": 0.9})

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mnext_tf import list_models
+from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.summary import count_parameters
 from mnext_tf.training.recipes import resolve_recipe
 from mnext_tf.training.start import start_run
 
@@ -130,6 +132,10 @@ def test_a_word_that_is_no_flag_is_refused(command):
         ("run", "--epochs=0", "epochs must be at least 1; received 0"),
         ("summary", "--widths=1,x", "--widths takes comma-separated numbers"),
         ("summary", "--widths=0", "width must be above 0"),
+        ("summary", "--priors=voc --models=mnext_s", "must be one of mnext, mobilenet_v2, mobilenet_v1"),
+        ("run", "--recipe=scenes --mixup=0.2", "mixup=0.2 is for classifiers"),
+        ("train", "--task=detection --qat", "qat is for classifiers"),
+        ("train", "--task=detection --model=mnext_s", "must be one of mnext, mobilenet_v2, mobilenet_v1"),
         ("export_tflite", "--io_type=uint8", "--io_type=uint8 needs --quantize=int8"),
         ("export_tflite", "--assets=x", "--assets names the folder of --android"),
         ("export_tflite", "--calibration_images=0 --quantize=int8", "--calibration_images must be at least 1"),
@@ -282,3 +288,10 @@ def test_summary_prints_the_table_and_writes_it(command, tmp_path):
         "model,width,input_size,output_stride,num_classes,parameters,multiply_adds",
         "mnext,0.35,224,32,1000,1913976,75141032",
     ]
+
+
+def test_summary_of_a_detector(command):
+    finished = command("summary", "--priors=coco", "--models=mnext", "--widths=1", within=60)
+    model = ModelConfig("mnext", num_classes=80, input_size=320, priors="coco")
+    assert f"{count_parameters(model.outline()):,}" in finished.stdout
+    assert "mnext_ssdlite" in finished.stdout

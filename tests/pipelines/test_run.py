@@ -43,7 +43,9 @@ def test_the_flags_become_plans_seeds_and_a_benchmark(python):
     code = f"""
 import runpy, sys
 import mnext_tf.workflow, pipelines._recipe
-pipelines._recipe.open_data = lambda: "the data"
+class Data(str):
+    task = "classification"
+pipelines._recipe.open_data = lambda task: Data("the data")
 def run_workflow(out, plans, dataset, benchmark, **options):
     print(out, dataset, options["seeds"], options["precisions"], options["sources"])
     print(*((plan.model, plan.recipe.width, plan.recipe.epochs) for plan in plans))
@@ -60,3 +62,21 @@ runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
         "('mnext', 0.5, 4) ('mobilenet_v2', 0.5, 4)",
         "('mobilenet_v2', 'mnext') (0.5,)",
     ]
+
+
+def test_detectors_are_timed_as_detectors(python):
+    code = """
+import runpy, sys
+import mnext_tf.workflow, pipelines._recipe
+class Data(str):
+    task = "detection"
+pipelines._recipe.open_data = lambda task: print("the data of", task) or Data()
+def run_workflow(out, plans, dataset, benchmark, **options):
+    print(benchmark.task, benchmark.widths, benchmark.input_sizes)
+    raise KeyboardInterrupt
+mnext_tf.workflow.run_workflow = run_workflow
+sys.argv[1:] = ["--recipe=scenes", "--width=0.25"]
+runpy.run_module("pipelines.run", run_name="__main__", alter_sys=True)
+"""
+    done = python("-c", code)
+    assert done.stdout.splitlines() == ["the data of detection", "detection (0.25,) (128,)"], done.stderr

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnext_tf.boxes import DetectionSettings
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import read_json
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.report.quantization import FILES, _Data, format_report, quantization_report
+from mnext_tf.runs.run import open_run
+from mnext_tf.training.recipes import resolve_recipe
 
 
 @pytest.fixture
@@ -75,3 +79,13 @@ def test_a_run_without_the_file_says_what_makes_it(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         quantization_report(run, out=tmp_path / "file")
+
+
+def test_detectors_are_refused_at_once(run_maker, tmp_path):
+    model = ModelConfig("mnext", num_classes=10, input_size=128, priors="voc")
+    fields = {"task": "detection", "detection": DetectionSettings()}
+    recipe = resolve_recipe("scenes", {})
+    folder = run_maker(tmp_path / "boxes", model_config=model, recipe=recipe, **fields, exports={"int8": 0.5})
+    with pytest.raises(ConfigError, match=r"boxes is a detector.*pipelines\.evaluate --run=.*boxes --exports"):
+        quantization_report(open_run(folder))
+    assert not (folder / "quantization_report").exists()
