@@ -180,3 +180,22 @@ def test_what_a_browser_cannot_run_is_named_with_the_command(serve, open_page, e
         text = page.inner_text("#refused")
     assert "takes int8" in text
     assert "--output=probabilities" in text
+
+
+def test_every_precision_runs_and_one_that_the_gpu_cannot_leaves_the_others_alone(serve, open_page, exported):
+    """LiteRT.js aborts over int16x8 on the GPU, and with it whatever it had loaded."""
+    from mnext_tf.export.stages import tflite
+
+    stages = [tflite(exported, precision) for precision in ("int16x8", "float16", "dynamic", "weight_int8")]
+    stages.append(tflite(exported, "int8", io_type="uint8"))
+    with serve([stage.folder / stage.result["file"] for stage in stages]) as server, open_page(server) as page:
+        assert page.locator("#refused").is_hidden()
+        page.click("#tab-check")
+        page.click("#check")
+        page.wait_for_selector("#check-status:has-text('assed.'), #check-status:has-text('failed.')", timeout=120_000)
+        rows = page.locator("#checks tbody tr").all_inner_texts()
+    failed = [row for row in rows if "fail" in row]
+    assert len(failed) == 1
+    assert "GPU" in failed[0]
+    assert "LiteRT.js gave up on this network." in failed[0]
+    assert sum("CPU" in row for row in rows) >= len(stages)
