@@ -61,6 +61,7 @@ def test_a_wrong_command_and_a_wrong_flag_are_errors(installed):
 def test_it_holds_types_curves_and_license_and_no_tests(installed):
     assert (installed.site / "mnext_tf/py.typed").is_file()
     assert len(list(installed.site.glob("mnext_tf/training/published_curves/*.csv"))) == 5
+    assert (installed.site / "mnext_tf/browser/page/index.html").is_file()
     assert list(installed.site.glob("mnext_tf-*.dist-info/licenses/LICENSE"))
     assert not (installed.site / "tests").exists()
 

@@ -20,7 +20,7 @@ from mnext_tf.inference.tflite import (
     named_outputs,
     quantize_array,
 )
-from mnext_tf.naming import CALIBRATED, PRECISIONS, command_line, network_of
+from mnext_tf.naming import PRECISIONS, command_line, network_of
 from mnext_tf.runs.run import Run
 from mnext_tf.tflite.metadata import Metadata, read_metadata
 
@@ -60,9 +60,7 @@ def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
     files, refused = [], []
     for precision in exported:
         try:
-            if precision not in CALIBRATED and not any(
-                run.manifest(f"tflite_{precision}{form}") for form in _forms(run)
-            ):
+            if precision != "int8" and not any(run.manifest(f"tflite_{precision}{form}") for form in _forms(run)):
                 stage = run.manifest(f"tflite_{precision}")
                 files.append(run.stage(f"tflite_{precision}") / stage.result["file"])
                 continue

@@ -101,9 +101,20 @@ def show():
 
 
 @pytest.fixture(scope="session")
-def app_files(exported) -> list[Path]:
+def page_run(make_run):
+    """As `exported`, for tests that export more of it."""
+    from mnext_tf.export.stages import tflite
+
+    run = make_run()
+    for precision in ("float32", "int8"):
+        tflite(run, precision)
+    return run
+
+
+@pytest.fixture(scope="session")
+def app_files(page_run) -> list[Path]:
     """A small classifier with probabilities, float32 and int8."""
     from mnext_tf.export.app_assets import for_apps
 
-    stages = [for_apps(exported, precision) for precision in ("float32", "int8")]
+    stages = [for_apps(page_run, precision) for precision in ("float32", "int8")]
     return [stage.folder / stage.result["file"] for stage in stages]

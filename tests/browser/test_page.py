@@ -172,11 +172,30 @@ def test_a_file_that_is_no_image_and_another_after_it(server, open_page, show, p
         assert len(show(page, photograph)) == 5
 
 
-def test_what_a_browser_cannot_run_is_named_with_the_command(serve, open_page, exported, app_files):
-    stage = exported.manifest("tflite_int8")
-    refused = exported.stage("tflite_int8") / stage.result["file"]
+def test_what_a_browser_cannot_run_is_named_with_the_command(serve, open_page, page_run, app_files):
+    stage = page_run.manifest("tflite_int8")
+    refused = page_run.stage("tflite_int8") / stage.result["file"]
     with serve([app_files[0], refused]) as server, open_page(server) as page:
         page.click("#refused summary")
         text = page.inner_text("#refused")
     assert "takes int8" in text
     assert "--output=probabilities" in text
+
+
+def test_every_precision_runs_and_one_that_the_gpu_cannot_leaves_the_others_alone(serve, open_page, page_run):
+    """LiteRT.js aborts over int16x8 on the GPU, and with it whatever it had loaded."""
+    from mnext_tf.export.stages import tflite
+
+    stages = [tflite(page_run, precision) for precision in ("int16x8", "float16", "dynamic", "weight_int8")]
+    stages.append(tflite(page_run, "int8", io_type="uint8"))
+    with serve([stage.folder / stage.result["file"] for stage in stages]) as server, open_page(server) as page:
+        assert page.locator("#refused").is_hidden()
+        page.click("#tab-check")
+        page.click("#check")
+        page.wait_for_selector("#check-status:has-text('assed.'), #check-status:has-text('failed.')", timeout=120_000)
+        rows = page.locator("#checks tbody tr").all_inner_texts()
+    failed = [row for row in rows if "fail" in row]
+    assert len(failed) == 1
+    assert "GPU" in failed[0]
+    assert "LiteRT.js gave up on this network." in failed[0]
+    assert sum("CPU" in row for row in rows) >= len(stages)

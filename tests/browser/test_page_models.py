@@ -12,11 +12,15 @@ from mnext_tf.browser.models import files_of_run, page_models, run_file
 from mnext_tf.browser.runtime import find_runtime
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError
+from mnext_tf.export.stages import tflite
 from mnext_tf.inference.predictor import open_predictor
 
 
-def test_each_precision_of_a_run_is_shown_in_a_form_that_a_browser_runs(exported):
-    files, refused = files_of_run(exported)
+def test_each_precision_of_a_run_is_shown_in_a_form_that_a_browser_runs(make_run):
+    run = make_run()
+    for precision in ("float32", "int8"):
+        tflite(run, precision)
+    files, refused = files_of_run(run)
     assert [path.parent.name for path in files] == ["tflite_float32", "tflite_int8_probabilities"]
     assert not refused
     shown, refused = page_models(files)
@@ -25,12 +29,12 @@ def test_each_precision_of_a_run_is_shown_in_a_form_that_a_browser_runs(exported
     assert [model.about["gives"] for model in shown] == ["logits", "probabilities"]
 
 
-def test_int8_input_is_refused_with_the_command_that_mends_it(exported):
-    stage = exported.manifest("tflite_int8")
-    shown, (refused,) = page_models([exported.stage("tflite_int8") / stage.result["file"]])
+def test_int8_input_is_refused_with_the_command_that_mends_it(page_run):
+    stage = page_run.manifest("tflite_int8")
+    shown, (refused,) = page_models([page_run.stage("tflite_int8") / stage.result["file"]])
     assert not shown
     assert refused.why == "it takes int8; LiteRT.js hands over float32 or uint8"
-    assert refused.command.endswith(f"--run={exported.folder} --quantize=int8 --output=probabilities")
+    assert refused.command.endswith(f"--run={page_run.folder} --quantize=int8 --output=probabilities")
 
 
 def test_what_is_no_tflite_file_is_refused_and_what_is_not_there_is_an_error(tmp_path):

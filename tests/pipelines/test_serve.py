@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 def test_it_serves_a_run_until_it_is_stopped(repository, exported, tmp_path):
     npm_package(tmp_path / "npm")
-    command = [sys.executable, "-m", "pipelines.serve", f"--run={exported.folder}", "--port=0"]
+    run = shutil.copytree(exported.folder, tmp_path / "run")  # the command exports more of it
+    command = [sys.executable, "-m", "pipelines.serve", f"--run={run}", "--port=0"]
     command += [f"--runtime={tmp_path / 'npm'}", f"--sessions={tmp_path / 'sessions'}"]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:

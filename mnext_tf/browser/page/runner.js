@@ -22,11 +22,15 @@ class Remote {
     };
   }
 
-  call(operation, payload, transfer = []) {
+  call(operation, payload) {
     return new Promise((resolve, reject) => {
       this.#waiting.set(this.#next, { resolve, reject });
-      this.#worker.postMessage({ id: this.#next++, operation, payload }, transfer);
+      this.#worker.postMessage({ id: this.#next++, operation, payload });
     });
+  }
+
+  stop() {
+    this.#worker.terminate();
   }
 }
 
@@ -44,8 +48,25 @@ export class Processors {
 
   /** What runs a backend: {threads, jspi, build, adapter}. Raises Error where this device has none. */
   start(backend) {
-    this.#started[backend] ??= this.#remotes[backend].call("start", { folder: this.#folder, gpu: backend === "webgpu" });
+    this.#started[backend] ??= this.#call(backend, "start", { folder: this.#folder, gpu: backend === "webgpu" });
     return this.#started[backend];
+  }
+
+  /** A runtime that aborts, as it does over some networks, computes nothing any more: a new one takes its place. */
+  async #call(backend, operation, payload) {
+    const remote = this.#remotes[backend];
+    try {
+      return await remote.call(operation, payload);
+    } catch (error) {
+      if (/Aborted\(|unreachable|out of bounds|device.*lost/i.test(error.message) && remote === this.#remotes[backend]) {
+        remote.stop();
+        this.#remotes[backend] = new Remote();
+        delete this.#started[backend];
+        for (const key of this.#ready.keys()) if (key.startsWith(`${backend} `)) this.#ready.delete(key);
+        throw new Error("LiteRT.js gave up on this network.", { cause: error });
+      }
+      throw error;
+    }
   }
 
   /** A model ready on a processor: {key, ms, ranOn}; kept for the next time. */
@@ -53,7 +74,7 @@ export class Processors {
     const key = `${backend} ${threads} ${model.name}`;
     if (!this.#ready.has(key)) {
       const preparing = this.start(backend).then(async () => {
-        const made = await this.#remotes[backend].call("compile", { key, bytes: await model.bytes(), threads });
+        const made = await this.#call(backend, "compile", { key, bytes: await model.bytes(), threads });
         return { key, ...made };
       });
       this.#ready.set(key, preparing);
@@ -70,12 +91,12 @@ export class Processors {
   /** {outputs, ms} of values as the model's input holds them. */
   async run(model, processor, input) {
     const { key } = await this.prepare(model, processor);
-    return this.#remotes[processor.backend].call("run", { key, input });
+    return this.#call(processor.backend, "run", { key, input });
   }
 
   async time(model, processor, input, count) {
     const { key } = await this.prepare(model, processor);
-    return this.#remotes[processor.backend].call("time", { key, input, count });
+    return this.#call(processor.backend, "time", { key, input, count });
   }
 }
 
