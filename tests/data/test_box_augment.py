@@ -39,7 +39,7 @@ def views(boxes, augment, count=1500, shape=(300, 400, 3)):
 def test_with_nothing_on_it_is_the_image_of_evaluation(encode):
     boxes, labels = np.array([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1]], np.float32), np.array([4, 2])
     for interpolation in ("bilinear", "bicubic"):
-        preprocess = Preprocess(48, 1.0, interpolation)
+        preprocess = Preprocess(48, 1.0, interpolation, "squash")
         encoded = encode("PNG", size=(200, 150))
         image, found, kept = train_example(encoded, boxes, labels, preprocess, NOTHING, [0, 0])
         np.testing.assert_allclose(image, eval_image(encoded, preprocess), atol=0.1)

@@ -51,15 +51,17 @@ def test_squashing_is_said_in_version_2_only():
         Preprocess(fit="stretch")
 
 
-@pytest.mark.parametrize("size", [(161, 93), (25, 21), (90, 900)])
-def test_squashing_equals_pillow(encode, size):
-    from PIL import Image
+@pytest.mark.parametrize("size", [(161, 93), (25, 21), (56, 40), (80, 60), (90, 900)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "bicubic"])
+def test_squashing_antialiases_only_where_it_must(encode, size, interpolation):
+    import tensorflow as tf
 
     encoded = encode("JPEG", size=size)
-    squashed = eval_image(encoded, Preprocess(28, 0.875, "bilinear", "squash"))
+    squashed = eval_image(encoded, Preprocess(28, 0.875, interpolation, "squash"))
     assert squashed.shape == (28, 28, 3)
-    expected = pillow(encoded).resize((28, 28), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(squashed, np.asarray(expected), atol=1)
+    must = max(size) > {"bicubic": 3, "bilinear": 2, "nearest": 2}[interpolation] * 28
+    expected = tf.image.resize(decode(encoded), (28, 28), interpolation, antialias=must)
+    np.testing.assert_allclose(squashed, np.clip(expected, 0, 255), atol=0.05)
 
 
 @pytest.mark.parametrize(

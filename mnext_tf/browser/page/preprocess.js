@@ -51,7 +51,10 @@ export function pixelsOf(source, width, height) {
 export function preprocess(image, record) {
   const side = record.input_size;
   const whole = { x: 0, y: 0, width: image.width, height: image.height };
-  if (record.fit === "squash") return resized(image, whole, [side, side], [0, 0], side, record.interpolation);
+  if (record.fit === "squash") {
+    const antialias = Math.max(image.width, image.height) > (record.interpolation === "bicubic" ? 3 : 2) * side;
+    return resized(image, whole, [side, side], [0, 0], side, record.interpolation, antialias);
+  }
   const most = MAX_ASPECT * Math.min(image.width, image.height);
   const [x, y] = [image.width, image.height].map((n) => Math.floor(Math.max(0, n - most) / 2));
   const part = { x, y, width: Math.min(most, image.width - x), height: Math.min(most, image.height - y) };
@@ -65,9 +68,9 @@ export function preprocess(image, record) {
 const f = Math.fround; // TensorFlow computes in float32, in this order: an int8 network sees each pixel that is rounded otherwise
 
 /** The window `corner` + side of `part` of an image resized to `size` (width, height). Only what it needs is computed. */
-function resized(image, part, size, corner, side, interpolation) {
-  const across = axisWeights(interpolation, part.width, size[0], corner[0], side);
-  const down = axisWeights(interpolation, part.height, size[1], corner[1], side);
+function resized(image, part, size, corner, side, interpolation, antialias = true) {
+  const across = axisWeights(interpolation, part.width, size[0], corner[0], side, antialias);
+  const down = axisWeights(interpolation, part.height, size[1], corner[1], side, antialias);
   const left = Math.min(...across.starts);
   const width = Math.max(...across.starts.map((start, i) => start + across.weights[i].length)) - left;
   const pixels = new Float32Array(side * side * 3);
@@ -100,7 +103,7 @@ function addRows(row, image, x, y, weights) {
 }
 
 /** For output pixels first .. first + count - 1 of an axis: the first input pixel, and the weights from there on. */
-function axisWeights(interpolation, inputSize, outputSize, first, count) {
+function axisWeights(interpolation, inputSize, outputSize, first, count, antialias) {
   const starts = [];
   const weights = [];
   const last = inputSize - 1;
@@ -111,7 +114,7 @@ function axisWeights(interpolation, inputSize, outputSize, first, count) {
       continue;
     }
     const inverse = f(1 / f(outputSize / inputSize));
-    const stretch = Math.max(inverse, 1); // antialiasing: a wider kernel where the image shrinks
+    const stretch = antialias ? Math.max(inverse, 1) : 1; // a wider kernel where the image shrinks
     const center = f((i + 0.5) * inverse);
     const reach = f(RADIUS[interpolation] * stretch);
     const begin = Math.min(last, Math.max(0, Math.ceil(f(f(center - reach) - 0.5))));

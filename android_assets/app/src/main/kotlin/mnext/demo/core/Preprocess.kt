@@ -24,8 +24,10 @@ data class Preprocess(val inputSize: Int, val cropFraction: Double, val interpol
     fun apply(image: Pixels): FloatArray = if (fit == Fit.SQUASH) squash(image) else crop(image)
 
     private fun squash(image: Pixels): FloatArray {
-        val columns = ResizeWeights(interpolation, image.width, inputSize, 0, inputSize)
-        val rows = ResizeWeights(interpolation, image.height, inputSize, 0, inputSize)
+        val limit = (if (interpolation == Interpolation.BICUBIC) 3L else 2L) * inputSize
+        val antialias = max(image.width, image.height) > limit // below, every pixel counts without it
+        val columns = ResizeWeights(interpolation, image.width, inputSize, 0, inputSize, antialias)
+        val rows = ResizeWeights(interpolation, image.height, inputSize, 0, inputSize, antialias)
         return resizeColumns(resizeRows(image, columns.begin, columns.end - columns.begin, 0, rows), columns)
     }
 

@@ -5,7 +5,7 @@ import kotlin.math.ceil
 import kotlin.math.floor
 import kotlin.math.max
 
-/** The kernels of tf.image.resize(..., antialias=True); [radius] in pixels at scale 1. */
+/** The kernels of tf.image.resize; [radius] in pixels at scale 1. */
 enum class Interpolation(internal val radius: Float) {
     NEAREST(0f), // takes one pixel, without a kernel
     BILINEAR(1f),
@@ -26,9 +26,16 @@ enum class Interpolation(internal val radius: Float) {
  * Resampling weights along one axis: output pixel i is the dot product of weights[i] and the input from starts[i] on.
  *
  * Covers [count] output pixels, starting at [first], of an axis resized from [inputSize] to [outputSize]. The order of
- * operations is TensorFlow's, so the weights are identical.
+ * operations is TensorFlow's, so the weights are identical. With [antialias], kernels are wider for downscaling.
  */
-internal class ResizeWeights(interpolation: Interpolation, inputSize: Int, outputSize: Int, first: Int, count: Int) {
+internal class ResizeWeights(
+    interpolation: Interpolation,
+    inputSize: Int,
+    outputSize: Int,
+    first: Int,
+    count: Int,
+    private val antialias: Boolean = true,
+) {
     val starts = IntArray(count)
     val weights: Array<FloatArray>
 
@@ -53,7 +60,7 @@ internal class ResizeWeights(interpolation: Interpolation, inputSize: Int, outpu
     private fun filtered(i: Int, position: Int, inputSize: Int, outputSize: Int, filter: Interpolation): FloatArray {
         val scale = outputSize.toFloat() / inputSize.toFloat()
         val inverse = (1.0 / scale).toFloat()
-        val stretch = max(inverse, 1f) // antialiasing: a wider kernel for downscaling
+        val stretch = if (antialias) max(inverse, 1f) else 1f
         val center = (position + 0.5f) * inverse
         val reach = filter.radius * stretch
         val begin = ceil(center - reach - 0.5f).toInt().coerceIn(0, inputSize - 1)
