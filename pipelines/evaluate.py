@@ -18,7 +18,10 @@ DATA_DIR = flags.DEFINE_string(
 )
 DATASET = flags.DEFINE_string("dataset", None, "tfds:NAME instead of --data_dir.")
 SPLIT = flags.DEFINE_enum(
-    "split", None, ["train", "validation"], "Without it: validation, or all images of a folder without splits."
+    "split",
+    None,
+    ["train", "validation"],
+    "Without it: validation, or all images of a folder without splits; of images with boxes validation.",
 )
 LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Stored label of the first class, for TFRecord shards.")
 METRICS = flags.DEFINE_enum(
@@ -67,6 +70,7 @@ def _evaluate_detectors(networks, source, runs, out: Path) -> None:
     from mnext_tf.evaluation.detection.evaluate_networks import evaluate_detectors, format_table, truths_for
 
     options = {"cache_dir": _networks.CACHE_DIR.value, "max_pixels": _flags.pixels(_networks.MAX_MEGAPIXELS)}
+    options |= {} if source is None else {"label_offset": LABEL_OFFSET.value}
     truths = truths_for(networks, source, run=runs[0] if runs else None, split=SPLIT.value, **options)
     result = evaluate_detectors(networks, truths, out, metrics=METRICS.value)
     print(f"{result['images']} images of {result['data']}, by the rules of {result['metrics']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from mnext_tf.inference.tflite import (
     named_outputs,
     quantize_array,
 )
-from mnext_tf.naming import PRECISIONS, command_line, network_of
+from mnext_tf.naming import PRECISIONS, SSDLITE, command_line, network_of
 from mnext_tf.runs.run import Run
 from mnext_tf.tflite.metadata import Metadata, read_metadata
 
@@ -85,7 +86,7 @@ def page_models(paths: Sequence[Path]) -> tuple[list[PageModel], list[Refused]]:
     for number, path in enumerate(map(Path, paths)):
         if not path.is_file():
             raise ConfigError(f"{path} does not exist, or is no file.")
-        name = _distinct(path.stem, [model.name for model in shown])
+        name = _distinct(re.sub(r"[^\w.+-]", "_", path.stem), [model.name for model in shown])
         try:
             if reason := _reason_against(describe_ends(path)):
                 refused.append(Refused(path.name, reason, _better_export(path)))
@@ -111,8 +112,12 @@ def _reason_against(ends: dict) -> str:
 def _better_export(path: Path) -> str:
     """The command that exports what a file computes in the form for apps."""
     network = network_of(path.stem)
+    run = path.parent.parent
+    if not (run / "config.json").is_file():
+        return ""
     precision = network.precision if network else "int8"
-    return command_line("export_tflite", {"run": path.parent.parent, "quantize": precision, "output": "probabilities"})
+    output = "anchors" if network and network.model.endswith(SSDLITE) else "probabilities"
+    return command_line("export_tflite", {"run": run, "quantize": precision, "output": output})
 
 
 def _distinct(name: str, taken: Sequence[str]) -> str:

@@ -157,6 +157,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
 
     folder = path.parent
     _write_sidecars(run, folder)
+    _write_decoding(run, folder, {"anchors": "two", "detections": "four"}.get(path.stem.rpartition("_")[2], "raw"))
     ops = operators.read_operators(path)
     check_operators(ops, task_of(run.config))
     if precision == "dynamic" and any(op.kind == "LOGISTIC" for op in ops):
@@ -227,9 +228,9 @@ def _write_sidecars(run: Run, folder: Path) -> None:
     _write_decoding(run, folder)
 
 
-def _write_decoding(run: Run, folder: Path) -> None:
+def _write_decoding(run: Run, folder: Path, form: str = "raw") -> None:
     if run.config.task == "detection":
-        write_json(folder / DETECTOR, decoding_of(run.config).to_dict())
+        write_json(folder / DETECTOR, decoding_of(run.config, form).to_dict())
 
 
 def _verified(run: Run, form: str, path: Path, expected: StageResult, tolerance: Tolerance | None = None) -> dict:

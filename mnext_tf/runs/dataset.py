@@ -26,7 +26,7 @@ def validation_batches(
     most = max_images or run.config.verify_images
     with report_damage(dataset, "validation"):
         for images, labels in batches_for(dataset)(dataset, run.config.preprocess, batch_size, max_images=most):
-            yield images.numpy(), labels.numpy() if dataset.labelled else None
+            yield images.numpy(), labels.numpy() if dataset.labelled and dataset.task == run.config.task else None
 
 
 def batches_for(dataset: Dataset) -> Callable:

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 # Our modules that decide what an export contains: a change to one of them makes stages run again.
 _LIBRARY = Path(__file__).parents[1]
 CONTENT_MODULES = (
+    "boxes.py",
     "models/*.py",
     "data/preprocess.py",
     "data/input_pipeline.py",
@@ -196,6 +197,7 @@ def configuration(run: Run) -> dict:
     """The settings of every export: what of a run's configuration decides its content."""
     config = run.config.to_dict()
     kept = {key: config[key] for key in ("model", "preprocess", "class_names", "verify_images")}
+    kept |= {"detection": config["detection"]} if config["detection"] else {}
     return {**kept, "dataset": run.config.dataset.fingerprint}
 
 

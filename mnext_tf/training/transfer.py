@@ -58,6 +58,8 @@ def inherited(source: Run, given: dict, *, detector: bool = False) -> tuple[str,
     model = source.config.model
     fixed = {"model": model.name, "convention": "pytorch", **model.options}
     fixed |= {k: getattr(model, k) for k in _FIXED}
+    if detector and model.priors:
+        fixed["priors"] = model.priors
     for name, value in given.items():
         if value is not None and name in fixed and value != fixed[name]:
             raise ConfigError(
@@ -70,6 +72,8 @@ def inherited(source: Run, given: dict, *, detector: bool = False) -> tuple[str,
     arguments = {"options": model.options, "mean": mean, "std": std}
     if bool(model.priors) == detector:
         fields |= {k: getattr(preprocess, k) for k in ("input_size", "crop_fraction", "interpolation")}
+    if detector and model.priors:
+        fields |= {"priors": model.priors, **vars(source.config.detection)}
     return model.name, fields, arguments
 
 

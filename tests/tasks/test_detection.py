@@ -77,6 +77,7 @@ def test_a_comparison_finds_the_same_boxes_and_counts_lost_ones(task):
     assert same.result() == {
         "images": 2,
         "map50": pytest.approx(1),
+        "map50_without": [],
         "boxes": 4,
         "same_boxes": 1.0,
         "max_abs_difference": 0,
@@ -101,12 +102,12 @@ def test_what_is_asked_of_each_form(task):
 
 
 def test_failures_are_told_in_words(task):
-    keras = {"map50": 0.8, "boxes": 100, "same_boxes": 1.0, "max_relative_difference": 0.0}
+    keras = {"map50": 0.8, "map50_without": [], "boxes": 100, "same_boxes": 1.0, "max_relative_difference": 0.0}
     bounds = {"max_accuracy_drop": 1.0, "min_agreement": 0.9}
     assert task.failures(keras, keras, bounds) == []
     worse = {**keras, "map50": 0.78, "same_boxes": 0.5, "max_relative_difference": 0.1}
     drop, boxes = task.failures(worse, keras, bounds)
-    assert "mAP50 is 78.00 %, 2.00 points below 80.00 %, allowed 1" in drop
+    assert "mAP50 is 78.00 %, 2.00 points (95 % interval +- 0.00) below 80.00 %, allowed 1" in drop
     assert "finds 50.0 % of the Keras network's 100 boxes" in boxes
     assert task.failures({**keras, "max_relative_difference": np.nan}, keras, bounds) == ["its outputs are not numbers"]
     assert task.failures({**keras, "max_relative_difference": 2e-4}, keras, {"max_relative_difference": 1e-4})
@@ -118,3 +119,18 @@ def test_detections_are_described_best_first(task):
     assert found == sorted(found, key=lambda d: -d["score"])
     np.testing.assert_allclose(found[0]["box"], OBJECTS[int(found[0]["class"]) - 1, :4], atol=1e-5)
     np.testing.assert_allclose(encode(OBJECTS[:1, :4], PRIORS[:1])[0], encode(OBJECTS[:, :4], PRIORS[:2])[0], atol=1e-5)
+
+
+def test_a_drop_counts_where_the_images_are_enough_to_tell(task):
+    keras = {"map50": 0.8, "map50_without": [0.8] * 20, "boxes": 0, "same_boxes": 1.0, "max_relative_difference": 0.0}
+    steady = {**keras, "map50": 0.78, "map50_without": [0.78] * 20}
+    assert len(task.failures(steady, keras, {"max_accuracy_drop": 1.0})) == 1
+    shaky = {**steady, "map50_without": [0.77, 0.79] * 10}  # standard error: sqrt(19) * 0.01
+    assert task.failures(shaky, keras, {"max_accuracy_drop": 1.0}) == []
+
+
+def test_leaving_out_images_tells_how_much_map50_depends_on_them(task):
+    reference = np.stack([answer(OBJECTS)] * 40)
+    comparison = task.comparison()
+    comparison.update(reference, reference, np.repeat(OBJECTS[None], 40, 0))
+    assert comparison.result()["map50_without"] == pytest.approx([1.0] * 20)
