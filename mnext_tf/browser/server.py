@@ -27,7 +27,6 @@ from mnext_tf.text import printable
 MOST_BYTES = 1 << 20  # of a session; 20 rounds of 100 inferences of 8 models are about a quarter of that
 MOST_SESSIONS = 1000  # that one server keeps
 _SECONDS = 20  # that a connection may be silent
-_CHUNK = 1 << 16
 
 _log = logging.getLogger(__name__)
 

@@ -42,6 +42,12 @@ def _image(row: dict) -> dict:
     return {key: value for key, value in row.items() if key != "predictions"}
 
 
+def plot_path(folder: Path, name: str, written: list[Path]) -> Path:
+    """Where the plot of the image `name` goes: another name than any of those in `written`."""
+    path = Path(folder) / f"{'_'.join(Path(name).with_suffix('').parts[-2:]).strip('/_')}.png"
+    return path if path not in written else path.with_stem(f"{path.stem}_{len(written)}")
+
+
 def annotate(network: Predictor, images: Images, predictions: list[dict], folder: Path) -> list[Path]:
     """A plot for each image, <name>.png in `folder`: the pixels that the network saw, and its first classes."""
     from mnext_tf.evaluation import plots
@@ -50,8 +56,7 @@ def annotate(network: Predictor, images: Images, predictions: list[dict], folder
     rows, written = {row["file"]: row["predictions"] for row in predictions}, []
     for batch in preprocessed(images, [network.preprocess], 16, progress=False):
         for name, pixels in zip(batch.names, batch.pixels[network.preprocess], strict=True):
-            path = Path(folder) / f"{'_'.join(Path(name).with_suffix('').parts[-2:]).strip('/_')}.png"
-            path = path if path not in written else path.with_stem(f"{path.stem}_{len(written)}")
+            path = plot_path(folder, name, written)
             plots.annotated(
                 path,
                 np.clip(np.rint(pixels), 0, 255).astype(np.uint8),

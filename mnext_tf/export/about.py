@@ -37,5 +37,5 @@ def described(config: RunConfig, content: bytes, about: Metadata) -> bytes:
 
 def decoding_of(config: RunConfig, form: str = "raw") -> Decoding:
     """How the files of a detector's run become boxes."""
-    settings = {k: v for k, v in config.detection.to_dict().items() if k != "version"}
+    settings = vars(config.detection)
     return Decoding(**settings, form=form, priors=config.model.priors, input_size=config.model.input_size)

@@ -156,8 +156,7 @@ def verified_tflite(run: Run, path: Path, precision: str, tolerance: Tolerance, 
     from mnext_tf.inference.tflite_detector import is_for_apps
 
     folder = path.parent
-    _write_sidecars(run, folder)
-    _write_decoding(run, folder, {"anchors": "two", "detections": "four"}.get(path.stem.rpartition("_")[2], "raw"))
+    _write_sidecars(run, folder, {"anchors": "two", "detections": "four"}.get(path.stem.rpartition("_")[2], "raw"))
     ops = operators.read_operators(path)
     check_operators(ops, task_of(run.config))
     if precision == "dynamic" and any(op.kind == "LOGISTIC" for op in ops):
@@ -221,11 +220,11 @@ def tflite_name(run: Run, stage: str) -> str:
     return f"{name}_{stage.removeprefix('tflite_')}.tflite"
 
 
-def _write_sidecars(run: Run, folder: Path) -> None:
-    """labels.txt, one class name per line in order of the outputs, and preprocess.json."""
+def _write_sidecars(run: Run, folder: Path, form: str = "raw") -> None:
+    """labels.txt, one class name per line in order of the outputs, preprocess.json, and a detector's detector.json."""
     write_text(folder / LABELS, labels_text(run.config.class_names))
     write_json(folder / PREPROCESS, run.config.preprocess.to_dict())
-    _write_decoding(run, folder)
+    _write_decoding(run, folder, form)
 
 
 def _write_decoding(run: Run, folder: Path, form: str = "raw") -> None:

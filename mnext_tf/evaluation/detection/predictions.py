@@ -12,6 +12,7 @@ import numpy as np
 from mnext_tf.boxes import Detections
 from mnext_tf.data.preprocess import decode, encoded_size
 from mnext_tf.evaluation.detection.drawing import draw_boxes
+from mnext_tf.evaluation.predictions import plot_path
 from mnext_tf.files import atomic_write
 from mnext_tf.inference.image_stream import Images, preprocessed
 from mnext_tf.inference.predictor import Predictor
@@ -72,8 +73,7 @@ def draw_detections(images: Images, found: Found, labels: Sequence[str], folder:
     for item in images.items():
         if item.name not in by_name:
             continue
-        path = Path(folder) / f"{'_'.join(Path(item.name).with_suffix('').parts[-2:]).strip('/_')}.png"
-        path = path if path not in written else path.with_stem(f"{path.stem}_{len(written)}")
+        path = plot_path(folder, item.name, written)
         with atomic_write(path) as temporary:
             drawn = draw_boxes(decode(item.read()).numpy(), by_name[item.name], labels)
             Image.fromarray(drawn).save(temporary, "PNG")
