@@ -14,8 +14,8 @@ from pipelines import _cli, _flags
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder with train/<class>/*.jpg and val/<class>/*.jpg, <class>/*.jpg, list files or TFRecord shards. "
-    "Without it: digits.",
+    "Folder with train/<class>/*.jpg and val/<class>/*.jpg, <class>/*.jpg, list files, TFRecord shards, or images with "
+    "boxes (VOC, COCO, KITTI). Without it: digits, or scenes with --task=detection.",
 )
 DATASET = flags.DEFINE_string(
     "dataset", None, "tfds:NAME, a data set of TensorFlow Datasets, or one that is embedded, instead of --data_dir."
@@ -36,7 +36,7 @@ RECIPE = flags.DEFINE_enum(
     None,
     recipe_names(),
     "Defaults for the flags below. Without it: digits; with --data_dir or --dataset photos, or small_images where "
-    "none of the first 100 images is longer than 64 pixels; finetune with --init.",
+    "none of the first 100 images is longer than 64 pixels; finetune with --init; finetune_detector for boxes.",
 )
 _FIELDS = _flags.define_all(Recipe) | _flags.define_all(DetectionRecipe)
 

@@ -21,7 +21,7 @@ SPLIT = flags.DEFINE_enum(
     "split",
     None,
     ["train", "validation"],
-    "Without it: validation, or all images of a folder without splits; of images with boxes validation.",
+    "Without it: validation, or all images of a folder without splits.",
 )
 LABEL_OFFSET = flags.DEFINE_integer("label_offset", None, "Stored label of the first class, for TFRecord shards.")
 METRICS = flags.DEFINE_enum(

@@ -77,6 +77,7 @@ def _models():
 def _serve(site) -> None:
     import tempfile
 
+    from mnext_tf.browser.address import instructions
     from mnext_tf.browser.certificate import make_certificate
     from mnext_tf.browser.server import PageServer
 
@@ -90,28 +91,12 @@ def _serve(site) -> None:
             certificate=certificate,
             on_session=lambda kept: print(f"A browser sent {kept}; `python -m pipelines.report` shows it.", flush=True),
         )
-        print(_instructions(server.address), flush=True)
+        print(instructions(server.address), flush=True)
         with server:
             try:
                 server.serve_forever()
             except KeyboardInterrupt:
                 print("Stopped.")
-
-
-def _instructions(address) -> str:
-    from mnext_tf.browser.certificate import addresses_of_this_computer
-
-    lines = [f"\n{address.url}\n"] if address.host not in ("0.0.0.0", "::") else []
-    if lines:
-        forward = f"adb reverse tcp:{address.port} tcp:{address.port}"
-        lines += [f"A phone on a cable: `{forward}`, then the same address in the phone's browser."]
-    else:
-        lines += ["\nEverybody in your network can open this page and load its networks; only those with the token in"]
-        lines += ["the address can send results.\n"]
-        lines += [address.at(host).url for host in ("localhost", *addresses_of_this_computer())]
-        if not address.https:
-            lines += ["\nOther devices get no camera, GPU, or threads over plain HTTP: --https gives them all."]
-    return "\n".join([*lines, "Ctrl-C stops it."])
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
-import socket
 import subprocess
 from pathlib import Path
 
+from mnext_tf.browser.address import EVERYWHERE, addresses_of_this_computer, is_address
 from mnext_tf.errors import ConfigError
 
 _DAYS = 30
@@ -20,8 +18,8 @@ def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
     """
     folder = Path(folder)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    names = ["localhost", "127.0.0.1", *([host] if host not in ("0.0.0.0", "::") else addresses_of_this_computer())]
-    entries = ",".join(dict.fromkeys(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names))
+    names = ["localhost", "127.0.0.1", *([host] if host not in EVERYWHERE else addresses_of_this_computer())]
+    entries = ",".join(dict.fromkeys(f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names))
     command = [
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
         *("-days", str(_DAYS), "-subj", "/CN=mnext_tf", "-addext", f"subjectAltName={entries}"),
@@ -35,21 +33,3 @@ def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
         said = (getattr(e, "stderr", None) or b"").decode("utf-8", "replace").strip()[-300:]
         raise ConfigError(f"openssl made no certificate for {entries}: {said or e}") from e
     return certificate, key
-
-
-def addresses_of_this_computer() -> list[str]:
-    """Those at which other devices of the network reach it, as far as the system tells; no packet is sent."""
-    found = []
-    # Choosing a route tells the address that is on it; these networks are for documentation only
-    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((elsewhere, 9))
-            found.append(probe.getsockname()[0])
-    return [address for address in found if not ipaddress.ip_address(address).is_loopback]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False

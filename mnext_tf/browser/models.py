@@ -13,15 +13,16 @@ import numpy as np
 from mnext_tf.data.sources.sample_images import sample_pixels
 from mnext_tf.errors import ConfigError, MnextError
 from mnext_tf.export.app_assets import GPU_TOLERANCE, TOLERANCE, app_outputs, for_apps
+from mnext_tf.export.stages import tflite
 from mnext_tf.files import sha256
-from mnext_tf.inference.predictor import Predictor, open_predictor
+from mnext_tf.inference.predictor import Predictor, exports_of, format_of, open_predictor
 from mnext_tf.inference.tflite import (
     dequantize_array,
     describe_ends,
     named_outputs,
     quantize_array,
 )
-from mnext_tf.naming import PRECISIONS, SSDLITE, command_line, network_of
+from mnext_tf.naming import PRECISIONS, SSDLITE, command_line, network_of, precision_of
 from mnext_tf.runs.run import Run
 from mnext_tf.tflite.metadata import Metadata, read_metadata
 
@@ -51,22 +52,23 @@ class Refused:
 def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
     """The .tflite files of a run that a browser can show; what is refused besides has no form that it can.
 
-    Of each precision that the run was exported with, the form for apps is shown, and made first where it is missing.
+    Of each precision that the run was exported with, the form for apps is shown: int8 files always, others where they
+    were exported in it. What is missing, or is not of the weights that the run holds now, is made first.
     Raises ConfigError where nothing was exported.
     """
-    exported = [p for p in PRECISIONS if any(run.manifest(f"tflite_{p}{form}") for form in ("", *_forms(run)))]
+    stages_made = [precision_of(stage) for stage, _ in exports_of(run) if format_of(stage) == "tflite"]
+    exported = [precision for precision in PRECISIONS if precision in dict(stages_made)]
     if not exported:
         command = command_line("export_tflite", {"run": run.folder})
         raise ConfigError(f"{run.folder} has no .tflite file yet; `{command}` exports one.")
     files, refused = [], []
     for precision in exported:
         try:
-            if precision != "int8" and not any(run.manifest(f"tflite_{precision}{form}") for form in _forms(run)):
-                stage = run.manifest(f"tflite_{precision}")
-                files.append(run.stage(f"tflite_{precision}") / stage.result["file"])
-                continue
-            _log.info(f"{run.name}: {precision} in the form for apps")
-            stage = for_apps(run, precision, output=app_outputs(run)[-1])
+            if precision == "int8" or {(precision, output) for output in app_outputs(run)} & {*stages_made}:
+                _log.info(f"{run.name}: {precision} in the form for apps")
+                stage = for_apps(run, precision, output=app_outputs(run)[-1])
+            else:
+                stage = tflite(run, precision)
             files.append(stage.folder / stage.result["file"])
         except MnextError as e:
             command = command_line(
@@ -74,10 +76,6 @@ def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
             )
             refused.append(Refused(f"{run.name}, {precision}", str(e), command))
     return files, refused
-
-
-def _forms(run: Run) -> list[str]:
-    return [f"_{output}" for output in app_outputs(run)]
 
 
 def page_models(paths: Sequence[Path]) -> tuple[list[PageModel], list[Refused]]:

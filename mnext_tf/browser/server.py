@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import ipaddress
 import json
 import logging
+import os
 import re
 import secrets
+import shutil
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mnext_tf.browser.address import Address
 from mnext_tf.browser.site import HEADERS, Site, content_type, keeps_forever
-from mnext_tf.device.browser import FILE, parse_session
+from mnext_tf.device.browser import FILE, BrowserSession, parse_session, session_record
 from mnext_tf.errors import ConfigError
 from mnext_tf.files import atomic_folder, write_json
 from mnext_tf.text import printable
@@ -29,29 +30,6 @@ MOST_SESSIONS = 1000  # that one server keeps
 _SECONDS = 20  # that a connection may be silent
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Address:
-    """url: what a browser opens, with the token in its fragment, which browsers keep to themselves."""
-
-    host: str
-    port: int
-    token: str
-    https: bool = False
-
-    @property
-    def url(self) -> str:
-        return f"{self.origin}/#token={self.token}"
-
-    def at(self, host: str) -> Address:
-        """The same server by another of its names."""
-        return dataclasses.replace(self, host=host)
-
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http{'s' * self.https}://{host}:{self.port}"
 
 
 class PageServer(ThreadingHTTPServer):
@@ -114,17 +92,17 @@ class PageServer(ThreadingHTTPServer):
             return bool(ipaddress.ip_address(name))
         return False
 
-    def keep(self, record: dict) -> Path:
+    def keep(self, session: BrowserSession) -> Path:
         """Write a session into a folder of its own. Raises OverflowError after too many."""
         with self._writing:
             if self._kept >= MOST_SESSIONS:
                 raise OverflowError
             self._kept += 1
-            stem = "browser-" + re.sub(r"\W", "", record["started"])[:15]
+            stem = "browser-" + re.sub(r"\W", "", session.started)[:15]
             names = (stem, *(f"{stem}-{i}" for i in range(2, MOST_SESSIONS + 2)))
             folder = next(self.sessions / name for name in names if not (self.sessions / name).exists())
             with atomic_folder(folder) as temporary:
-                write_json(temporary / FILE, record)
+                write_json(temporary / FILE, session_record(session))
         self.on_session(folder)
         return folder
 
@@ -147,12 +125,14 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in self.server.site.files:
             return self._refuse(HTTPStatus.NOT_FOUND, "There is no such file on this page.")
         try:
-            content = self.server.site.read(path)
+            file = self.server.site.open(path)
         except OSError:
             return self._refuse(HTTPStatus.NOT_FOUND, "That file is gone.")
-        self._head(HTTPStatus.OK, content_type(path), len(content), keeps_forever(path))
-        if with_body:
-            self.wfile.write(content)
+        with file:
+            self._head(HTTPStatus.OK, content_type(path), file.seek(0, os.SEEK_END), keeps_forever(path))
+            if with_body:
+                file.seek(0)
+                shutil.copyfileobj(file, self.wfile)
 
     def _path(self) -> str:
         return unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
@@ -186,13 +166,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _receive(self, length: int) -> None:
         try:
-            record = json.loads(self.rfile.read(length))
-            session = parse_session(record)
+            session = parse_session(json.loads(self.rfile.read(length)))
             self._check_models(session)
         except (ValueError, RecursionError) as e:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"That is no session: {printable(str(e))[:200]}.")
         try:
-            folder = self.server.keep(record)
+            folder = self.server.keep(session)
         except OverflowError:
             return self._refuse(
                 HTTPStatus.TOO_MANY_REQUESTS, f"{MOST_SESSIONS} sessions are kept; start the server again."
@@ -201,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"It cannot be kept ({e.strerror}).")
         self._answer(HTTPStatus.CREATED, {"folder": str(folder)})
 
-    def _check_models(self, session) -> None:
+    def _check_models(self, session: BrowserSession) -> None:
         """Raises ValueError for files that this page does not have."""
         known = {model.about["name"]: model.about["sha256"] for model in self.server.site.models}
         for model in session.models:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mnext_tf.browser.models import PageModel, Refused
 from mnext_tf.browser.runtime import Runtime
@@ -53,9 +55,9 @@ class Site:
     files: dict[str, Path | bytes]
     models: tuple[PageModel, ...]
 
-    def read(self, path: str) -> bytes:
+    def open(self, path: str) -> BinaryIO:
         content = self.files[path]
-        return content if isinstance(content, bytes) else content.read_bytes()
+        return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
 
 def content_type(path: str) -> str:
@@ -106,7 +108,8 @@ def write_site(site: Site, folder: Path) -> None:
         for path in site.files:
             target = temporary / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(site.read(path))
+            with site.open(path) as source, target.open("wb") as written:
+                shutil.copyfileobj(source, written)
         lines = "".join(f"  {name}: {value}\n" for name, value in HEADERS.items())
         (temporary / "_headers").write_text(f"/*\n{lines}", encoding="utf-8")
 

@@ -25,6 +25,11 @@ def is_detector(checkpoint: Checkpoint) -> bool:
     return any(name.startswith("box_head.predictor.") for name in checkpoint.tensors)
 
 
+def is_own_detector(checkpoint: Checkpoint) -> bool:
+    """Whether a Keras file holds a detector of `models.ssdlite`."""
+    return "head1_class_pointwise/0" in checkpoint.tensors
+
+
 def detector_shape(checkpoint: Checkpoint) -> DetectorShape:
     """From the last head, which has another number of priors for VOC and COCO. Raises CheckpointError for others."""
     sizes = [checkpoint.tensors.get(_LAST_HEAD.format(kind)) for kind in ("cls", "reg")]

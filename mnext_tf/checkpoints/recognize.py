@@ -148,6 +148,11 @@ def _family(checkpoint: Checkpoint) -> tuple[str, list[str], list[str]]:
             if (checkpoint.path.parent.parent / "config.json").exists():
                 run = checkpoint.path.parent.parent
                 raise ConfigError(f"{run} is already a run of this project; use it directly: --run={run}")
+            if detectors.is_own_detector(checkpoint):
+                raise CheckpointError(
+                    f"{checkpoint.path} has the weights of a detector of this project; how its boxes are decoded is in "
+                    "the config.json of its run folder. Use that folder: --run or --init."
+                )
             notes.append("weights do not show padding and normalization: the defaults of create_model are assumed")
             return "mnext_tf", list_models(), notes
         return "keras", ["mobilenet_v2", "mobilenet_v1"], notes

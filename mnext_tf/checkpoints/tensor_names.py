@@ -216,7 +216,8 @@ def keras_targets(model, tensors: Mapping[str, np.ndarray]) -> dict[str, Target]
 
 def has_our_names(tensors: Mapping[str, np.ndarray]) -> bool:
     """Whether a Keras file contains a network of this project."""
-    return {"stem/0", "stem_bn/0", "logits/0"} <= tensors.keys()
+    ends = {"logits/0", "head1_class_pointwise/0"}  # of a classifier, of a detector
+    return {"stem/0", "stem_bn/0"} <= tensors.keys() and bool(ends & tensors.keys())
 
 
 # DepthwiseConv2D comes first: in legacy Keras it is a subclass of Conv2D.

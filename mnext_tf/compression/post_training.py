@@ -72,7 +72,7 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
         measured[step] = compare_file(file, kept_back, logits)
         _log.info(
             f"  {step}: {measured[step]['sqnr_db']:.1f} dB, same top-1 on {measured[step]['agreement']:.1%} of "
-            f"{len(kept_back)} images kept back"
+            f"{'the priors of ' * (logits.ndim > 2)}{len(kept_back)} images kept back"
         )
     chosen = max(measured, key=lambda step: measured[step]["sqnr_db"])
     if chosen == "fast":

@@ -23,8 +23,8 @@ class Dataset:
     description of shards that came without dataset.json is kept. labelled: False for images that only
     calibrate and compare. shards: file names in `folder` by split; empty: train-*, validation-*.
     keys: the features that hold image and label. validation_share: both splits come from the same
-    shards, divided by a hash of the images. task: "classification" or "detection". Of a detection data set: metrics,
-    the benchmark whose layout it has ("coco", "voc07", "voc", "kitti"), which is how it is evaluated; box_counts, boxes
+    shards, divided by a hash of the images. carved: they came from a folder without splits.
+    task: "classification" or "detection". Of a detection data set: metrics, the benchmark whose layout it has ("coco", "voc07", "voc", "kitti"), which is how it is evaluated; box_counts, boxes
     per class, for each split, also the difficult ones and crowds; class_counts is empty.
 
     Raises DataError for a class name that has a line break or another control character.
@@ -43,6 +43,7 @@ class Dataset:
     shards: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     keys: tuple[str, str] = tfrecord.KEYS
     validation_share: float | None = None
+    carved: bool = False
     task: str = "classification"
     metrics: str = ""
     box_counts: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
@@ -53,6 +54,10 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def has_own_splits(self) -> bool:
+        return not self.carved and self.validation_share is None
 
     def shard_paths(self, split: str) -> list[Path]:
         if self.shards:
@@ -84,6 +89,7 @@ def read_dataset(folder: Path, *, verify: bool = False) -> Dataset:
             skipped=len(record["skipped"]),
             class_counts={} if detection else counts_of("class_counts"),
             labelled=record.get("labelled", True),
+            carved=record.get("carved", False),
             keys=object_schema.KEYS if detection else tfrecord.KEYS,
             task=record.get("task", "classification"),
             metrics=record["metrics"] if detection else "",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from mnext_tf.errors import DataError
@@ -73,6 +75,19 @@ def read_browser_session(folder: Path) -> BrowserSession:
         ) from e
 
 
+def session_record(session: BrowserSession) -> dict:
+    """What `parse_session` reads as this session: nothing of it is unknown or out of bounds."""
+    return {
+        "format": FORMAT,
+        "started": session.started,
+        "runtime": session.runtime,
+        "facts": session.facts,
+        "gpu": {"description": session.gpu, "software": session.gpu_is_software} if session.gpu else None,
+        "models": [dataclasses.asdict(model) for model in session.models],
+        "runs": [dataclasses.asdict(run) for run in session.runs],
+    }
+
+
 def parse_session(record: object, folder: Path = Path()) -> BrowserSession:
     """The session in a JSON value from anyone. Raises ValueError, with what is wrong, unless all of it is in bounds."""
     record = _dict(record, "the session")
@@ -86,7 +101,7 @@ def parse_session(record: object, folder: Path = Path()) -> BrowserSession:
         raise ValueError("its models have no names of their own, or a run names none of them")
     return BrowserSession(
         folder=Path(folder),
-        started=_text(record, "started"),
+        started=_time(record, "started"),
         runtime=_text(record, "runtime"),
         facts={key: _text(record["facts"], key) for key in _dict(record.get("facts"), "facts") if _is_key(key)},
         gpu=" ".join(filter(None, (_text(gpu, key) for key in ("vendor", "architecture", "device", "description")))),
@@ -145,7 +160,14 @@ def _text(record: dict, key: str) -> str:
     value = record.get(key, "")
     if not isinstance(value, str) or len(value) > _MOST["text"]:
         raise ValueError(f"{key} is not a text of at most {_MOST['text']} characters")
+    value.encode()  # half of a pair of surrogates cannot be written: UnicodeEncodeError, a ValueError
     return value.strip()
+
+
+def _time(record: dict, key: str) -> str:
+    value = _text(record, key)
+    datetime.fromisoformat(value)
+    return value
 
 
 def _is_key(key: str) -> bool:

@@ -125,8 +125,8 @@ def test_whatever_is_no_file_of_the_page_does_not_exist(server, path):
     assert b"secret" not in content
 
 
-def test_a_session_is_kept_as_it_was_sent(server):
-    status, answer = send(server)
+def test_a_session_is_kept_and_nothing_that_was_sent_beside_it(server):
+    status, answer = send(server, {**SESSION, "more": float("nan")})
     assert status == 201
     (folder,) = kept(server)
     assert answer["folder"] == str(folder)
@@ -167,8 +167,11 @@ def test_a_name_that_someone_else_resolves_to_this_server_gets_nothing(server):
         {**SESSION, "models": [{"name": "other", "bytes": 1, "sha256": ""}], "runs": []},
         {**SESSION, "models": [{"name": "a", "bytes": 1, "sha256": "cd" * 32}]},
         {**SESSION, "runs": [{**SESSION["runs"][0], "rounds": [[-1.0]]}]},
+        {key: value for key, value in SESSION.items() if key != "started"},
+        {**SESSION, "started": "yesterday"},
+        {**SESSION, "runtime": "\ud800"},
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_what_is_no_session_of_this_page_is_not_kept(server, record):
     status, answer = send(server, record)
@@ -233,7 +236,7 @@ def test_the_token_is_in_the_address_where_no_log_has_it(server):
     assert len(server.token) >= 20
     assert server.token not in before
     for path in server.site.files:
-        assert server.token.encode() not in server.site.read(path)
+        assert server.token.encode() not in server.site.open(path).read()
 
 
 def test_a_port_that_is_taken(server, tmp_path):

@@ -31,7 +31,7 @@ def epoch(dataset, **options):
 
 
 def test_scenes_have_no_digit_in_both_splits(data, monkeypatch):
-    assert (data.task, data.metrics, data.splits) == ("detection", "coco", {"train": 480, "validation": 120})
+    assert (data.task, data.metrics, data.splits) == ("detection", "coco", {"train": 960, "validation": 120})
     assert all(min(counts) > 20 for counts in data.box_counts.values())
     pasted = {}
     monkeypatch.setattr(scenes, "COUNTS", {"train": 3, "validation": 3})
@@ -113,9 +113,9 @@ def test_a_changed_box_changes_the_fingerprint(data, tmp_path):
 
 def test_training_resumes_where_it_was_and_workers_share_it(data):
     whole = epoch(data)
-    assert len(whole) == 30
-    assert len({tuple(seed) for batch in whole for seed in batch[3].tolist()}) == 480
-    for ours, resumed in zip(whole[28:], epoch(data, start_step=28), strict=True):
+    assert len(whole) == 60
+    assert len({tuple(seed) for batch in whole for seed in batch[3].tolist()}) == 960
+    for ours, resumed in zip(whole[58:], epoch(data, start_step=58), strict=True):
         for a, b in zip(ours, resumed, strict=True):
             np.testing.assert_array_equal(a, b)
     streams = epoch(data, streams=2)
@@ -131,7 +131,7 @@ def test_the_order_is_that_of_classification(data):
 
     seeds = np.concatenate([batch[3] for batch in epoch(data)])
     assert (seeds[:, 0] == derive_seed(3, 1, AUGMENT_KEY)).all()
-    assert seeds[:, 1].tolist() == list(range(480))
+    assert seeds[:, 1].tolist() == list(range(960))
 
 
 def test_evaluation_squashes_and_fills_up(data):
@@ -162,8 +162,8 @@ def test_tasks_are_not_mixed_up(data, few_images):
     for call in (lambda d: list(stored_truth(d, "train")), lambda d: eval_batches(d, SMALL, 8)):
         with pytest.raises(DataError, match="few is a data set for classification; one for detection is needed"):
             call(few_images)
-    with pytest.raises(ConfigError, match="start_step must be between 0 and the epoch's 30 steps"):
-        epoch(data, start_step=31)
+    with pytest.raises(ConfigError, match="start_step must be between 0 and the epoch's 60 steps"):
+        epoch(data, start_step=61)
 
 
 def test_older_descriptions_are_of_classes(few_images):

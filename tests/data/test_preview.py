@@ -7,6 +7,7 @@ from mnext_tf.data.preview import write_box_preview, write_preview
 from mnext_tf.errors import ConfigError, DataError
 
 CELL, LINE = 116, 132  # pixels from one cell to the next
+SQUASHED = Preprocess(112, interpolation="bilinear", fit="squash")
 
 
 def cells(path):
@@ -62,7 +63,7 @@ def test_boxes_are_drawn_where_objects_are(tmp_path, encode):
     augment = BoxAugment(distortion=0, swap_channels=0, expand=0, crop_side_min=1.0, flip=False)
     boxes = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.2, 0.2]], np.float32)
     examples = [(encode("PNG"), boxes, np.array([1, 0])), (encode("PNG"), boxes[:0], np.zeros(0))]
-    path = write_box_preview(tmp_path, iter(examples), ["cat", "dog"], Preprocess(112), augment, seed=0)
+    path = write_box_preview(tmp_path, iter(examples), ["cat", "dog"], SQUASHED, augment, seed=0)
     shown = cells(path).astype(int)
     assert shown.shape[:2] == (2, 7)
     drawn = (shown[0, 0] != shown[1, 0]).any(-1)
@@ -72,4 +73,4 @@ def test_boxes_are_drawn_where_objects_are(tmp_path, encode):
     assert (shown[0, 0, 80, 28] != shown[0, 0, 10, 0]).any()
     np.testing.assert_allclose(shown[0, 1:], shown[0, :1].repeat(6, 0), atol=1)
     with pytest.raises(ConfigError, match="no image"):
-        write_box_preview(tmp_path, [], ["cat"], Preprocess(112), augment, seed=0)
+        write_box_preview(tmp_path, [], ["cat"], SQUASHED, augment, seed=0)

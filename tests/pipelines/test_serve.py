@@ -57,19 +57,6 @@ def test_without_litert_js_it_says_how_to_get_it(python, app_file, tmp_path):
     assert "make web" in done.stderr
 
 
-def test_all_devices_of_the_network_is_said_in_words(python):
-    from pipelines import serve
-
-    assert "without a password" in python("-m", "pipelines.serve", "--help").stdout
-    from mnext_tf.browser.server import Address
-
-    told = serve._instructions(Address("0.0.0.0", 8000, "t"))
-    assert "Everybody in your network can open this page" in told
-    assert "--https" in told
-    assert "http://localhost:8000/#token=t" in told
-    assert "--https gives" not in serve._instructions(Address("0.0.0.0", 8000, "t", https=True))
-
-
 @pytest.fixture
 def app_file(exported):
     stage = exported.manifest("tflite_float32")

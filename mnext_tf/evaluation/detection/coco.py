@@ -41,7 +41,7 @@ def measure(
         return coco
 
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(dataset(_objects(truths, len(class_names))), dataset(_found(truths, detections)), "bbox")
+        evaluation = COCOeval(dataset(objects(truths, len(class_names))), dataset(_found(truths, detections)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     # (IoU, recall, class, area, most), (IoU, class, area, most); -1 without objects
@@ -56,7 +56,8 @@ def measure(
     return rows, curves
 
 
-def _objects(truths: Sequence[Truth], classes: int) -> Iterator[dict]:
+def objects(truths: Sequence[Truth], classes: int) -> Iterator[dict]:
+    """COCO's annotations; images and classes by their positions. A region without a class is a crowd of every class."""
     for image, truth in enumerate(truths):
         o = truth.objects
         boxes = pixels(o.boxes, truth.width, truth.height)

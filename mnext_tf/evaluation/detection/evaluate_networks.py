@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.detection_pipeline import stored_truth
 from mnext_tf.data.objects import Truth
 from mnext_tf.data.opening import open_dataset
+from mnext_tf.data.tfrecord import SPLITS
 from mnext_tf.errors import DataError
 from mnext_tf.evaluation.accuracy import RESULT, check_output_folder, check_same_classes
 from mnext_tf.evaluation.detection import tables
@@ -26,8 +27,6 @@ from mnext_tf.inference.predictor import Predictor
 from mnext_tf.provenance import now, versions
 from mnext_tf.runs.dataset import run_dataset
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Truths:
@@ -39,15 +38,20 @@ class Truths:
     class_names: tuple[str, ...]
 
 
-def open_truths(dataset: Dataset, split: str = "validation") -> Truths:
-    """The images of a data set with their boxes. Encoded images stay in their shards until they are needed."""
-    truths = [truth for _, _, truth in stored_truth(dataset, split)]
+def open_truths(dataset: Dataset, *splits: str) -> Truths:
+    """The images of a data set with their boxes: of the validation split, or of `splits`.
+
+    Encoded images stay in their shards until they are needed.
+    """
+    splits = splits or ("validation",)
+    truths = [truth for split in splits for _, _, truth in stored_truth(dataset, split)]
 
     def items():
-        for number, (name, encoded, _) in enumerate(stored_truth(dataset, split)):
+        stored = itertools.chain.from_iterable(stored_truth(dataset, split) for split in splits)
+        for number, (name, encoded, _) in enumerate(stored):
             yield Item(name, number, lambda encoded=encoded: encoded)
 
-    images = Images(f"{dataset.name}, {split}", len(truths), True, items)
+    images = Images(f"{dataset.name}, {' and '.join(splits)}", len(truths), True, items)
     return Truths(images, truths, dataset.metrics, dataset.class_names)
 
 
@@ -56,11 +60,13 @@ def truths_for(
 ) -> Truths:
     """The images that `source` names, with boxes of the networks' classes; None: those of `run`.
 
-    `options` are those of `open_dataset`. The validation images, unless `split` says otherwise.
+    `options` are those of `open_dataset`. Without `split` the validation images; all of a source without splits.
     """
     if source is None:
         return open_truths(run_dataset(run), split or "validation")
-    return open_truths(open_dataset(source, class_names=networks[0].labels, **options), split or "validation")
+    dataset = open_dataset(source, class_names=networks[0].labels, **options)
+    everything = split is None and not dataset.has_own_splits
+    return open_truths(dataset, *(SPLITS if everything else (split or "validation",)))
 
 
 def run_detectors(networks: Sequence[Predictor], data: Truths) -> tuple[list[list[Detections]], list[Truth]]:
@@ -76,9 +82,9 @@ def run_detectors(networks: Sequence[Predictor], data: Truths) -> tuple[list[lis
 def evaluate_detectors(networks: Sequence[Predictor], data: Truths, out: Path, *, metrics: str | None = None) -> dict:
     """Evaluate `networks` on `data` and write into the folder `out`, whole or not at all.
 
-    comparison.csv (a row for each network), evaluation.json, skipped.csv where images were damaged, and for each
-    network a folder with per_class.csv, detections.csv and detections.json (COCO's format), precision_recall.png, and
-    mistakes.png, the worst images.
+    comparison.csv (a row for each network), evaluation.json, truth.json (COCO's format), skipped.csv where images were
+    damaged, and for each network a folder with per_class.csv, detections.csv and detections.json (COCO's results),
+    precision_recall.png, and mistakes.png, the worst images.
 
     Args:
       metrics: the benchmark whose rules count, see `evaluate_detections`; None: that of the data's layout.
@@ -119,6 +125,7 @@ def evaluate_detectors(networks: Sequence[Predictor], data: Truths, out: Path, *
             _write(folder / row["folder"], network, measured, truths, detections, data)
         write_csv(folder / "comparison.csv", rows)
         write_json(folder / RESULT, result)
+        write_json(folder / "truth.json", tables.coco_truth(truths, labels))
         if data.images.skipped:
             write_csv(folder / "skipped.csv", [{"file": n, "reason": r} for n, r in data.images.skipped])
     return result

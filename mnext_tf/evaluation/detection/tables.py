@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mnext_tf.boxes import Detections
+from mnext_tf.data.objects import Truth
+from mnext_tf.evaluation.detection.coco import objects
 from mnext_tf.evaluation.detection.curves import pixels
 from mnext_tf.files import atomic_write, plain, write_csv
 
@@ -43,35 +45,52 @@ def coco_results(
     sizes: Sequence[tuple[int, int]],
     detections: Iterable[Detections],
     class_names: Sequence[str],
-    category_ids: Sequence[int] | None = None,
 ) -> list[dict]:
     """COCO's results format: image_id, category_id, bbox (x, y, width, height in pixels), score; and file_name.
 
-    image_id is the number in the file's name, as COCO's are, where all images have one of their own; else their
-    position, from 1. `category_ids` are those of the classes; without them COCO's own for its 80 classes, else the
-    class from 1.
+    image_id and category_id are those of `coco_truth`.
     """
-    if category_ids is None:
-        whole = len(class_names) == 80 and (class_names[0], class_names[-1]) == ("person", "toothbrush")
-        category_ids = _COCO_IDS if whole else range(1, len(class_names) + 1)
-    rows = []
+    categories, rows = category_ids(class_names), []
     for image_id, file, size, found in zip(image_ids(names), names, sizes, detections, strict=True):
         for box, score, label in zip(pixels(found.boxes, *size), found.scores, found.labels, strict=True):
             x, y, x_max, y_max = box.tolist()
             rows.append(
                 {
                     "image_id": image_id,
-                    "category_id": int(category_ids[label]),
-                    "bbox": [round(v, 2) for v in (x, y, x_max - x, y_max - y)],
-                    "score": round(float(score), 6),
+                    "category_id": categories[label],
+                    "bbox": [round(v, 4) for v in (x, y, x_max - x, y_max - y)],
+                    "score": round(float(score), 8),
                     "file_name": file,
                 }
             )
     return rows
 
 
+def coco_truth(truths: Sequence[Truth], class_names: Sequence[str]) -> dict:
+    """What is in the images, in COCO's format: with it anyone's pycocotools evaluates rows of `coco_results`."""
+    images, categories = image_ids([truth.name for truth in truths]), category_ids(class_names)
+    return {
+        "info": {},  # pycocotools fails without it
+        "images": [
+            {"id": image_id, "file_name": truth.name, "width": truth.width, "height": truth.height}
+            for image_id, truth in zip(images, truths, strict=True)
+        ],
+        "categories": [{"id": k, "name": name} for k, name in zip(categories, class_names, strict=True)],
+        "annotations": [
+            {"id": n, **row, "image_id": images[row["image_id"]], "category_id": categories[row["category_id"]]}
+            for n, row in enumerate(objects(truths, len(class_names)), 1)
+        ],
+    }
+
+
+def category_ids(class_names: Sequence[str]) -> Sequence[int]:
+    """COCO's own for its 80 classes, else the classes' positions, from 1."""
+    whole = len(class_names) == 80 and (class_names[0], class_names[-1]) == ("person", "toothbrush")
+    return _COCO_IDS if whole else range(1, len(class_names) + 1)
+
+
 def image_ids(names: Sequence[str]) -> list[int]:
-    """The numbers of the files' names where all have one of their own, else their positions, from 1."""
+    """The numbers in the files' names, as COCO's are, where all have one of their own; else their positions, from 1."""
     stems = [Path(name).stem for name in names]
     numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
     return numbers if len(set(numbers)) == len(stems) else list(range(1, len(stems) + 1))
