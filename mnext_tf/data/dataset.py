@@ -24,8 +24,9 @@ class Dataset:
     calibrate and compare. shards: file names in `folder` by split; empty: train-*, validation-*.
     keys: the features that hold image and label. validation_share: both splits come from the same
     shards, divided by a hash of the images. carved: they came from a folder without splits.
-    task: "classification" or "detection". Of a detection data set: metrics, the benchmark whose layout it has ("coco", "voc07", "voc", "kitti"), which is how it is evaluated; box_counts, boxes
-    per class, for each split, also the difficult ones and crowds; class_counts is empty.
+    task: "classification" or "detection". Of a detection data set: metrics, the benchmark whose layout it has
+    ("coco", "voc07", "voc", "kitti"), which is how it is evaluated; box_counts, boxes per class, for each split, also
+    the difficult ones and crowds; class_counts is empty.
 
     Raises DataError for a class name that has a line break or another control character.
     """
