@@ -14,8 +14,10 @@ from mnext_tf.errors import ConfigError
 from pipelines import _cli, _flags, _networks
 
 IMAGES = flags.DEFINE_list("images", [], "Images and folders of images, separated by commas.")
-TOP = flags.DEFINE_integer("top", 5, "How many classes of a classifier to show.", lower_bound=1)
-SCORE = flags.DEFINE_float("score", 0.3, "Least score of a detector's boxes.", lower_bound=0, upper_bound=1)
+TOP = flags.DEFINE_integer("top", None, "How many classes of a classifier to show. Without it: 5.", lower_bound=1)
+SCORE = flags.DEFINE_float(
+    "score", None, "Least score of a detector's boxes. Without it: 0.3.", lower_bound=0, upper_bound=1
+)
 CSV = flags.DEFINE_string("csv", None, "Write the predictions to this file as CSV.")
 JSON = flags.DEFINE_string("json", None, "Write the predictions to this file as JSON; a detector's in COCO's format.")
 ANNOTATE = flags.DEFINE_string("annotate", None, "Folder for a plot of each image with its predictions.")
@@ -36,6 +38,8 @@ def main() -> int | None:
     networks = _networks.open_networks(runs)
     if any(network.task.name == "detection" for network in networks):
         return _detect(networks, images)
+    if SCORE.value is not None:
+        raise ConfigError("--score is for detectors; classifiers have --top. Leave it out.")
     for network in networks:
         _cli.log(f"{network.name} ({network.path})" if network.run else network.name)
         predictions = network.predict_images(images, top=TOP.value, progress=True)
@@ -57,14 +61,17 @@ def _detect(networks, images) -> int | None:
     from mnext_tf.evaluation.detection import predictions as p
     from mnext_tf.evaluation.detection import tables
     from mnext_tf.evaluation.predictions import folder_name
+    from mnext_tf.tasks.detection_comparison import SHOWN
 
     if any(network.task.name != "detection" for network in networks):
         raise ConfigError("Classifiers and detectors have nothing in common. Give one kind.")
+    if TOP.value is not None:
+        raise ConfigError("--top is for classifiers; detectors have --score. Leave it out.")
     if len(networks) > 1 and (CSV.value or JSON.value):
         raise ConfigError("--csv and --json take the boxes of one detector; give one network.")
     for network in networks:
         _cli.log(f"{network.name} ({network.path})" if network.run else network.name)
-        found = p.detect_images(network, images, score=SCORE.value, progress=True)
+        found = p.detect_images(network, images, score=SHOWN if SCORE.value is None else SCORE.value, progress=True)
         if ANNOTATE.value:
             folder = Path(ANNOTATE.value) / (folder_name(network) if len(networks) > 1 else "")
             print(f"{len(p.draw_detections(images, found, network.labels, folder))} images in {folder}")

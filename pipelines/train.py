@@ -138,6 +138,7 @@ def main() -> None:
     print(f"validation {metric} after {len(trained.history)} epochs{kept}")
     print(f"weights: {run.weights}")
     form = "--sparse" if run.config.recipe.sparsity > NEEDED else "--quantize int8"
+    form += " --effort=good" * (run.config.task == "detection")  # int8 often costs a detector too much without it
     print(f"next: python -m pipelines.export_tflite {form} --run={shlex.quote(str(run.folder))}")
 
 

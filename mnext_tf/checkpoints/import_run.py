@@ -21,7 +21,7 @@ from mnext_tf.models.summary import count_parameters
 from mnext_tf.runs.config import DatasetConfig, ImportSource, RunConfig
 from mnext_tf.runs.run import Run, create_run, open_run
 from mnext_tf.runs.stages import run_stage
-from mnext_tf.training.start import VERIFY_IMAGES
+from mnext_tf.training.start import images_to_verify
 
 # What identifies an import: fields of config.json, and within "source" those that determine the weights
 _IDENTITY = ("source", "model", "preprocess", "class_names", "dataset")
@@ -95,17 +95,18 @@ def import_checkpoint(
     preprocess = found.preprocess.changed(
         input_size=input_size, crop_fraction=crop_fraction, interpolation=interpolation
     )
+    model_config = ModelConfig(
+        found.model,
+        num_classes=found.num_classes,
+        width=found.width,
+        input_size=preprocess.input_size,
+        identity_tensor_multiplier=identity_tensor_multiplier,
+        options=found.options,
+        priors=found.priors,
+        **_normalization(found, mean, std),
+    )
     config = RunConfig(
-        model=ModelConfig(
-            found.model,
-            num_classes=found.num_classes,
-            width=found.width,
-            input_size=preprocess.input_size,
-            identity_tensor_multiplier=identity_tensor_multiplier,
-            options=found.options,
-            priors=found.priors,
-            **_normalization(found, mean, std),
-        ),
+        model=model_config,
         task="detection" if found.priors else "classification",
         detection=DETECTION_SETTINGS[found.priors] if found.priors else None,
         init="imported",
@@ -113,7 +114,7 @@ def import_checkpoint(
         class_names=names,
         preprocess=preprocess,
         recipe=None,
-        verify_images=VERIFY_IMAGES["imported"],
+        verify_images=images_to_verify("imported", model_config),
         source=ImportSource(
             file=checkpoint.path.name,
             sha256=_sha256(checkpoint.files),

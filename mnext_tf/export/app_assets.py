@@ -120,13 +120,16 @@ def publish(run: Run, stage: StageResult, assets: Path = ASSETS) -> list[Path]:
     assets = Path(assets)
     require_project(assets)
     source = stage.folder / stage.result["file"]
+    about = read_metadata(source)
+    if about.detector and about.detector["form"] != "four":
+        raise ConfigError(f"{source} leaves the boxes to MediaPipe; the app takes --output=detections.")
     name = source.stem.removesuffix("_probabilities").removesuffix("_detections")
     with open_predictor(source) as network:
         pixels, expected = (_golden_detections if network.output == "detections" else _golden_probabilities)(network)
     record = {
         "format": 2 if network.output == "detections" else 1,
         "name": name,
-        "title": read_metadata(source).name,
+        "title": about.name,
         "file": f"{name}.tflite",
         "bytes": source.stat().st_size,
         "sha256": sha256(source),

@@ -20,6 +20,7 @@ from mnext_tf.runs.run import Run, open_run
 from mnext_tf.runs.stages import is_current
 from mnext_tf.runs.weights import load_network
 from mnext_tf.tasks import Classification, Detection, detection_task, task_of
+from mnext_tf.tasks.detection_comparison import SHOWN
 
 FORMATS = {
     "saved_model": "a SavedModel is a folder with saved_model.pb.",
@@ -87,25 +88,32 @@ class Predictor:
             return [found for i in range(0, len(images), _BATCH) for found in self.function(images[i : i + _BATCH])]
         return self.task.decode(self.outputs(images), self.output)
 
-    def predict_files(self, paths: Iterable[str | Path] | str | Path, *, top: int = 5) -> list[dict]:
+    def predict_files(
+        self, paths: Iterable[str | Path] | str | Path, *, top: int | None = None, score: float = SHOWN
+    ) -> list[dict]:
         """Predictions for image files, and for all images in folders, preprocessed as the network was evaluated.
 
-        Returns rows {file, predictions: [{class, name, probability}, ...]}, most likely first; of a detector {file,
-        detections: [{class, name, score, box}, ...]}. Damaged images are skipped with a warning; DataError where none
-        is sound.
+        Returns rows {file, predictions: [{class, name, probability}, ...]}, the `top` most likely, 5 unless given; of a
+        detector {file, detections: [{class, name, score, box}, ...]}, those of at least `score`, best first. Damaged
+        images are skipped with a warning; DataError where none is sound.
         """
         paths = [paths] if isinstance(paths, str | Path) else paths
         images = images_of_paths([Path(p) for p in paths])
-        rows = self.predict_images(images, top=top)
+        rows = self.predict_images(images, top=top, score=score)
         for name, reason in images.skipped:
             _log.warning(f"{name}: skipped, {reason}")
         return rows
 
-    def predict_images(self, images: Images, *, top: int = 5, progress: bool = False) -> list[dict]:
+    def predict_images(
+        self, images: Images, *, top: int | None = None, score: float = SHOWN, progress: bool = False
+    ) -> list[dict]:
         """As `predict_files`; `images.skipped` lists what was skipped."""
         rows = []
         for batch in preprocessed(images, [self.preprocess], _BATCH, progress=progress):
-            found = self.task.describe(self.predict(batch.pixels[self.preprocess]), self.labels, top)
+            found = self.predict(batch.pixels[self.preprocess])
+            if isinstance(found, list):
+                found = [detections.above(score) for detections in found]
+            found = self.task.describe(found, self.labels, top)
             rows += [{"file": name, **row} for name, row in zip(batch.names, found, strict=True)]
         return rows
 

@@ -65,7 +65,7 @@ class TFLiteNetwork:
         self.outputs, self.num_classes = self._find_outputs(path, interpreter)
         ops = operators(interpreter)
         self.output = output_kind(ops)
-        if last_operator(ops) == "LOGISTIC":
+        if last_operator(ops) == "LOGISTIC" and not about.detector:
             _log.warning(
                 f"{path} ends in a sigmoid, as networks do that give an image several labels: its scores are shown as "
                 "they are and do not add up to 1; accuracy counts the largest alone."

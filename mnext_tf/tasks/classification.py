@@ -121,9 +121,12 @@ class Classification:
 
         return outputs.astype(np.float64) if output == "probabilities" else softmax(outputs.astype(np.float64), axis=1)
 
-    def describe(self, decoded: np.ndarray, labels: Sequence[str], top: int) -> list[dict]:
-        """For each image of what `decode` gave {predictions: [{class, name, probability}, ...]}, most likely first."""
-        order = np.argsort(-decoded, axis=1, kind="stable")[:, :top]
+    def describe(self, decoded: np.ndarray, labels: Sequence[str], top: int | None = None) -> list[dict]:
+        """For each image of what `decode` gave {predictions: [{class, name, probability}, ...]}, most likely first.
+
+        `top` classes, None: 5.
+        """
+        order = np.argsort(-decoded, axis=1, kind="stable")[:, : 5 if top is None else top]
         return [
             {"predictions": [{"class": int(c), "name": labels[c], "probability": float(p[c])} for c in classes]}
             for classes, p in zip(order, decoded, strict=True)

@@ -40,7 +40,7 @@ class Detection:
 
         if class_weights is not None:
             raise ConfigError("class_balance=weights is for classifiers; detectors count all objects alike.")
-        return detection_loss(self.settings.scoring)
+        return detection_loss(self.settings.scoring, recipe.detection.empty_negatives if recipe else 0)
 
     def batch_metrics(self, objects, packed) -> dict:
         """Sums over a batch, as tensors, which may be added up over batches; `metrics` makes metrics of them."""
@@ -98,10 +98,10 @@ class Detection:
         """Packed outputs as the detections of each image."""
         return self.settings.detect(outputs, self.priors)
 
-    def describe(self, decoded: Sequence[Detections], labels: Sequence[str], top: int) -> list[dict]:
+    def describe(self, decoded: Sequence[Detections], labels: Sequence[str], top: int | None = None) -> list[dict]:
         """For each image {detections: [{class, name, score, box: [x_min, y_min, x_max, y_max]}, ...]}, best first.
 
-        Boxes are relative to the image; `top` detections at most.
+        Boxes are relative to the image; `top` detections at most, None: all.
         """
         return [
             {

@@ -60,7 +60,7 @@ class DetectionComparison:
     def result(self) -> dict:
         """map50 (None without labels) and same_boxes are in 0..1; boxes: those of at least SHOWN that Keras finds.
 
-        map50_without: map50 with one group of the images after the other left out; [] of fewer images than groups.
+        map50_without: map50 with one group of the images after the other left out; [] of a single image.
 
         max_relative_difference is over the largest reference value, of the logits or of the box regressions, whichever
         is larger; None of a form that gives detections.
@@ -78,9 +78,10 @@ class DetectionComparison:
         }
 
     def _without(self) -> list[float]:
-        if not all(self._counts):
+        groups = [group for group in self._counts if group]
+        if len(groups) < 2:
             return []
-        return [round(mean_ap(_sum([*self._counts[:g], *self._counts[g + 1 :]])), 6) for g in range(_GROUPS)]
+        return [round(mean_ap(_sum([*groups[:g], *groups[g + 1 :]])), 6) for g in range(len(groups))]
 
 
 def drop_error(measured: dict, reference: dict) -> float:
@@ -93,8 +94,7 @@ def drop_error(measured: dict, reference: dict) -> float:
 
 
 def _sum(groups: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    filled = [group for group in groups if group]
-    return {name: sum(group[name] for group in filled) for name in filled[0]}
+    return {name: sum(group[name] for group in groups if group) for name in groups[0]}
 
 
 def found_again(found: Detections, wanted: Detections) -> int:

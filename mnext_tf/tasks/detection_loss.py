@@ -9,26 +9,28 @@ divided by 1.
 
 from __future__ import annotations
 
+import functools
+
 _NEGATIVES = 3  # background priors that count, for each one with an object
 _ALPHA, _GAMMA, _WEIGHT = 0.25, 2, 5.0  # of the focal loss
 
 
-def detection_loss(scoring: str):
+def detection_loss(scoring: str, empty_negatives: int = 0):
     """The function of (targets, packed outputs) to a scalar for "softmax" or "sigmoid" scores."""
-    return {"softmax": multibox_loss, "sigmoid": focal_loss}[scoring]
+    return focal_loss if scoring == "sigmoid" else functools.partial(multibox_loss, empty_negatives=empty_negatives)
 
 
-def multibox_loss(targets, packed):
+def multibox_loss(targets, packed, empty_negatives: int = 0):
     """SSD's loss (Liu et al. 2016, arXiv 1512.02325): cross-entropy over background and classes, and smooth L1.
 
     In each image only 3 times as many background priors as matched ones count: those where the background is least
-    probable. An image without objects does not count at all.
+    probable. In an image without objects `empty_negatives` count: none in the published code.
     """
     import tensorflow as tf
 
     columns, positive, logits = _parts(targets, packed)
     background = -tf.nn.log_softmax(tf.stop_gradient(logits))[..., 0]
-    counted = positive | _hardest(background, positive)
+    counted = positive | _hardest(background, positive, empty_negatives)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(columns, logits)
     return _per_object(tf.where(counted, losses, 0.0), positive) + box_loss(targets, packed)
 
@@ -68,11 +70,12 @@ def _parts(targets, packed):
     return columns, columns > 0, tf.cast(packed[..., :-4], tf.float32)
 
 
-def _hardest(losses, positive):
+def _hardest(losses, positive, empty_negatives: int):
     """Where the largest losses (B, P) of each image are, 3 for each positive; of equal ones the first."""
     import tensorflow as tf
 
-    wanted = _NEGATIVES * tf.reduce_sum(tf.cast(positive, tf.int32), 1, keepdims=True)
+    count = tf.reduce_sum(tf.cast(positive, tf.int32), 1, keepdims=True)
+    wanted = tf.where(count > 0, _NEGATIVES * count, empty_negatives)
     order = tf.argsort(tf.where(positive, -1.0, losses), direction="DESCENDING", stable=True)
     rank = tf.argsort(order, stable=True)
     return (rank < wanted) & ~positive

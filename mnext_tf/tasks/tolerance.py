@@ -16,10 +16,13 @@ class Tolerance(Record):
     """
 
     max_accuracy_drop: float = field(
-        1.0, "Percentage points of accuracy that quantizing may cost.", at_least=0, at_most=100
+        1.0, "Percentage points of top-1, or of a detector's mAP50, that quantizing may cost.", at_least=0, at_most=100
     )
     min_agreement: float = field(
-        0.9, "Least share of images with the same top-1 after quantizing.", at_least=0, at_most=1
+        0.9,
+        "Least share of images with the same top-1 after quantizing; of a detector, of its boxes that are found again.",
+        at_least=0,
+        at_most=1,
     )
     max_untrained_difference: float = field(
         0.5, "Largest difference of an untrained network, over the largest logit.", above=0

@@ -39,6 +39,9 @@ class DetectionRecipe(Record):
         "Loss and scores of a detector: cross-entropy with hard negatives (softmax), or focal loss (sigmoid).",
         choices=SCORINGS,
     )
+    empty_negatives: int = field(
+        0, "Background priors that count in an image without objects, with softmax.", at_least=0, absent=0
+    )
     distortion: float = like(BoxAugment, "distortion")
     swap_channels: float = like(BoxAugment, "swap_channels")
     expand: float = like(BoxAugment, "expand")

@@ -76,7 +76,7 @@ def finetune_detector() -> Recipe:
     python -m pipelines.train --recipe=finetune_detector --data_dir=VOC --init=runs/mobilenet_v2-imported
     """
     return _detector(
-        DetectionRecipe(distortion=0.5, swap_channels=0.0, expand_ratio_max=2.0, crop_side_min=0.5),
+        DetectionRecipe(empty_negatives=10, distortion=0.5, swap_channels=0.0, expand_ratio_max=2.0, crop_side_min=0.5),
         epochs=40,
         warmup_epochs=2,
         cooldown_epochs=2,

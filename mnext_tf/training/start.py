@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mnext_tf.boxes import BESIDE_CLASSES, DetectionSettings
 from mnext_tf.data.dataset import Dataset
 from mnext_tf.data.input_pipeline import steps_per_epoch, stored_examples
 from mnext_tf.data.preprocess import encoded_size
-from mnext_tf.errors import ConfigError
+from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.models.config import ModelConfig
+from mnext_tf.models.priors import make_priors
 from mnext_tf.runs.config import DatasetConfig, RunConfig
 from mnext_tf.runs.run import Run, create_run, list_runs, open_run
 from mnext_tf.training.detection_recipe import DetectionRecipe
@@ -30,7 +32,8 @@ DETECTOR = "finetune_detector"  # the recipe for images with boxes, unless anoth
 SMALL_IMAGE = 64  # pixels; data whose images have no longer side are trained by the recipe small_images
 # How many validation images every export is compared on, at most.
 VERIFY_IMAGES = {"trained": 1000, "imported": 1000, "random": 32}
-_DETECTIONS_VERIFIED = 200  # outputs of an image are up to 1.1 MB
+_DETECTIONS_VERIFIED, _FEWEST = 200, 32
+_BYTES_VERIFIED = 256 << 20  # of outputs, that are kept: those of an image of 80 classes have 1.1 MB
 
 
 class Plan(NamedTuple):
@@ -105,6 +108,8 @@ def plan_training(
         check_teachable(teacher, detector=detector)
     if source:
         model, fields, _ = inherited(source, {**given, **options, "model": model}, detector=detector)
+        if recipe:  # which says by itself how a detector is trained and decoded
+            fields = {k: v for k, v in fields.items() if k not in DetectionSettings.__dataclass_fields__}
         given, options = fields | given, source.config.model.options
         if given.get("qat") and source.config.recipe:  # goes on with the images that the network was trained on
             theirs = vars(source.config.recipe)
@@ -167,6 +172,11 @@ def start_run(
             f"--monitor=val_top5_accuracy needs more than 5 classes; {dataset.name} has {dataset.num_classes}. Use "
             "val_accuracy."
         )
+    if recipe.monitor == "val_map50" and not any(dataset.box_counts["validation"]):
+        raise DataError(
+            f"No validation image of {dataset.name} has a box, so the best epoch cannot be told. Add some, or hold out "
+            "more images: --validation_share=0.2."
+        )
     if recipe.qat and (not source or source.config.class_names != tuple(dataset.class_names)):
         raise ConfigError(
             "--qat needs --init=RUN, a trained run of the same classes as the data. Without one, train it first by the "
@@ -201,8 +211,17 @@ def make_config(
         preprocess=recipe.preprocess(),
         recipe=recipe,
         seed=recipe.seed,
-        verify_images=min(VERIFY_IMAGES[init], _DETECTIONS_VERIFIED) if detection else VERIFY_IMAGES[init],
+        verify_images=images_to_verify(init, model),
     )
+
+
+def images_to_verify(init: str, model: ModelConfig) -> int:
+    """How many validation images every export is compared on, at most: fewer of a detector, whose outputs are large."""
+    if not model.priors:
+        return VERIFY_IMAGES[init]
+    columns = model.num_classes + BESIDE_CLASSES
+    fit = _BYTES_VERIFIED // (4 * columns * len(make_priors(model.priors, model.input_size)))
+    return min(VERIFY_IMAGES[init], _DETECTIONS_VERIFIED, max(_FEWEST, fit))
 
 
 def resume_run(folder: Path | None, given: dict, *, root="runs") -> Run:

@@ -82,6 +82,13 @@ def test_three_negatives_for_each_object_are_the_hardest_of_its_image():
     assert (np.abs(gradient[..., -4:]).sum(-1) > 0).sum() == 1
 
 
+def test_images_without_objects_count_where_a_recipe_says_so():
+    targets, packed = make_batch(objects=(1, 0, 0, 0))
+    _, gradient = value_and_gradient(detection_loss("softmax", 7), targets, packed)
+    counted = np.abs(gradient[..., :-4]).sum(-1) > 0
+    assert counted.sum(1).tolist() == [4, 7, 7, 7]
+
+
 def test_equal_scores_choose_no_more_than_three():
     targets, packed = make_batch(objects=(2, 0, 0, 0))
     _, gradient = value_and_gradient(multibox_loss, targets, np.zeros_like(packed))

@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from mnext_tf.errors import ConfigError
+from mnext_tf.errors import ConfigError, DataError
+from mnext_tf.models.config import ModelConfig
 from mnext_tf.runs.dataset import check_same_data
 from mnext_tf.runs.run import create_run
 from mnext_tf.training.recipes import resolve_recipe
-from mnext_tf.training.start import make_config, plan_training, resume_run, start_run
+from mnext_tf.training.start import images_to_verify, make_config, plan_training, resume_run, start_run
 
 BATCH = {"batch_size": 8}
 
@@ -16,7 +17,8 @@ BATCH = {"batch_size": 8}
 @pytest.fixture
 def boxes(few_images):
     """A data set for detection, as far as plans look at it."""
-    return dataclasses.replace(few_images, task="detection", metrics="voc")
+    counts = {"train": (1, 1, 1), "validation": (1, 0, 0)}
+    return dataclasses.replace(few_images, task="detection", metrics="voc", box_counts=counts)
 
 
 @pytest.fixture
@@ -50,6 +52,29 @@ def test_images_without_boxes_and_a_recipe_of_a_detector(few_images, detector):
     for planned in (plan("scenes"), plan(task="detection"), plan(source=detector)):
         with pytest.raises(ConfigError, match=r"needs images with boxes; few is .*--task=classification"):
             planned.for_data(few_images)
+
+
+def test_validation_without_a_box_chooses_no_epoch(tmp_path, boxes):
+    empty = dataclasses.replace(boxes, box_counts={"train": (1, 1, 1), "validation": (0, 0, 0)})
+    with pytest.raises(DataError, match=r"No validation image of few has a box.*--validation_share"):
+        start_run(tmp_path / "new", "mnext", resolve_recipe("scenes", BATCH), empty)
+
+
+def test_a_named_recipe_says_how_a_detector_is_trained(detector):
+    theirs = detector.config.detection
+    assert plan(source=detector).recipe.detection.settings() == theirs
+    named = plan("ssdlite_coco", source=detector, priors="voc").recipe.detection
+    assert (named.scoring, named.score_threshold, named.priors) == ("sigmoid", 0.05, "voc")
+
+
+@pytest.mark.parametrize(
+    ("classes", "priors", "images"), [(3, "voc", 200), (80, "coco", 200), (1000, "voc", 32), (300, "voc", 65)]
+)
+def test_fewer_images_are_kept_of_detectors_with_many_classes(classes, priors, images):
+    model = ModelConfig("mobilenet_v2", num_classes=classes, input_size=320, priors=priors)
+    assert images_to_verify("imported", model) == images
+    assert images_to_verify("random", model) == 32
+    assert images_to_verify("imported", dataclasses.replace(model, priors="")) == 1000
 
 
 def test_a_network_that_no_detector_is_built_on(boxes):

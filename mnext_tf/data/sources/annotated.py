@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,31 +15,33 @@ from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOpti
 from mnext_tf.errors import ConfigError, DataError
 from mnext_tf.text import path_text, printable
 
+_FLAG = re.compile(r"\s+(-1|0|1)$")
+
 
 def label_classes(
     root: Path, found: Iterable[str], options: ListingOptions
 ) -> tuple[dict[str, int], tuple[str, ...], tuple[str, ...]]:
     """(label of each class found, all class names, notes).
 
-    The classes are the network's, which must have all that are found; else those of a labels.txt in `root`: boxes of
-    other classes are left out then; else those found, in the given order.
+    The classes are the network's, else those of a labels.txt in `root`: boxes of other classes are left out. Without
+    either they are those found, in the given order.
     """
     if options.label_offset is not None:
         raise ConfigError(f"label_offset is for labels that are numbers; {root} names its classes. Leave it out.")
     found = list(dict.fromkeys(found))
-    if options.class_names is not None:
-        labels = class_matching.match_classes(found, options.class_names)
-        return dict(zip(found, labels, strict=True)), tuple(options.class_names), ()
-    if chosen := names_beside(root, at_least=1):
+    whose = "its list of class names" if options.class_names is None else "the network"
+    if chosen := options.class_names or names_beside(root, at_least=1):
         labels = dict(zip(found, class_matching.match_some(found, chosen), strict=True))
         if not found or all(label is None for label in labels.values()):
             raise DataError(
-                f"{root} has boxes of {class_matching.shown_names(found) or 'no class'}, but its list of class names "
-                f"has {class_matching.shown_names(chosen)}. Correct the list or remove it."
+                f"{root} has boxes of {class_matching.shown_names(found) or 'no class'}, but {whose} has "
+                f"{class_matching.shown_names(chosen)}. Correct the one or the other."
             )
         others = [name for name, label in labels.items() if label is None]
-        note = f"{root}: boxes of {class_matching.shown_names(others)} are left out: they are not in its list of names."
-        return {n: OTHER_CLASS if k is None else k for n, k in labels.items()}, chosen, (note,) if others else ()
+        note = f"{root}: boxes of {class_matching.shown_names(others)} are left out: {whose} does not have them."
+        note = note if options.class_names is None else f"warning: {note}"
+        labels = {name: OTHER_CLASS if k is None else k for name, k in labels.items()}
+        return labels, tuple(chosen), (note,) if others else ()
     if not found:
         raise DataError(f"{root} has no box in any image. Is this the right folder?")
     return {name: i for i, name in enumerate(found)}, tuple(found), ()
@@ -52,13 +55,13 @@ def images_by_stem(folder: Path) -> dict[str, str]:
 
 
 def read_names(path: Path, skipped: list[tuple[str, str]]) -> list[str]:
-    """The first word of every line, each once; one that comes again goes to `skipped`."""
+    """A name in every line, each once, without VOC's -1, 0 or 1 after it; one that comes again goes to `skipped`."""
     names: dict[str, None] = {}
     for number, line in read_lines(path):
-        if words := line.split():
-            if words[0] in names:
-                skipped.append((f"{path.name}:{number}", f"{printable(words[0])} is listed twice; it counts once"))
-            names[words[0]] = None
+        if name := _FLAG.sub("", line.strip()):
+            if name in names:
+                skipped.append((f"{path.name}:{number}", f"{printable(name)} is listed twice; it counts once"))
+            names[name] = None
     if not names:
         raise DataError(f"{path} is empty. Write one image name a line, or remove the file.")
     return list(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnext_tf.data.objects import REGION, Annotation, annotation, annotation_row
+from mnext_tf.data.objects import OTHER_CLASS, REGION, Annotation, annotation, annotation_row
 from mnext_tf.data.sources.annotated import images_by_stem, label_classes, listing_of, read_names
 from mnext_tf.data.sources.file_walk import is_file_error
 from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOptions
@@ -12,6 +12,7 @@ from mnext_tf.errors import DataError
 from mnext_tf.text import path_text, printable
 
 _DONT_CARE = "DontCare"
+_NEIGHBORS = {"van": "car", "person_sitting": "pedestrian"}
 _LISTS = {"train": ("train.txt",), "validation": ("val.txt", "validation.txt")}
 _LIST_FOLDERS = ("", "ImageSets", "ImageSets/Main")
 
@@ -23,7 +24,8 @@ def matches(root: Path) -> bool:
 def list_images(root: Path, options: ListingOptions) -> ImageListing:
     """All labeled images: divided by train.txt and val.txt, here or in ImageSets/, else by a hash of the names.
 
-    DontCare regions are kept as regions to ignore.
+    DontCare regions are kept as regions to ignore. Vans and sitting persons that are no classes of their own are
+    difficult cars and pedestrians: neither learned nor, as in the benchmark, counted.
     """
     folder, skipped = _folder(root), []
     images = images_by_stem(folder / "image_2")
@@ -38,8 +40,10 @@ def list_images(root: Path, options: ListingOptions) -> ImageListing:
     found = {name for own in parsed.values() for _, objects in own for name, _ in objects} - {_DONT_CARE}
     label_of, class_names, notes = label_classes(root, sorted(found), options)
     label_of[_DONT_CARE] = REGION
+    neighbors = _neighbors(label_of, class_names)
     splits = {
-        split: [ListedImage(n, None, None, _annotation(o, label_of)) for n, o in own] for split, own in parsed.items()
+        split: [ListedImage(n, None, None, _annotation(o, label_of, neighbors)) for n, o in own]
+        for split, own in parsed.items()
     }
     return listing_of(
         root,
@@ -114,5 +118,14 @@ def _parse_all(root: Path, folder: Path, stems: list[str], images: dict[str, str
     return found
 
 
-def _annotation(objects: list[tuple[str, dict]], label_of: dict[str, int]) -> Annotation:
-    return annotation([annotation_row(label=label_of[name], **values) for name, values in objects])
+def _neighbors(label_of: dict[str, int], class_names: tuple[str, ...]) -> dict[str, int]:
+    """For what is no class but resembles one, the label of that."""
+    classes = {name.lower(): k for k, name in enumerate(class_names)}
+    left_out = {name: _NEIGHBORS.get(name.lower()) for name, label in label_of.items() if label == OTHER_CLASS}
+    return {name: classes[other] for name, other in left_out.items() if other in classes}
+
+
+def _annotation(objects: list[tuple[str, dict]], label_of: dict[str, int], neighbors: dict[str, int]) -> Annotation:
+    return annotation(
+        [annotation_row(label=(label_of | neighbors)[n], difficult=n in neighbors, **values) for n, values in objects]
+    )

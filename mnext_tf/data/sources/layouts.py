@@ -9,13 +9,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mnext_tf.data.sources import class_folders, coco, ilsvrc, kitti, labels_csv, list_files, split_folders, voc
+from mnext_tf.data.sources import (
+    class_folders,
+    coco,
+    ilsvrc,
+    kitti,
+    labels_csv,
+    list_files,
+    split_folders,
+    voc,
+    xml_beside,
+)
 from mnext_tf.data.sources.file_walk import ImageSearch
 from mnext_tf.data.sources.listing import LAYOUTS, SPLITS, ImageListing, ListingOptions, split_by_hash
 from mnext_tf.errors import ConfigError, DataError, one_of
 
 # The first that matches lists the images. Layouts with boxes come first: they may have train.txt or train/, too.
-_WITH_BOXES = (voc, coco, kitti)
+_WITH_BOXES = (voc, coco, kitti, xml_beside)
 _SOURCES = (*_WITH_BOXES, ilsvrc, list_files, labels_csv, split_folders, class_folders)
 
 

@@ -20,8 +20,8 @@ TREE = "train/<class>/<image> and val/<class>/<image> (or validation, valid, tes
 LAYOUTS = (
     f"{TREE}; <class>/<image>, from which a validation split is taken; train_list.txt and val_list.txt with lines "
     "`path label`; images beside labels.csv (header file,class_index); ILSVRC2012_img_train.tar and "
-    "ILSVRC2012_img_val.tar; images alone, without labels; or, for detection, JPEGImages/ and Annotations/ (VOC), "
-    "images and annotations/*.json (COCO), or image_2/ and label_2/ (KITTI)"
+    "ILSVRC2012_img_val.tar; images alone, without labels; or, for detection, JPEGImages/ and Annotations/ (VOC), XML "
+    "files beside the images (labelImg), images and annotations/*.json (COCO), or image_2/ and label_2/ (KITTI)"
 )
 
 

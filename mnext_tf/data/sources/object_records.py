@@ -12,6 +12,7 @@ from pathlib import Path
 from mnext_tf import files
 from mnext_tf.data import object_schema, tfrecord
 from mnext_tf.data.dataset import Dataset
+from mnext_tf.data.detection_classes import VOC
 from mnext_tf.data.image_files import MAX_PIXELS
 from mnext_tf.data.sources import tfrecords
 from mnext_tf.data.sources.class_labels import names_beside
@@ -29,11 +30,7 @@ _LABEL_MAP = re.compile(r"""item\s*\{([^}]*)\}""")
 _TEXT = "image/object/class/text"
 _NO_CLASS = "DontCare"  # what our own records call label 0
 _MOST_CLASSES = 100_000
-_BENCHMARKS = {
-    "voc": "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor",
-    "kitti": "Car Van Truck Pedestrian Person_sitting Cyclist Tram Misc",
-}
+_KITTI = {"Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc"}
 
 
 @dataclass
@@ -98,7 +95,8 @@ def scan(records: RecordFiles, cache: Path, label_offset: int, *, max_pixels: in
     def read(records: RecordFiles) -> ObjectScan:
         return _read_all(records, label_offset)
 
-    return tfrecords.kept_scan(records, cache, read, _parse_scan, max_pixels=max_pixels, verify=verify)
+    about = (label_offset,)
+    return tfrecords.kept_scan(records, cache, read, _parse_scan, max_pixels=max_pixels, verify=verify, about=about)
 
 
 def dataset_of(
@@ -230,4 +228,6 @@ def _label_map(folder: Path) -> dict[int, str]:
 
 def _benchmark(names: Sequence[str]) -> str:
     """The benchmark that has these classes; COCO's metrics for all others."""
-    return next((key for key, classes in _BENCHMARKS.items() if set(names) <= set(classes.split())), "coco")
+    if set(names) == set(VOC):
+        return "voc"
+    return "kitti" if {"Car", "Pedestrian", "Cyclist"} <= set(names) <= _KITTI else "coco"

@@ -119,14 +119,18 @@ def scan(records: RecordFiles, cache: Path, *, max_pixels: int = MAX_PIXELS, ver
     return kept_scan(records, cache, _read_all, _parse_scan, max_pixels=max_pixels, verify=verify)
 
 
-def kept_scan(records: RecordFiles, cache: Path, read: Callable, parse: Callable, *, max_pixels: int, verify: bool):
+def kept_scan(
+    records: RecordFiles, cache: Path, read: Callable, parse: Callable, *, max_pixels: int, verify: bool, about=()
+):
     """`read(records)`, kept below `cache` as JSON until a shard changes; `parse` makes it of that again.
+
+    about: what it depends on besides, as JSON.
 
     It has digests, shards, and largest, as a `Scan`.
     """
     names = sorted(set().union(*records.files.values()))
     where = str(records.folder.resolve())
-    key = files.sha256_of([where, records.files, records.keys, records.validation_share])[:12]
+    key = files.sha256_of([where, records.files, records.keys, records.validation_share, *about])[:12]
     path = cache / f"{path_text(records.folder.resolve().name)}-{key}" / "scan.json"
     shards = {name: _state(records.folder / name) for name in names}
     found = _read_scan(path, parse)

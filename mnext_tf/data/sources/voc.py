@@ -38,15 +38,15 @@ def list_images(root: Path, options: ListingOptions) -> ImageListing:
     notes: list[str] = []
     sets = _sets(root)
     tested = [folder for folder in sets if _has_test(folder)]
-    names: dict[str, list[tuple[Path, str]]] = {}
+    names: dict[str, list[tuple[Path, Path, str]]] = {}
     for folder in sets:
         for split, stems in _lists(folder, bool(tested), folder in tested, skipped, notes).items():
-            names.setdefault(split, []).extend((folder, stem) for stem in stems)
-    parsed = {split: _parse_all(root, own, skipped) for split, own in names.items()}
+            names.setdefault(split, []).extend((folder / "JPEGImages", folder / "Annotations", stem) for stem in stems)
+    parsed = {split: parse_all(root, own, skipped) for split, own in names.items()}
     found = sorted({name for own in parsed.values() for _, p in own for name, _ in p.objects})
     label_of, class_names, more = label_classes(root, found, options)
     splits = {
-        split: [ListedImage(n, None, None, _annotation(p, label_of)) for n, p in own] for split, own in parsed.items()
+        split: [ListedImage(n, None, None, to_annotation(p, label_of)) for n, p in own] for split, own in parsed.items()
     }
     seventh = any("2007" in folder.name for folder in tested or sets)
     ignored = sum(len(images_by_stem(folder / "JPEGImages")) for folder in sets) - sum(map(len, names.values()))
@@ -148,14 +148,17 @@ def _lists(folder: Path, any_tested: bool, tested: bool, skipped, notes: list[st
     return {"train": annotated}
 
 
-def _parse_all(root: Path, names: list[tuple[Path, str]], skipped) -> list[tuple[str, Parsed]]:
-    """(path of the image below `root`, its annotation); images without one, and the reverse, go to `skipped`."""
+def parse_all(root: Path, names: list[tuple[Path, Path, str]], skipped) -> list[tuple[str, Parsed]]:
+    """(path of the image below `root`, its annotation) of (folder of images, folder of annotations, name).
+
+    Images without an annotation, and the reverse, go to `skipped`.
+    """
     from tqdm import tqdm
 
-    images = {folder: images_by_stem(folder / "JPEGImages") for folder in {folder for folder, _ in names}}
+    images = {folder: images_by_stem(folder) for folder in {folder for folder, _, _ in names}}
     found = []
-    for folder, stem in tqdm(names, desc="reading annotations", unit="file", disable=None, leave=False):
-        path = folder / "Annotations" / f"{stem}.xml"
+    for folder, beside, stem in tqdm(names, desc="reading annotations", unit="file", disable=None, leave=False):
+        path = beside / f"{stem}.xml"
         shown = path_text(path.relative_to(root))
         try:
             parsed = parse_annotation(path.read_bytes())
@@ -165,12 +168,12 @@ def _parse_all(root: Path, names: list[tuple[Path, str]], skipped) -> list[tuple
             skipped.append((shown, error.strerror if isinstance(error, OSError) else str(error)))
             continue
         if stem not in images[folder]:
-            skipped.append((shown, f"there is no image {path_text(stem)} in JPEGImages"))
+            skipped.append((shown, f"there is no image {path_text(stem)} in {path_text(folder.name)}"))
             continue
-        found.append(((folder / "JPEGImages" / images[folder][stem]).relative_to(root).as_posix(), parsed))
+        found.append(((folder / images[folder][stem]).relative_to(root).as_posix(), parsed))
     return found
 
 
-def _annotation(parsed: Parsed, label_of: dict[str, int]) -> Annotation:
+def to_annotation(parsed: Parsed, label_of: dict[str, int]) -> Annotation:
     rows = [annotation_row(label=label_of[name], **values) for name, values in parsed.objects]
     return annotation(rows, parsed.width, parsed.height)

@@ -155,21 +155,24 @@ def _write(
     tables.write_coco_results(folder / "detections.json", tables.coco_results(names, sizes, detections, network.labels))
     title = f"{network.name} on {data.images.name}"
     precision_recall(folder / "precision_recall.png", result, title)
-    worst = worst_images(truths, detections)
-    pixels = _pixels(data, {truths[w.image].name for w in worst})
-    kept = [w.image for w in worst if truths[w.image].name in pixels]
+    worst = [w.image for w in worst_images(truths, detections)]
     contact_sheet(
         folder / "mistakes.png",
-        [pixels[truths[i].name] for i in kept],
-        [truths[i] for i in kept],
-        [detections[i] for i in kept],
+        _pixels(data, [truths[i] for i in worst]),
+        [truths[i] for i in worst],
+        [detections[i] for i in worst],
         network.labels,
         f"{title}: the images with the most mistakes",
     )
 
 
-def _pixels(data: Truths, names: set[str]) -> dict[str, np.ndarray]:
-    """The decoded images of these names, uint8 (h, w, 3)."""
+def _pixels(data: Truths, wanted: Sequence[Truth]) -> list[np.ndarray]:
+    """The decoded images of these, uint8 (h, w, 3). Several may have one name."""
     from mnext_tf.data.preprocess import decode
 
-    return {item.name: decode(item.read()).numpy() for item in data.images.items() if item.name in names}
+    found = {}
+    for item in data.images.items():
+        truth = data.truths[item.label]
+        if truth in wanted:
+            found[truth] = decode(item.read()).numpy()
+    return [found[truth] for truth in wanted]

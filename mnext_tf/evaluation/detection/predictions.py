@@ -41,7 +41,6 @@ def detect_images(network: Predictor, images: Images, *, score: float = 0.0, pro
     for batch in preprocessed(stream, [network.preprocess], 32, progress=progress):
         found.names.extend(batch.names)
         found.detections.extend(d.above(score) for d in network.predict(batch.pixels[network.preprocess]))
-    images.skipped[:] = stream.skipped
     found.sizes.extend(sizes[name] for name in found.names)
     return found
 

@@ -46,9 +46,9 @@ def coco_results(
     detections: Iterable[Detections],
     class_names: Sequence[str],
 ) -> list[dict]:
-    """COCO's results format: image_id, category_id, bbox (x, y, width, height in pixels), score; and file_name.
+    """COCO's results format: image_id, category_id, bbox (x, y, width, height in pixels), score.
 
-    image_id and category_id are those of `coco_truth`.
+    image_id and category_id are those of `coco_truth`; name, the class's, and file_name come in addition.
     """
     categories, rows = category_ids(class_names), []
     for image_id, file, size, found in zip(image_ids(names), names, sizes, detections, strict=True):
@@ -58,6 +58,7 @@ def coco_results(
                 {
                     "image_id": image_id,
                     "category_id": categories[label],
+                    "name": class_names[label],
                     "bbox": [round(v, 4) for v in (x, y, x_max - x, y_max - y)],
                     "score": round(float(score), 8),
                     "file_name": file,

@@ -3,6 +3,7 @@ import pytest
 
 from mnext_tf.data import open_dataset
 from mnext_tf.data.detection_pipeline import stored_truth
+from mnext_tf.data.objects import OTHER_CLASS
 from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.errors import DataError
 
@@ -45,6 +46,15 @@ def test_labels_and_regions_to_ignore(kitti, tmp_path, below, lists):
     assert objects.labels.tolist() == [0, -1]
     assert objects.ignored.tolist() == [False, True]
     assert (objects.truncation.tolist(), objects.occlusion.tolist()) == ([0.25, 0], [2, 0])
+
+
+def test_neighbors_of_the_chosen_classes_are_ignored(kitti, tmp_path):
+    root = kitti({"000000": CAR + CAR.replace("Car", "Van") + CAR.replace("Car", "Tram"), "000001": CAR})
+    (root / "labels.txt").write_text("Pedestrian\nCar\n")
+    first = next(image for image in list_images(root).images if image.name.endswith("000000.png"))
+    rows = first.annotation.rows
+    assert rows[:, 4].tolist() == [1, 1, OTHER_CLASS]
+    assert rows[:, 5].tolist() == [0, 1, 0]  # difficult
 
 
 def test_without_lists_a_share_is_held_out(kitti):

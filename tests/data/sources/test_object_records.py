@@ -102,6 +102,18 @@ def test_a_share_is_held_out_and_the_scan_is_kept(tmp_path, record, monkeypatch)
     assert open_dataset(folder, tmp_path / "cache", validation_share=0.4) == dataset
 
 
+def test_labels_from_0_after_the_error_that_asks_for_them(tmp_path, record):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for split in ("train", "val"):
+        write(folder / f"{split}.record", record(len(split), (0, BOX), (1, BOX)))
+    with pytest.raises(DataError, match="Give label_offset=0"):
+        open_dataset(folder, tmp_path / "cache")
+    dataset = open_dataset(folder, tmp_path / "cache", label_offset=0)
+    assert dataset.class_names == ("class 0", "class 1")
+    assert dataset.box_counts == {"train": (1, 1), "validation": (1, 1)}
+
+
 def test_names_from_a_label_map(tmp_path, record):
     folder = tmp_path / "set"
     folder.mkdir()

@@ -3,6 +3,7 @@ import pytest
 
 from mnext_tf.data import open_dataset
 from mnext_tf.data.detection_pipeline import stored_truth
+from mnext_tf.data.objects import OTHER_CLASS
 from mnext_tf.data.sources.layouts import list_images
 from mnext_tf.data.sources.voc import parse_annotation
 from mnext_tf.errors import ConfigError, DataError
@@ -16,6 +17,9 @@ def xml(*objects, size=(40, 30)):
         for name, x0, y0, x1, y1, *more in objects
     ]
     return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{''.join(parts)}</annotation>"
+
+
+DOG = ("dog", 1, 1, 9, 9)
 
 
 @pytest.fixture
@@ -83,6 +87,13 @@ def test_years_of_a_devkit_are_joined_and_tested_on_2007(voc, tmp_path):
     assert alone.metrics == "voc"
 
 
+def test_names_may_have_spaces_and_a_flag_behind_them(voc):
+    root = voc("set", {"train": ["cell 01", "b  1"], "val": ["c -1"]}, dict.fromkeys(("cell 01", "b", "c"), xml(DOG)))
+    listing = list_images(root)
+    names = {split: [image.name for image in images] for split, images in listing.splits.items()}
+    assert names == {"train": ["JPEGImages/cell 01.jpg", "JPEGImages/b.jpg"], "validation": ["JPEGImages/c.jpg"]}
+
+
 def test_without_lists_a_share_is_held_out(voc, tmp_path, encode):
     root = voc("set", {}, {f"{i}": xml(("dog", 1, 1, 9, 9)) for i in range(20)})
     (root / "JPEGImages/alone.jpg").write_bytes(encode("JPEG"))
@@ -136,8 +147,12 @@ def test_classes_of_a_network_and_of_a_list(voc, tmp_path):
         2,
         0,
     ]
-    with pytest.raises(DataError, match=r"1 of the 2 classes found are none .*: cow"):
-        list_images(root, class_names=["cat", "dog"])
+    listing = list_images(root, class_names=["cat", "dog"])
+    assert listing.splits["train"][0].annotation.rows[:, 4].tolist() == [1, OTHER_CLASS]
+    assert "warning" in listing.notes[-1]
+    assert "boxes of cow are left out: the network does not have them" in listing.notes[-1]
+    with pytest.raises(DataError, match=r"has boxes of cow, dog, but the network has cat, horse"):
+        list_images(root, class_names=["cat", "horse"])
     with pytest.raises(ConfigError, match="label_offset is for labels that are numbers"):
         list_images(root, label_offset=1)
     (root / "labels.txt").write_text("dog\n")
