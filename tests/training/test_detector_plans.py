@@ -68,7 +68,7 @@ def test_a_named_recipe_says_how_a_detector_is_trained(detector):
 
 
 @pytest.mark.parametrize(
-    ("classes", "priors", "images"), [(3, "voc", 200), (80, "coco", 200), (1000, "voc", 32), (300, "voc", 65)]
+    ("classes", "priors", "images"), [(3, "voc", 200), (80, "coco", 200), (1000, "voc", 32), (300, "voc", 68)]
 )
 def test_fewer_images_are_kept_of_detectors_with_many_classes(classes, priors, images):
     model = ModelConfig("mobilenet_v2", num_classes=classes, input_size=320, priors=priors)

@@ -16,7 +16,7 @@ from mnext_tf.data import open_dataset
 from mnext_tf.training.recipes import MODELS, RECIPES, resolve_recipe
 from mnext_tf.training.start import start_run
 
-SMALL = {"epochs": 1, "batch_size": 24, "input_size": 32, "output_stride": 32, "width": 0.35, "data_streams": 1}
+SMALL = {"epochs": 1, "batch_size": 96, "input_size": 32, "output_stride": 32, "width": 0.35, "data_streams": 1}
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def flowers(repository, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.detection])
-def test_a_recipe_trains_a_hundred_steps(name, flowers, tmp_path):
+def test_a_recipe_trains_an_epoch(name, flowers, tmp_path):
     recipe = resolve_recipe(name, SMALL)
     model, source = MODELS.get(name, "mnext"), None
     if recipe.qat:  # goes on from a trained network
         source = start_run(tmp_path / "source", model, resolve_recipe("finetune", SMALL), flowers)
         train(source, flowers)
     (row,) = train(start_run(tmp_path / "run", model, recipe, flowers, source=source), flowers).history
-    assert row["step"] > 100
+    assert row["step"] > 20
     assert np.isfinite([row["train_loss"], row["val_loss"]]).all()
     assert row["train_loss"] < 5  # 1.6 is chance; a rate that does not fit ends far above
     fields = {f.name for f in dataclasses.fields(recipe)} - SMALL.keys() - {"warmup_epochs", "cooldown_epochs"}
@@ -49,7 +49,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, repository):
     def command(*more):
         return [sys.executable, "-m", "pipelines.train", f"--cache_dir={tmp_path / 'data'}", *more]
 
-    fields = ["--epochs=2", "--width=0.1", "--ema_decay=0.9", "--dropout=0.2", "--checkpoint_minutes=0.0001"]
+    fields = ["--epochs=1", "--width=0.1", "--ema_decay=0.9", "--dropout=0.2", "--checkpoint_minutes=0.0001"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(f"--out={whole}", *fields), cwd=repository, check=True, capture_output=True)
     with subprocess.Popen(
