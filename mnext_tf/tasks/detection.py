@@ -11,7 +11,7 @@ from mnext_tf.boxes import BESIDE_CLASSES, Detections, DetectionSettings
 from mnext_tf.errors import ConfigError
 from mnext_tf.tasks.binned_ap import binned_counts, mean_ap
 from mnext_tf.tasks.classification import EXACT, FLOAT_TOLERANCE, allowed_operator, wilson_interval
-from mnext_tf.tasks.detection_comparison import DetectionComparison, drop_error
+from mnext_tf.tasks.detection_comparison import DetectionComparison, drop_interval
 from mnext_tf.tasks.tolerance import Tolerance
 from mnext_tf.tflite.metadata import TensorInfo
 
@@ -157,7 +157,7 @@ class Detection:
             found.append(f"its outputs differ by {difference:.2g} of the largest, allowed {limit:g}")
         if "max_accuracy_drop" in bounds and reference["map50"] is not None:
             drop = 100 * (reference["map50"] - measured["map50"])
-            half = 196 * drop_error(measured, reference)  # of the 95 % interval, in points
+            half = 100 * drop_interval(measured, reference)
             if drop > bounds["max_accuracy_drop"] + 1e-9 and drop > half:
                 found.append(
                     f"its mAP50 is {100 * measured['map50']:.2f} %, {drop:.2f} points (95 % interval +- {half:.2f}) "

@@ -125,8 +125,15 @@ def test_a_drop_counts_where_the_images_are_enough_to_tell(task):
     keras = {"map50": 0.8, "map50_without": [0.8] * 20, "boxes": 0, "same_boxes": 1.0, "max_relative_difference": 0.0}
     steady = {**keras, "map50": 0.78, "map50_without": [0.78] * 20}
     assert len(task.failures(steady, keras, {"max_accuracy_drop": 1.0})) == 1
-    shaky = {**steady, "map50_without": [0.77, 0.79] * 10}  # standard error: sqrt(19) * 0.01
+    shaky = {**steady, "map50_without": [0.77, 0.79] * 10}  # 95 % interval: 2.09 * sqrt(19) * 0.01
     assert task.failures(shaky, keras, {"max_accuracy_drop": 1.0}) == []
+
+
+@pytest.mark.parametrize(("groups", "fails"), [(2, False), (20, True)])
+def test_a_drop_on_few_images_has_to_be_larger(task, groups, fails):
+    keras = {"map50": 0.8, "map50_without": [0.8] * groups, "boxes": 0, "max_relative_difference": 0.0}
+    worse = {**keras, "map50": 0.765, "map50_without": [0.762, 0.768] * (groups // 2)}  # 0.038 at 2 groups, 0.027 at 20
+    assert bool(task.failures(worse, keras, {"max_accuracy_drop": 1.0})) is fails
 
 
 def test_leaving_out_images_tells_how_much_map50_depends_on_them(task):
