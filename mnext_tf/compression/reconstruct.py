@@ -6,7 +6,7 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -30,8 +30,8 @@ def reconstruct(
 ) -> list[dict]:
     """Fit all layers of `twin`, which has float weights, in place; rows of layer, ridge, damping, and error.
 
-    images: float32 (n, size, size, 3). All intermediate results of one layer are in memory at once: 1.5 GB for 200
-    images of 224 pixels. shares: see `choose_shares`. progress: wraps the list of layers.
+    images: float32 (n, size, size, 3). Inputs and outputs of one layer are in memory at once. shares: see
+    `choose_shares`. progress: wraps the list of layers.
     """
     walk = list(layers_with_inputs(twin))
     uses = {layer.name: 0 for layer, _ in walk}
@@ -43,24 +43,28 @@ def reconstruct(
     batches = [tf.constant(part) for part in np.array_split(images, min(count, len(images)))]
     exact, rounded = {walk[0][0].name: batches}, {walk[0][0].name: batches}
     for layer, inputs in progress(walk[1:]):
-        xs = [[side[name] for name in inputs] for side in (exact, rounded)]
-        exact[layer.name] = _outputs(layer, xs[0], quantized=False)
-        if isinstance(layer, twin_layers.Kernel):
-            rows.append(_fit_kernel(layer, xs[1][0], exact[layer.name], rng))
-        _fit_range(layer, xs[1], (shares or {}).get(layer.name, (1.0, 1.0)))
-        rounded[layer.name] = _outputs(layer, xs[1], quantized=True)
         for name in inputs:
             uses[name] -= 1
-            if not uses[name]:
-                del exact[name], rounded[name]
+        used_up = [name for name in set(inputs) if not uses[name]]
+        exact[layer.name] = list(_outputs(layer, [exact[name] for name in inputs], quantized=False))
+        for name in used_up:
+            del exact[name]
+        xs = [rounded[name] for name in inputs]
+        if isinstance(layer, twin_layers.Kernel):
+            rows.append(_fit_kernel(layer, xs[0], exact[layer.name], rng))
+        _fit_range(layer, xs, (shares or {}).get(layer.name, (1.0, 1.0)))
+        rounded[layer.name] = list(_outputs(layer, xs, quantized=True))
+        for name in used_up:
+            del rounded[name]
     return rows
 
 
-def _outputs(layer, inputs: list[list], quantized: bool) -> list:
+def _outputs(layer, inputs: list[list], quantized: bool) -> Iterator:
+    """Of one batch after the other."""
     layer.quantized = quantized
-    found = [layer(x[0] if len(x) == 1 else list(x), training=False) for x in zip(*inputs, strict=True)]
+    for x in zip(*inputs, strict=True):
+        yield layer(x[0] if len(x) == 1 else list(x), training=False)
     layer.quantized = True
-    return found
 
 
 def _fit_kernel(layer, inputs: list, wanted: list, rng: np.random.Generator) -> dict:
@@ -88,7 +92,7 @@ def _fit_range(layer, inputs: list[list], shares: tuple[float, float]) -> None:
     if len(getattr(layer, "low", ())) != 1 or 0 in layer.fixed:
         return
     values = _outputs(layer, inputs, quantized=False)  # with a kernel that is rounded already
-    low = shares[0] * min(float(tf.reduce_min(y)) for y in values)
-    high = shares[1] * max(float(tf.reduce_max(y)) for y in values)
+    reach = np.array([(float(tf.reduce_min(y)), float(tf.reduce_max(y))) for y in values])
+    low, high = shares[0] * reach[:, 0].min(), shares[1] * reach[:, 1].max()
     layer.low[0].assign(min(low, 0.0))
     layer.high[0].assign(max(high, 1e-6, low + 1e-6))

@@ -107,9 +107,9 @@ def refuse(name: str, found: list[str], rows: list[dict] | None = None, noise: f
         )
     elif any("max_accuracy_drop" in text or "min_agreement" in text for text in found):
         why = (
-            " The network is undertrained or badly calibrated: export it again, int8 with effort=good, or with the "
-            "first layers in float32 (keep_float=stem,block01), or with more calibration images that look like those it will "
-            "see, or train it longer. If the loss is acceptable, allow more of it with the named bounds."
+            " The network is undertrained or badly calibrated: export it again, int8 with effort=good, or with "
+            "the first layers in float32 (keep_float=stem,block01), or with more calibration images that look like "
+            "those it will see, or train it longer. If the loss is acceptable, allow more of it with the named bounds."
         )
     raise VerificationError(f"{name} is not the network it came from: {'; '.join(found)}.{where}{why}")
 
