@@ -73,11 +73,17 @@ def _fit_kernel(layer, inputs: list, wanted: list, rng: np.random.Generator) -> 
 
     def pairs(which):
         for x, y in which:
-            x, y = layer.as_matrices(x), layer.outputs_as_matrices(y)
-            if share < 1:
-                kept = np.sort(rng.choice(x.shape[0], max(1, int(x.shape[0] * share)), replace=False))
-                x, y = tf.gather(x, kept), tf.gather(y, kept)
-            yield x, y
+            if share == 1:
+                yield layer.as_matrices(x), layer.outputs_as_matrices(y)
+                continue
+            each = int(np.prod(y.shape[1:-1]))
+            chosen = np.sort(rng.choice(len(y) * each, max(1, int(len(y) * each * share)), replace=False))
+            parts = []
+            for i in range(len(y)):  # all positions of a depthwise layer's batch are gigabytes
+                kept = chosen[chosen // each == i] - i * each
+                matrices = layer.as_matrices(x[i : i + 1]), layer.outputs_as_matrices(y[i : i + 1])
+                parts.append([tf.gather(matrix, kept) for matrix in matrices])
+            yield tuple(tf.concat(column, 0) for column in zip(*parts, strict=True))
 
     both = list(zip(inputs, wanted, strict=True))
     kept_back = both[::_KEPT_BACK] if len(both) > 1 else both
