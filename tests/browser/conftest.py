@@ -17,10 +17,10 @@ from mnext_tf.browser.runtime import Runtime, find_runtime
 from mnext_tf.browser.server import PageServer
 from mnext_tf.browser.site import make_site
 
-# A GPU adapter that computes on the CPU, and a camera that shows a moving test picture
+# A GPU adapter that computes on the CPU, and two cameras that show a moving test picture
 FLAGS = [
     *("--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    *("--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"),
 ]
 
 

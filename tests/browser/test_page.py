@@ -83,6 +83,9 @@ def test_the_camera_runs_until_it_is_stopped(server, open_page):
         page.wait_for_selector("#speed:has-text('frames/s')", timeout=30_000)
         page.wait_for_selector("#results li[data-index]")
         assert page.inner_text("#camera") == "Stop"
+        page.evaluate("document.getElementById('speed').textContent = ''")
+        page.click("#turn")
+        page.wait_for_selector("#speed:has-text('frames/s')", timeout=30_000)
         page.click("#camera")  # its last picture stays, for another network too
         page.select_option("#model", index=1)
         page.wait_for_selector("#remark:has-text('ms in the network')", timeout=30_000)

@@ -49,8 +49,10 @@ def test_boxes_classes_and_scores_are_those_of_python(server, open_page, show, f
 
 
 def test_their_checks_pass(server, open_page, check_all):
-    with open_page(server) as page:
+    with open_page(server, viewport={"width": 390, "height": 844}) as page:
         assert check_all(page) == "All passed.", page.inner_text("#checks")
+        assert "the GPU computed a part" in page.inner_text("#checks")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_boxes_stand_on_the_picture_and_the_minimum_score_hides_them(server, open_page, show, picture):

@@ -39,7 +39,7 @@ export function setUpCheck({ about, models, runner, processors }) {
         const { passed, difference, remark } = await check().catch((error) => ({ passed: false, difference: null, remark: error.message }));
         verdicts.push(passed);
         const verdict = passed === null ? ["not on the GPU", "doubtful"] : passed ? ["pass", "good"] : ["fail", "bad"];
-        addRow(table, [title, verdict, [[difference, remark].filter((part) => part !== null && part !== "").join("; "), "number"]]);
+        addRow(table, [title, verdict, [difference, remark].filter(Boolean).join("; ")]);
       }
     }
     return verdicts;
