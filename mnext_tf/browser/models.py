@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from mnext_tf.export.app_assets import GPU_TOLERANCE, TOLERANCE, app_outputs, fo
 from mnext_tf.export.stages import tflite
 from mnext_tf.files import sha256
 from mnext_tf.inference.predictor import Predictor, exports_of, format_of, open_predictor
+from mnext_tf.inference.sidecars import decoding_of
 from mnext_tf.inference.tflite import (
     dequantize_array,
     describe_ends,
     named_outputs,
     quantize_array,
 )
-from mnext_tf.naming import PRECISIONS, SSDLITE, command_line, network_of, precision_of
+from mnext_tf.naming import PRECISIONS, SSDLITE, command_line, distinct_names, network_of, precision_of
 from mnext_tf.runs.run import Run
 from mnext_tf.tflite.metadata import Metadata, read_metadata
 
@@ -81,6 +83,8 @@ def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
 def page_models(paths: Sequence[Path]) -> tuple[list[PageModel], list[Refused]]:
     """Those of the files that a browser can show, in their order, and the others. Raises ConfigError for no file."""
     shown, refused = [], []
+    runs = list(dict.fromkeys(filter(None, map(_run_of, paths))))
+    run_names = dict(zip(runs, distinct_names(runs), strict=True))
     for number, path in enumerate(map(Path, paths)):
         if not path.is_file():
             raise ConfigError(f"{path} does not exist, or is no file.")
@@ -91,12 +95,27 @@ def page_models(paths: Sequence[Path]) -> tuple[list[PageModel], list[Refused]]:
                 continue
             with open_predictor(path) as network:
                 model = _page_model(name, f"models/{number}/", path, network)
-            if model.about["title"] in [other.about["title"] for other in shown]:
-                model.about["title"] = name
+            model.about["run"] = run_names.get(_run_of(path), "")
             shown.append(model)
         except MnextError as e:
             refused.append(Refused(path.name, str(e)))
+    for what in ("run", "name"):
+        _tell_apart([model.about for model in shown], what)
     return shown, refused
+
+
+def _run_of(path: Path) -> Path | None:
+    """The folder of the run that exported a file."""
+    folder = Path(path).absolute().parent.parent
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _tell_apart(entries: Sequence[dict], what: str) -> None:
+    """Put `what` behind those titles that several have."""
+    counts = Counter(entry["title"] for entry in entries)
+    for entry in entries:
+        if counts[entry["title"]] > 1 and entry[what]:
+            entry["title"] += f" ({entry[what]})"
 
 
 def _reason_against(ends: dict) -> str:
@@ -135,9 +154,14 @@ def _page_model(name: str, folder: str, path: Path, network: Predictor) -> PageM
     }
     if network.task.name == "detection":
         files[f"{folder}priors.f32"] = np.asarray(_priors(network), "<f4").tobytes()
+    decoding = decoding_of(path, about)
+    named = network_of(path.stem)
     entry = {
         "name": name,
-        "title": _title(name, about),
+        "title": _title(path.stem, about),
+        "network": path.stem if named else "",
+        "precision": named.precision if named else "",
+        "input_size": network.input_size,
         "task": network.task.name,
         "gives": network.output,
         "file": f"{folder}{name}.tflite",
@@ -147,7 +171,8 @@ def _page_model(name: str, folder: str, path: Path, network: Predictor) -> PageM
         "outputs": [{**end, "name": n} for end, n in zip(outputs, golden, strict=True)],
         "normalization": {"mean": about.mean, "std": about.std},
         "preprocess": network.preprocess.to_dict(),
-        "labels": network.labels if not about.labels else None,
+        "labels": network.labels,
+        "detector": decoding.to_dict() if decoding else None,
         "priors": f"{folder}priors.f32" if network.task.name == "detection" else None,
         "golden": {
             "input": f"{folder}golden.rgb",

@@ -14,10 +14,11 @@ from typing import BinaryIO
 from mnext_tf.browser.models import PageModel, Refused
 from mnext_tf.browser.runtime import Runtime
 from mnext_tf.errors import ConfigError
-from mnext_tf.files import atomic_folder
+from mnext_tf.files import atomic_folder, read_json, write_json
 from mnext_tf.version import __version__
 
 MODELS = "models.json"
+_LIST = ".mnext_tf_page.json"  # in a folder with a page: the files of the page
 PAGE = Path(__file__).parent / "page"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -92,10 +93,20 @@ def make_site(models: Sequence[PageModel], refused: Sequence[Refused], runtime: 
 
 
 def check_out(folder: Path) -> None:
-    """Raises ConfigError where `folder` holds anything but a page: writing one replaces it."""
+    """Raises ConfigError where `folder` holds anything but a page that `write_site` wrote: a new one replaces it."""
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and ((folder / MODELS).is_file() or not any(folder.iterdir()))):
-        raise ConfigError(f"{folder} is there and is no page. Choose another --out, or delete it.")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        known = {_LIST, *read_json(folder / _LIST)}
+    except (OSError, ValueError, TypeError):
+        raise ConfigError(f"{folder} is there and is no page. Choose another --out, or delete it.") from None
+    there = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    if others := sorted({path.relative_to(folder).as_posix() for path in there} - known):
+        raise ConfigError(
+            f"{folder} holds more than a page: {', '.join(others[:3])}{' ...' if len(others) > 3 else ''}. A new page "
+            "would replace all of it. Choose another --out, or move the rest elsewhere."
+        )
 
 
 def write_site(site: Site, folder: Path) -> None:
@@ -112,6 +123,7 @@ def write_site(site: Site, folder: Path) -> None:
                 shutil.copyfileobj(source, written)
         lines = "".join(f"  {name}: {value}\n" for name, value in HEADERS.items())
         (temporary / "_headers").write_text(f"/*\n{lines}", encoding="utf-8")
+        write_json(temporary / _LIST, ["_headers", *site.files])
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,19 +10,26 @@ from pathlib import Path
 
 from mnext_tf.errors import DataError
 from mnext_tf.files import read_json
+from mnext_tf.naming import PRECISIONS, network_of
 
 FILE, FORMAT = "browser.json", 1
 BACKENDS = {"wasm": "WebAssembly", "webgpu": "WebGPU"}
 RAN_ON = (*BACKENDS, "webgpu_partial")
-_MOST = {"models": 64, "runs": 512, "rounds": 1000, "inferences": 1000, "text": 500}
+_MOST = {"models": 64, "runs": 512, "rounds": 1000, "inferences": 1000, "text": 500, "pixels": 10_000}
 _LONGEST_MS = 1e7
 
 
 @dataclass(frozen=True)
 class BrowserModel:
+    """run, network, precision, input_size: where the file does not tell, and in older sessions, "" or None."""
+
     name: str
     bytes: int
     sha256: str  # of what the browser loaded
+    run: str = ""  # the name of the run that exported it
+    network: str = ""  # as `network_of` reads it
+    precision: str = ""
+    input_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,13 @@ def _model(record: object) -> BrowserModel:
     name, digest = _text(record, "name"), _text(record, "sha256")
     if not re.fullmatch(r"[\w.+-]{1,200}", name) or not re.fullmatch(r"[0-9a-f]{64}|", digest):
         raise ValueError("a model's name or hash is none")
-    return BrowserModel(name, int(_number(record, "bytes", 1e12) or 0), digest)
+    network, precision, size = _text(record, "network"), _text(record, "precision"), record.get("input_size")
+    if (network and not network_of(network)) or precision not in (*PRECISIONS, ""):
+        raise ValueError("a model's network or precision is none")
+    if size is not None and (type(size) is not int or not 1 <= size <= _MOST["pixels"]):
+        raise ValueError("a model's input size is none")
+    length = int(_number(record, "bytes", 1e12) or 0)
+    return BrowserModel(name, length, digest, _text(record, "run"), network, precision, size)
 
 
 def _run(record: object) -> BrowserRun:
@@ -181,6 +193,6 @@ def _number(record: dict, key: str, most: float = _LONGEST_MS) -> float | None:
 
 
 def _ms(value: object, most: float = _LONGEST_MS) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= most:
+    if type(value) not in (int, float) or not 0 <= value <= most:
         raise ValueError("a time is no number, or out of range")
     return float(value)

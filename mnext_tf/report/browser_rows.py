@@ -29,15 +29,23 @@ def browser_rows(session: BrowserSession, name: str = "") -> list[Measurement]:
         on_phone=False,
     )
     rows = [_row(source, session, run) for run in session.runs]
-    compared = []
-    for row in ordered(rows):
-        first = next((r for r in compared if _group(r) == _group(row) and r.round_ms), row)
-        compared.append(dataclasses.replace(row, ratio=_ratio(row, first)))
-    return compared
+    first = {}
+    for row in ordered(map(_without_softmax, rows)):
+        if row.round_ms:
+            first.setdefault(_group(row), row)
+    return [dataclasses.replace(row, ratio=_ratio(row, first.get(_group(row), row))) for row in ordered(rows)]
 
 
 def _group(row: Measurement) -> tuple:
-    return row.backend, row.threads, row.precision_text, row.input_size
+    return row.backend, row.threads, _without_softmax(row).precision_text, row.input_size
+
+
+def _without_softmax(row: Measurement) -> Measurement:
+    """A softmax takes next to no time: files with and without one are compared."""
+    if row.network is None:
+        return row
+    variant = row.network.variant.removesuffix("probabilities").rstrip("_")
+    return dataclasses.replace(row, network=dataclasses.replace(row.network, variant=variant))
 
 
 def _ratio(row: Measurement, first: Measurement) -> Ratio | None:
@@ -53,7 +61,9 @@ def _row(source: Source, session: BrowserSession, run: BrowserRun) -> Measuremen
     software = session.gpu_is_software and run.ran_on.startswith("webgpu")
     return Measurement(
         source=source,
-        network=network_of(run.model),
+        network=network_of(model.network or run.model),
+        name=model.run,
+        kind=(model.input_size, model.precision or "-") if model.input_size else None,
         file=run.model,
         sha256=model.sha256 or None,
         sha256_device=model.sha256 or None,
@@ -77,7 +87,7 @@ def _row(source: Source, session: BrowserSession, run: BrowserRun) -> Measuremen
 def _flags(run: BrowserRun, session: BrowserSession) -> tuple[str, ...]:
     flags = []
     if session.facts.get("isolated") == "no":
-        flags.append("times are cut to 0.1 ms: the page was not isolated")
+        flags.append("the browser rounds the times, to 0.1 ms or coarser: the page was not isolated")
     if run.rounds and len(run.rounds) < 5:
         flags.append(f"{len(run.rounds)} rounds only")
     return tuple(flags)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,10 @@ from mnext_tf.browser.runtime import Runtime, find_runtime
 from mnext_tf.browser.server import PageServer
 from mnext_tf.browser.site import make_site
 
-# A GPU adapter that computes on the CPU, and a camera that shows a moving test picture
+# A GPU adapter that computes on the CPU, and two cameras that show a moving test picture
 FLAGS = [
     *("--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    *("--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"),
 ]
 
 
@@ -64,6 +66,28 @@ def serve(runtime, tmp_path_factory):
     return serve
 
 
+@pytest.fixture(scope="module")
+def files(app_files) -> list[Path]:
+    """What `server` shows; a module may name others."""
+    return app_files
+
+
+@pytest.fixture(scope="module")
+def server(serve, files):
+    with serve(files) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory) -> Path:
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    path = tmp_path_factory.mktemp("images") / "china.png"
+    Image.fromarray(load_sample_image("china.jpg")).save(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def open_page(chromium):
     """`with open_page(server) as page:` the page, ready, in a window of its own; an error in it is one here."""
@@ -98,6 +122,37 @@ def show():
         return page.eval_on_selector_all("#results li[data-index]", "items => items.map(item => ({...item.dataset}))")
 
     return show
+
+
+@pytest.fixture(scope="session")
+def check_all():
+    """`check_all(page)`: the summary of all checks, when they are done."""
+
+    def check_all(page) -> str:
+        page.click("#tab-check")
+        page.click("#check")
+        page.wait_for_selector("#check:not([disabled])", timeout=120_000)
+        return page.inner_text("#check-status")
+
+    return check_all
+
+
+@pytest.fixture(scope="session")
+def measure():
+    """`measure(page)`: the session of one measurement, as it can be downloaded."""
+
+    def measure(page, *, without: Sequence[str] = ()) -> dict:
+        page.click("#tab-time")
+        page.select_option("#rounds", "5")
+        for processor in without:
+            page.get_by_role("checkbox", name=processor).uncheck()
+        page.click("#time")
+        page.wait_for_selector("#download:not([disabled])", timeout=300_000)
+        with page.expect_download() as download:
+            page.click("#download")
+        return json.loads(download.value.path().read_text())
+
+    return measure
 
 
 @pytest.fixture(scope="session")

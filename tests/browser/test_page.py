@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from mnext_tf.data.preprocess import eval_image
 from mnext_tf.device.browser import read_browser_session
@@ -14,21 +11,6 @@ from mnext_tf.inference.predictor import open_predictor
 from mnext_tf.report.report import write_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def server(serve, app_files):
-    with serve(app_files) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory):
-    from sklearn.datasets import load_sample_image
-
-    path = tmp_path_factory.mktemp("images") / "china.png"
-    Image.fromarray(load_sample_image("china.jpg")).save(path)
-    return path
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -46,38 +28,28 @@ def test_it_classifies_as_predict_does(server, open_page, show, app_files, photo
     assert int(found[0]["index"]) == probabilities.argmax()
 
 
-def test_every_check_passes_on_cpu_and_gpu(server, open_page):
+def test_every_check_passes_on_cpu_and_gpu(server, open_page, check_all):
     with open_page(server) as page:
-        page.click("#tab-check")
-        page.click("#check")
-        page.wait_for_selector("#check-status:has-text('assed.'), #check-status:has-text('failed.')", timeout=120_000)
-        assert page.inner_text("#check-status") == "All passed."
+        assert check_all(page) == "All passed."
         rows = page.locator("#checks tbody tr").all_inner_texts()
-    assert len(rows) >= 2 * 3  # pixels, a processor or two, and the GPU
-    assert sum("GPU" in row and "pass" in row for row in rows) == 2
+        assert len(rows) >= 2 * 3  # pixels, a processor or two, and the GPU
+        assert sum("GPU" in row and "pass" in row for row in rows) == 2
+        count = "async (verdicts) => (await import('/check.js')).summary(verdicts)"
+        assert page.evaluate(count, [True, True, None]) == "2 passed, 1 not on the GPU."
 
 
-def test_a_check_that_should_fail_fails(serve, open_page, app_files):
+def test_a_check_that_should_fail_fails(serve, open_page, check_all, app_files):
     with serve(app_files[:1]) as server:
         golden = server.site.models[0].about["golden"]["output"]
         values = np.frombuffer(server.site.files[golden], "<f4").copy()
         values[3] += 0.05
         server.site.files[golden] = values.tobytes()
         with open_page(server) as page:
-            page.click("#tab-check")
-            page.click("#check")
-            page.wait_for_selector("#check-status:has-text('failed.')", timeout=120_000)
+            assert "failed" in check_all(page)
             assert "pass" in page.locator("#checks tbody tr").first.inner_text()  # the pixels
 
 
-def measure(page, rounds: str = "5"):
-    page.click("#tab-time")
-    page.select_option("#rounds", rounds)
-    page.click("#time")
-    page.wait_for_selector("#download:not([disabled])", timeout=300_000)
-
-
-def test_times_go_to_the_computer_and_into_the_report(server, open_page, app_files, tmp_path):
+def test_times_go_to_the_computer_and_into_the_report(server, open_page, measure, app_files, tmp_path):
     with open_page(server) as page:
         measure(page)
         assert page.locator("#times table").count() >= 2  # a processor each
@@ -88,6 +60,7 @@ def test_times_go_to_the_computer_and_into_the_report(server, open_page, app_fil
     assert {run.backend for run in session.runs} == {"wasm", "webgpu"}
     assert session.facts["browser"].startswith("Chromium")
     assert [model.sha256 for model in session.models] == [m.about["sha256"] for m in server.site.models]
+    assert [model.network for model in session.models] == [path.stem for path in app_files]
     assert all(len(run.rounds) == 5 for run in session.runs if run.ran_on)
     text = write_report(tmp_path, [], [], [folder]).read_text(encoding="utf-8")
     assert "### In a browser" in text
@@ -95,16 +68,13 @@ def test_times_go_to_the_computer_and_into_the_report(server, open_page, app_fil
     assert "software on the CPU, not a GPU" in text  # Chromium's adapter here
 
 
-def test_without_the_token_nothing_is_kept_and_the_page_says_so(serve, open_page, app_files):
+def test_without_the_token_nothing_is_kept_and_the_page_says_so(serve, open_page, measure, app_files):
     with serve(app_files[:1]) as server, open_page(server) as page:
         page.evaluate("location.hash = ''")
-        measure(page)
+        assert measure(page)["format"] == 1
         page.click("#send")
         page.wait_for_selector("#time-status:has-text('The token is missing')", timeout=10_000)
         assert not list(server.sessions.iterdir())
-        with page.expect_download() as download:
-            page.click("#download")
-        assert json.loads(download.value.path().read_text())["format"] == 1
 
 
 def test_the_camera_runs_until_it_is_stopped(server, open_page):
@@ -113,12 +83,21 @@ def test_the_camera_runs_until_it_is_stopped(server, open_page):
         page.wait_for_selector("#speed:has-text('frames/s')", timeout=30_000)
         page.wait_for_selector("#results li[data-index]")
         assert page.inner_text("#camera") == "Stop"
+        page.evaluate("document.getElementById('speed').textContent = ''")
+        page.click("#turn")
+        page.wait_for_selector("#speed:has-text('frames/s')", timeout=30_000)
+        page.click("#camera")  # its last picture stays, for another network too
+        page.select_option("#model", index=1)
+        page.wait_for_selector("#remark:has-text('ms in the network')", timeout=30_000)
+        assert page.get_by_role("img", name="The camera's picture").count() == 1
+        page.click("#camera")
+        page.wait_for_selector("#speed:has-text('frames/s')", timeout=30_000)
         page.click("#tab-time")  # a hidden camera is off
         assert not page.evaluate("document.getElementById('video').srcObject.active")
         assert page.locator("#speed").is_hidden()
 
 
-def test_it_works_offline_once_it_is_loaded(serve, open_page, show, app_files, photograph):
+def test_it_works_offline_once_it_is_loaded(serve, open_page, show, check_all, measure, app_files, photograph):
     with serve(app_files) as server, open_page(server, load_all=True) as page:
         page.context.set_offline(True)
         assert page.evaluate("fetch('models.json').then(() => true, () => false)") is False
@@ -126,6 +105,12 @@ def test_it_works_offline_once_it_is_loaded(serve, open_page, show, app_files, p
         page.select_option("#model", index=1)
         page.select_option("#processor", index=page.locator("#processor option").count() - 1)
         assert len(show(page, photograph)) == 5
+        page.evaluate("document.getElementById('results').replaceChildren()")
+        page.click("#sample")
+        page.wait_for_selector("#results li[data-index]", timeout=60_000)
+        assert check_all(page) == "All passed."
+        session = measure(page, without=["GPU"])
+        assert not any(run["error"] for run in session["runs"])
 
 
 def test_images_never_leave_the_device(server, open_page, show, photograph):
@@ -182,7 +167,9 @@ def test_what_a_browser_cannot_run_is_named_with_the_command(serve, open_page, p
     assert "--output=probabilities" in text
 
 
-def test_every_precision_runs_and_one_that_the_gpu_cannot_leaves_the_others_alone(serve, open_page, page_run):
+def test_every_precision_runs_and_one_that_the_gpu_cannot_leaves_the_others_alone(
+    serve, open_page, check_all, page_run
+):
     """LiteRT.js aborts over int16x8 on the GPU, and with it whatever it had loaded."""
     from mnext_tf.export.stages import tflite
 
@@ -190,12 +177,10 @@ def test_every_precision_runs_and_one_that_the_gpu_cannot_leaves_the_others_alon
     stages.append(tflite(page_run, "int8", io_type="uint8"))
     with serve([stage.folder / stage.result["file"] for stage in stages]) as server, open_page(server) as page:
         assert page.locator("#refused").is_hidden()
-        page.click("#tab-check")
-        page.click("#check")
-        page.wait_for_selector("#check-status:has-text('assed.'), #check-status:has-text('failed.')", timeout=120_000)
+        assert "1 failed" in check_all(page)
         rows = page.locator("#checks tbody tr").all_inner_texts()
     failed = [row for row in rows if "fail" in row]
     assert len(failed) == 1
     assert "GPU" in failed[0]
-    assert "LiteRT.js gave up on this network." in failed[0]
+    assert "LiteRT.js cannot run this network here." in failed[0]
     assert sum("CPU" in row for row in rows) >= len(stages)

@@ -19,15 +19,6 @@ from mnext_tf.browser.site import make_site, write_site
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory):
-    from sklearn.datasets import load_sample_image
-
-    path = tmp_path_factory.mktemp("images") / "flower.png"
-    Image.fromarray(load_sample_image("flower.jpg")).save(path)
-    return path
-
-
 def abilities(page) -> str:
     return page.inner_text("#abilities")
 
@@ -69,10 +60,26 @@ def test_an_address_that_is_not_secure(serve, chromium, show, app_files, photogr
         page.goto(server.address.at(other_address).url)
         page.wait_for_selector("body[data-ready]")
         assert abilities(page).count("missing This address is not secure") == 3
-        assert "adb reverse" in abilities(page)
+        port, token = server.address.port, server.token
+        assert f"adb reverse tcp:{port} tcp:{port}" in abilities(page)
+        assert f"http://localhost:{port}/#token={token} here" in abilities(page)  # else that page could not send
         assert len(show(page, photograph)) == 5  # on one thread
         page.click("#camera")
-        page.wait_for_selector("#remark.bad:has-text('camera cannot be used')", timeout=5000)
+        page.wait_for_selector("#remark.bad:has-text('This address is not secure')", timeout=5000)
+
+
+def test_without_relaxed_simd_there_is_one_thread(serve, open_page, show, app_files, photograph):
+    """Safari has none, and then LiteRT.js no threads, however isolated the page is."""
+    with serve(app_files[:1]) as server:
+        (path,) = [path for path in server.site.files if path.endswith("/litert.js")]
+        module = server.site.files[path]
+        assert module.count(b"tryWasm(WASM_RELAXED_SIMD_CHECK)") == 1
+        server.site.files[path] = module.replace(b"tryWasm(WASM_RELAXED_SIMD_CHECK)", b"Promise.resolve(false)")
+        with open_page(server) as page:
+            assert "CPU threads: missing This browser's WebAssembly has no relaxed SIMD" in abilities(page)
+            offered = page.locator("#processor option").all_inner_texts()
+            assert [name for name in offered if name.startswith("CPU")] == ["CPU, 1 thread"]
+            assert len(show(page, photograph)) == 5
 
 
 def test_https_gives_it_all(serve, chromium, show, app_files, photograph, other_address, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -60,6 +61,34 @@ def test_the_golden_output_is_that_of_the_file(app_files):
             assert pixels.tobytes() == sample_pixels(network.preprocess).tobytes()
             expected = network.outputs(sample_pixels(network.preprocess)[None].astype(np.float32))
         np.testing.assert_allclose(golden, expected.ravel(), atol=1e-6)
+
+
+def test_what_lies_beside_a_file_holds_on_the_page_as_it_does_in_python(app_files, tmp_path):
+    copy = tmp_path / app_files[0].name
+    shutil.copy2(app_files[0], copy)
+    with open_predictor(copy) as network:
+        classes, record = network.num_classes, network.preprocess.to_dict()
+    (tmp_path / "labels.txt").write_text("".join(f"kind {i}\n" for i in range(classes)))
+    (tmp_path / "preprocess.json").write_text(json.dumps({**record, "interpolation": "nearest"}))
+    ((model,), _) = page_models([copy])
+    assert model.about["labels"][:2] == ("kind 0", "kind 1")
+    assert model.about["preprocess"]["interpolation"] == "nearest"
+
+
+def test_two_runs_of_one_network_are_told_apart_by_their_names(app_files, tmp_path):
+    paths = []
+    for name in ("first", "second"):
+        folder = tmp_path / name / "tflite_float32_probabilities"
+        folder.mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+        paths.append(folder / app_files[0].name)
+        shutil.copy2(app_files[0], paths[-1])
+    shown, _ = page_models([*paths, app_files[1]])
+    titles = [model.about["title"] for model in shown]
+    assert [title.rpartition(" (")[2] for title in titles[:2]] == ["first)", "second)"]
+    assert titles[2].endswith("int8")
+    assert [model.about["run"] for model in shown[:2]] == ["first", "second"]
+    assert {model.about["network"] for model in shown[:2]} == {app_files[0].stem}
 
 
 def test_files_of_one_name_stay_apart(app_files, tmp_path):

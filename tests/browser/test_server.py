@@ -26,7 +26,12 @@ SESSION = {
     "runtime": "LiteRT.js 2.5.3",
     "facts": {"browser": "Chromium 150", "platform": "Android 14", "isolated": "yes"},
     "gpu": None,
-    "models": [{"name": "a", "bytes": 4, "sha256": "ab" * 32}],
+    "models": [
+        {
+            **{"name": "a", "bytes": 4, "sha256": "ab" * 32, "run": "mine", "network": "mnext_1.0_224_float32"},
+            **{"precision": "float32", "input_size": 224},
+        }
+    ],
     "runs": [
         {
             **{"model": "a", "backend": "wasm", "threads": 1, "ran_on": "wasm"},
@@ -170,8 +175,9 @@ def test_a_name_that_someone_else_resolves_to_this_server_gets_nothing(server):
         {key: value for key, value in SESSION.items() if key != "started"},
         {**SESSION, "started": "yesterday"},
         {**SESSION, "runtime": "\ud800"},
+        json.dumps(SESSION).replace("3.0", "1" + "0" * 400).encode(),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_what_is_no_session_of_this_page_is_not_kept(server, record):
     status, answer = send(server, record)
@@ -272,9 +278,14 @@ def test_a_folder_for_another_server(server, tmp_path):
     write_site(server.site, tmp_path / "page")  # again
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("x")
+    (tmp_path / "mine/models.json").write_text("[]")  # a name that others use too
     with pytest.raises(ConfigError, match="is no page"):
         write_site(server.site, tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").exists()
+    (tmp_path / "page/models/notes.txt").write_text("x")
+    with pytest.raises(ConfigError, match=r"holds more than a page: models/notes\.txt"):
+        write_site(server.site, tmp_path / "page")
+    assert (tmp_path / "page/models/notes.txt").exists()
 
 
 def test_without_a_file_that_can_be_shown_the_error_says_why():

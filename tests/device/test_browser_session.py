@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from support.browsers import browser_run, browser_session
+from support.browsers import browser_model, browser_run, browser_session
 
 from mnext_tf.device.browser import parse_session, read_browser_session
 from mnext_tf.device.session import check_session, find_sessions, is_session
@@ -65,8 +65,13 @@ def test_a_damaged_one_is_an_error_that_names_it(tmp_path):
         browser_session([browser_run(threads=0)]),
         browser_session([browser_run(threads=True)]),
         browser_session([browser_run(compile_ms=math.inf)]),
+        browser_session([browser_run(compile_ms=10**400)]),
+        browser_session(models=[browser_model("a", network="a b")], runs=[]),
+        browser_session(models=[browser_model("a", precision="int3")], runs=[]),
+        browser_session(models=[browser_model("a", input_size=True)], runs=[]),
+        browser_session(models=[browser_model("a", run=["b"])], runs=[]),
     ],
-    ids=range(30),
+    ids=range(35),
 )
 def test_whatever_is_out_of_bounds_is_refused(record):
     with pytest.raises(ValueError, match=r"\w"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.browsers import browser_run, browser_session
+from support.browsers import browser_model, browser_run, browser_session
 from support.phone_sessions import pixel
 from support.reports import report, table
 
@@ -64,7 +64,7 @@ def test_it_never_stands_among_native_numbers(tmp_path):
             {"gpu": {"vendor": "google", "architecture": "swiftshader", "software": True}},
             "software on the CPU, not a GPU",
         ),
-        ({"facts": {"browser": "Firefox 150", "isolated": "no"}}, "times are cut to 0.1 ms"),
+        ({"facts": {"browser": "Firefox 150", "isolated": "no"}}, "the browser rounds the times"),
         ({"facts": {"browser": "<script>|x"}}, "&lt;script&gt;"),
     ],
 )
@@ -78,3 +78,28 @@ def test_a_network_that_failed_is_a_row_with_its_reason(tmp_path):
     runs = [browser_run(model=V2), browser_run(model=OURS, ran_on="", rounds=[], error="The GPU was lost")]
     text = report(tmp_path, [write(tmp_path / "browser-1", browser_session(runs))])
     assert "1 run: The GPU was lost" in text
+
+
+def test_two_runs_of_one_network_are_two_rows_with_a_ratio():
+    """The page calls the second file after the first, and one of them has no softmax."""
+    plain = OURS.removesuffix("_probabilities")
+    known = {"precision": "float32", "input_size": 224}
+    models = [
+        browser_model(plain, run="wide", network=plain, **known),
+        browser_model(f"{OURS}-2", run="narrow", network=OURS, **known),
+        browser_model(V2, run="theirs", network=V2, **known),
+    ]
+    times = ([[12.0]], [[9.0]], [[10.0]])
+    runs = [browser_run(model=model["name"], rounds=ms) for model, ms in zip(models, times, strict=True)]
+    rows = browser_rows(parse_session(browser_session(runs, models=models)))
+    assert {row.title: row.ratio.median for row in rows} == {
+        "MobileNeXt 1.0 (wide)": 1.2,
+        "MobileNeXt 1.0 (narrow)": 0.9,
+        "MobileNetV2 1.0 (theirs)": 1.0,
+    }
+
+
+def test_a_file_of_unknown_name_has_its_precision_and_size():
+    models = [browser_model("mine", precision="int8", input_size=96)]
+    (row,) = browser_rows(parse_session(browser_session([browser_run(model="mine")], models=models)))
+    assert (row.precision_text, row.input_size) == ("int8", 96)

@@ -8,6 +8,11 @@ def browser_run(**changes) -> dict:
     return {**run, "first_ms": None, "rounds": [[1, 2.5], [2.0]], "error": "", **changes}
 
 
+def browser_model(name: str, **changes) -> dict:
+    """As older pages sent it; newer ones say run, network, precision, and input_size too."""
+    return {"name": name, "bytes": 14_000_000, "sha256": "ab" * 32, **changes}
+
+
 def browser_session(runs=None, **changes) -> dict:
     runs = [browser_run()] if runs is None else runs
     names = dict.fromkeys(run["model"] for run in runs)
@@ -23,7 +28,7 @@ def browser_session(runs=None, **changes) -> dict:
             "isolated": "yes",
         },
         "gpu": {"vendor": "arm", "architecture": "valhall", "device": "", "description": "", "software": False},
-        "models": [{"name": name, "bytes": 14_000_000, "sha256": "ab" * 32} for name in names],
+        "models": [browser_model(name) for name in names],
         "runs": runs,
         **changes,
     }

@@ -1,6 +1,6 @@
 // Check: each network's golden input on each processor, compared with Python's output; and the pixels of its image.
 
-import { addRow, addTable, byId, element } from "./main.js";
+import { addRow, addTable, byId, element, stayOnTab } from "./main.js";
 import { preprocess, readImage, roundEven } from "./preprocess.js";
 import { detections } from "./boxes.js";
 import { fetched } from "./runner.js";
@@ -13,31 +13,50 @@ export function setUpCheck({ about, models, runner, processors }) {
 
   byId("check").addEventListener("click", async () => {
     byId("check").disabled = true;
+    stayOnTab(true);
+    try {
+      byId("check-status").textContent = summary(await runner.alone(checkAll));
+    } catch (error) {
+      byId("check-status").textContent = `That did not work: ${error.message}`;
+    } finally {
+      byId("check").disabled = false;
+      stayOnTab(false);
+    }
+  });
+
+  /** The verdicts; a row stands for each. */
+  async function checkAll() {
     byId("checks").replaceChildren();
-    let failed = 0;
-    const sample = await readImage(new Blob([await fetched(about.sample)], { type: "image/png" }));
+    const verdicts = [];
     for (const model of models) {
       byId("checks").append(element("h3", model.title));
       const table = addTable(byId("checks"), model.title, ["what", "result", "largest difference"]);
       for (const [title, check] of [
-        ["pixels", () => checkPixels(model, sample)],
+        ["pixels", () => checkPixels(model, about.sample)],
         ...checked.map((processor) => [processor.title, () => checkOutput(runner, model, processor)]),
       ]) {
         byId("check-status").textContent = `${model.title}: ${title} …`;
         const { passed, difference, remark } = await check().catch((error) => ({ passed: false, difference: null, remark: error.message }));
-        failed += passed === false;
+        verdicts.push(passed);
         const verdict = passed === null ? ["not on the GPU", "doubtful"] : passed ? ["pass", "good"] : ["fail", "bad"];
-        addRow(table, [title, verdict, [[difference, remark].filter((part) => part !== null && part !== "").join("; "), "number"]]);
+        addRow(table, [title, verdict, [difference, remark].filter(Boolean).join("; ")]);
       }
     }
-    byId("check-status").textContent = failed ? `${failed} failed.` : "All passed.";
-    byId("check").disabled = false;
-  });
+    return verdicts;
+  }
+}
+
+/** Of verdicts, true, false, or null for a GPU that did not compute. */
+export function summary(verdicts) {
+  const [passed, failed, elsewhere] = [true, false, null].map((one) => verdicts.filter((verdict) => verdict === one).length);
+  if (!failed && !elsewhere) return "All passed.";
+  return [`${passed} passed`, failed && `${failed} failed`, elsewhere && `${elsewhere} not on the GPU`].filter(Boolean).join(", ") + ".";
 }
 
 async function checkPixels(model, sample) {
   const wanted = new Uint8Array(await fetched(model.about.golden.input));
-  const pixels = preprocess(sample, (await model.details()).preprocess).map(roundEven);
+  const image = await readImage(new Blob([await fetched(sample)]));
+  const pixels = preprocess(image, model.about.preprocess).map(roundEven);
   const difference = largest(pixels, wanted);
   return { passed: pixels.length === wanted.length && difference <= PIXEL_TOLERANCE, difference: `${difference} of 255`, remark: "" };
 }
@@ -47,7 +66,7 @@ async function checkOutput(runner, model, processor) {
   const pixels = Float32Array.from(new Uint8Array(await fetched(input)));
   const wanted = new Float32Array(await fetched(output));
   const { ranOn } = await runner.prepare(model, processor);
-  const { outputs } = await runner.run(model, processor, model.input(pixels));
+  const { outputs } = await runner.run(model, processor, model.input(pixels)).finally(() => runner.release(model, processor));
   const given = model.floats(outputs);
   const parts = {};
   let start = 0;
@@ -55,7 +74,7 @@ async function checkOutput(runner, model, processor) {
     parts[name] = wanted.subarray(start, (start += lengths[i]));
     if (given[name].length !== lengths[i]) throw new Error(`${name} has ${given[name].length} values in place of ${lengths[i]}.`);
   }
-  const { detector } = await model.details();
+  const { detector } = model.about;
   const worst = detector?.form === "four"
     ? furthest(detections(parts, detector), detections(given, detector))
     : Math.max(...Object.keys(parts).map((name) => largest(given[name], parts[name]) / range(parts[name])));

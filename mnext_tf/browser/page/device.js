@@ -27,10 +27,9 @@ function platformOf(agent) {
   return known ? known[0].replaceAll("_", ".") : "";
 }
 
-/** Thread counts that are worth choosing: 1, 2, 4 and no more than there are cores. */
-export function threadCounts() {
-  const cores = Math.min(navigator.hardwareConcurrency || 1, 4);
-  return self.crossOriginIsolated ? [1, 2, 4].filter((n) => n === 1 || n <= cores) : [1];
+/** Thread counts that are worth choosing: 1, and where the runtime has threads 2 and 4, no more than there are cores. */
+export function threadCounts(threads) {
+  return [1, 2, 4].filter((n) => n === 1 || (threads && n <= (navigator.hardwareConcurrency || 1)));
 }
 
 /** Whether WebGPU has a GPU here. */
@@ -38,26 +37,34 @@ export async function findGpu() {
   return Boolean(await navigator.gpu?.requestAdapter().catch(() => null));
 }
 
-const SECURE =
-  "This address is not secure. On a phone with a cable, run “adb reverse tcp:8000 tcp:8000” (with the server's port) on the " +
-  "computer and open http://localhost:8000 here; or start the server with --https.";
+/** {threads, gpu, camera}, each {name, why}: what is missing and how to get it; "" where it is there. cpu: the runtime's start. */
+export function abilities(gpu, cpu) {
+  const port = location.port || "80";
+  const insecure =
+    `This address is not secure. On a phone with a cable, run “adb reverse tcp:${port} tcp:${port}” on the computer and ` +
+    `open http://localhost:${port}${location.pathname}${location.hash} here; or start the server with --https.`;
+  const lacks = (why) => (self.isSecureContext ? why : insecure);
+  return {
+    threads: { name: "CPU threads", why: cpu.threads ? "" : lacks(whyOneThread(cpu)) },
+    gpu: { name: "GPU (WebGPU)", why: gpu ? "" : lacks("gpu" in navigator ? "This browser found no GPU that it may use." : "This browser has no WebGPU.") },
+    camera: { name: "Camera", why: navigator.mediaDevices?.getUserMedia ? "" : lacks("This browser gives pages no camera.") },
+  };
+}
 
-/** [{name, works, why}] for threads, GPU, and camera: what is missing and how to get it. */
-export function abilities(gpu) {
-  const secure = self.isSecureContext;
-  const camera = secure && Boolean(navigator.mediaDevices?.getUserMedia);
-  const isolated = "This page's server does not send the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy.";
-  return [
-    {
-      name: "CPU threads",
-      works: self.crossOriginIsolated,
-      why: self.crossOriginIsolated ? "" : secure ? isolated : SECURE,
-    },
-    {
-      name: "GPU (WebGPU)",
-      works: gpu,
-      why: gpu ? "" : !secure ? SECURE : "gpu" in navigator ? "This browser found no GPU that it may use." : "This browser has no WebGPU.",
-    },
-    { name: "Camera", works: camera, why: camera ? "" : secure ? "This browser gives pages no camera." : SECURE },
-  ];
+function whyOneThread({ error, simd }) {
+  if (error) return error.message;
+  if (!self.crossOriginIsolated) {
+    return "This page's server does not send the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy.";
+  }
+  return simd ? "This browser gives WebAssembly no threads." : "This browser's WebAssembly has no relaxed SIMD, without which LiteRT.js has no threads.";
+}
+
+let awake = Promise.resolve(null); // the lock
+
+/** Keeps the screen on, or no longer, where the browser can. It ends by itself when the page is hidden. */
+export function keepAwake(wanted) {
+  awake = awake.then((held) => {
+    if (wanted) return held && !held.released ? held : navigator.wakeLock?.request("screen").catch(() => null);
+    return held?.release();
+  });
 }

@@ -3,20 +3,13 @@
 const MAX_ASPECT = 8; // long side over short side, of what is resized
 const MAX_PIXELS = 64 * 2 ** 20;
 const RADIUS = { bilinear: 1, bicubic: 2 };
-const NEWEST_VERSION = 2;
 
-/** Raises Error for a record that this page cannot follow. */
-export function checkRecord(record) {
-  const known = ["bicubic", "bilinear", "nearest"].includes(record.interpolation);
-  const fits = ["crop", "squash"].includes(record.fit ?? "crop");
-  if (!known || !fits || record.version > NEWEST_VERSION || !(record.input_size >= 1) || !(record.crop_fraction > 0)) {
-    throw new Error(`This page cannot follow the preprocessing ${JSON.stringify(record)}.`);
-  }
-  return record;
-}
-
-/** The pixels of an image file, upright: {width, height, data: RGBA}. Raises Error where the browser cannot read it. */
-export async function readImage(blob) {
+/**
+ * The pixels of an image file, upright: {width, height, data: RGBA}; `show` may draw it before it is let go.
+ *
+ * Raises Error where the browser cannot read it.
+ */
+export async function readImage(blob, show = () => {}) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob, {
@@ -27,24 +20,30 @@ export async function readImage(blob) {
   } catch {
     throw new Error("This browser cannot read that file as an image.");
   }
+  const { width, height } = bitmap;
+  const canvas = document.createElement("canvas");
   try {
-    return pixelsOf(bitmap, bitmap.width, bitmap.height);
+    if (width * height > MAX_PIXELS) throw new Error(`${width} x ${height} pixels are more than 64 megapixels.`);
+    show(bitmap);
+    return pixelsIn(drawn(canvas, bitmap, width, height));
   } finally {
     bitmap.close();
+    canvas.width = canvas.height = 0; // gives the memory back at once
   }
 }
 
-let scratch;
+/** A canvas of this size with anything on it that can be drawn. */
+export function drawn(canvas, source, width, height) {
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d", { willReadFrequently: true }).drawImage(source, 0, 0, width, height);
+  return canvas;
+}
 
-/** {width, height, data} of anything that can be drawn. */
-export function pixelsOf(source, width, height) {
-  if (width * height > MAX_PIXELS) throw new Error(`${width} x ${height} pixels are more than 64 megapixels.`);
-  scratch ??= document.createElement("canvas");
-  scratch.width = width;
-  scratch.height = height;
-  const context = scratch.getContext("2d", { willReadFrequently: true });
-  context.drawImage(source, 0, 0, width, height);
-  return { width, height, data: context.getImageData(0, 0, width, height).data };
+/** {width, height, data: RGBA} of a canvas. */
+export function pixelsIn(canvas) {
+  const { width, height } = canvas;
+  return { width, height, data: canvas.getContext("2d").getImageData(0, 0, width, height).data };
 }
 
 /** RGB in [0, 255], Float32Array of side x side x 3, from {width, height, data: RGBA}. */

@@ -1,11 +1,11 @@
 // Networks on processors: the page's side of worker.js.
 
-import { readArchive } from "./tflite_file.js";
-import { checkRecord, toInput } from "./preprocess.js";
+import { toInput } from "./preprocess.js";
 import { detections } from "./boxes.js";
 
-/** A worker whose operations are promises. */
+/** A worker whose operations are promises. Once `dead`, it refuses them all. */
 class Remote {
+  dead = null; // the error that ended it
   #worker = new Worker(new URL("worker.js", import.meta.url));
   #waiting = new Map();
   #next = 0;
@@ -17,75 +17,108 @@ class Remote {
       error === undefined ? resolve(result) : reject(new Error(error));
     };
     this.#worker.onerror = (event) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(event.message || "The worker stopped."));
-      this.#waiting.clear();
+      event.preventDefault(); // it is told to whoever waits
+      this.stop(new Error(event.message || "The worker stopped."));
     };
   }
 
   call(operation, payload) {
     return new Promise((resolve, reject) => {
+      if (this.dead) return reject(this.dead);
       this.#waiting.set(this.#next, { resolve, reject });
       this.#worker.postMessage({ id: this.#next++, operation, payload });
     });
   }
 
-  stop() {
+  stop(error) {
+    this.dead ??= error;
     this.#worker.terminate();
+    for (const { reject } of this.#waiting.values()) reject(this.dead);
+    this.#waiting.clear();
   }
 }
 
 /** Both are there from the start, so that nothing has to be fetched later; the runtime starts when it is needed. */
 export class Processors {
   #folder;
-  #remotes;
+  #remotes = { wasm: new Remote(), webgpu: new Remote() };
   #started = {};
   #ready = new Map(); // of "backend threads model" to a promise
+  #count = 0;
+  #last = Promise.resolve();
 
   constructor(folder) {
     this.#folder = new URL(folder, document.baseURI).href;
-    this.#remotes = { wasm: new Remote(), webgpu: new Remote() };
   }
 
-  /** What runs a backend: {threads, jspi, build, adapter}. Raises Error where this device has none. */
+  /** `work`, after what came before it: nobody releases a network that another uses. */
+  alone(work) {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  /** What runs a backend: {threads, simd, adapter}. Raises Error where this device has none. */
   start(backend) {
-    this.#started[backend] ??= this.#call(backend, "start", { folder: this.#folder, gpu: backend === "webgpu" });
+    const remote = this.#remote(backend);
+    this.#started[backend] ??= remote.call("start", { folder: this.#folder, gpu: backend === "webgpu" }).catch((error) => {
+      remote.stop(error); // LiteRT.js starts once in a worker
+      throw error;
+    });
     return this.#started[backend];
   }
 
-  /** A runtime that aborts, as it does over some networks, computes nothing any more: a new one takes its place. */
+  /** The worker of a backend; a new one, with nothing in it, in place of a dead one. */
+  #remote(backend) {
+    if (this.#remotes[backend].dead) {
+      this.#remotes[backend] = new Remote();
+      delete this.#started[backend];
+      for (const key of this.#ready.keys()) if (key.startsWith(`${backend} `)) this.#ready.delete(key);
+    }
+    return this.#remotes[backend];
+  }
+
+  /** A runtime that aborts, as it does over some networks, computes nothing any more. */
   async #call(backend, operation, payload) {
-    const remote = this.#remotes[backend];
+    const remote = this.#remote(backend);
     try {
       return await remote.call(operation, payload);
     } catch (error) {
-      if (/Aborted\(|unreachable|out of bounds|device.*lost/i.test(error.message) && remote === this.#remotes[backend]) {
-        remote.stop();
-        this.#remotes[backend] = new Remote();
-        delete this.#started[backend];
-        for (const key of this.#ready.keys()) if (key.startsWith(`${backend} `)) this.#ready.delete(key);
-        throw new Error("LiteRT.js gave up on this network.", { cause: error });
-      }
-      throw error;
+      if (!remote.dead && !/Aborted\(|unreachable|out of bounds|device.*lost/i.test(error.message)) throw error;
+      remote.stop(error);
+      throw new Error("LiteRT.js cannot run this network here.", { cause: error });
     }
   }
 
-  /** A model ready on a processor: {key, ms, ranOn}; kept for the next time. */
-  prepare(model, { backend, threads }) {
-    const key = `${backend} ${threads} ${model.name}`;
-    if (!this.#ready.has(key)) {
-      const preparing = this.start(backend).then(async () => {
-        const made = await this.#call(backend, "compile", { key, bytes: await model.bytes(), threads });
-        return { key, ...made };
-      });
-      this.#ready.set(key, preparing);
-      preparing.catch(() => this.#ready.delete(key));
+  /** A model ready on a processor: {key, ms, ranOn, threads, adapter}; kept until it is released. */
+  prepare(model, processor) {
+    this.#remote(processor.backend);
+    const name = nameOf(model, processor);
+    if (!this.#ready.has(name)) {
+      const preparing = this.#compile(model, processor);
+      this.#ready.set(name, preparing);
+      preparing.catch(() => this.#ready.get(name) === preparing && this.#ready.delete(name));
     }
-    return this.#ready.get(key);
+    return this.#ready.get(name);
+  }
+
+  async #compile(model, { backend, threads }) {
+    const { adapter } = await this.start(backend);
+    const key = ++this.#count;
+    return { key, adapter, ...(await this.#call(backend, "compile", { key, bytes: await model.bytes(), threads })) };
+  }
+
+  /** Gives back the memory that a model takes on a processor. */
+  async release(model, processor) {
+    const preparing = this.#ready.get(nameOf(model, processor));
+    this.#ready.delete(nameOf(model, processor));
+    const { key } = (await preparing?.catch(() => null)) ?? {};
+    if (key) await this.#call(processor.backend, "release", { key }).catch(() => {}); // a dead worker holds nothing
   }
 
   /** Whether a model is on a processor already; its first run there takes longer than others. */
-  isReady(model, { backend, threads }) {
-    return this.#ready.has(`${backend} ${threads} ${model.name}`);
+  isReady(model, processor) {
+    return this.#ready.has(nameOf(model, processor));
   }
 
   /** {outputs, ms} of values as the model's input holds them. */
@@ -100,37 +133,28 @@ export class Processors {
   }
 }
 
-/** A .tflite file with what it says of itself; `about` is its entry in models.json. */
-export class Model {
-  #content;
-  #details;
+const nameOf = (model, { backend, threads }) => `${backend} ${threads} ${model.name}`;
 
+/** A .tflite file; `about` is its entry in models.json: how Python prepares images for it, and decodes what it gives. */
+export class Model {
   constructor(about) {
     Object.assign(this, { name: about.name, title: about.title, task: about.task, about });
   }
 
-  bytes() {
-    this.#content ??= fetched(this.about.file).then((content) => new Uint8Array(content));
-    this.#content.catch(() => (this.#content = undefined));
-    return this.#content;
+  async bytes() {
+    return new Uint8Array(await fetched(this.about.file));
   }
 
-  /** {preprocess, labels, detector, priors}: by the record inside the file, and where it has none, beside it. */
-  details() {
-    this.#details ??= this.#read();
-    this.#details.catch(() => (this.#details = undefined));
-    return this.#details;
+  /** How a detector's outputs become boxes: {detector, priors}. */
+  async decoding() {
+    const { detector, priors } = this.about;
+    return { detector, priors: new Float32Array(await fetched(priors)) };
   }
 
-  async #read() {
-    const inside = readArchive(await this.bytes());
-    const { preprocess, labels, priors } = this.about;
-    return {
-      preprocess: checkRecord(inside.preprocess ?? preprocess),
-      labels: inside.labels ?? labels,
-      detector: inside.detector,
-      priors: priors ? new Float32Array(await fetched(priors)) : null,
-    };
+  /** Whatever a panel may need of it, so that it is there without a network too. */
+  fetchAhead() {
+    const { file, priors, golden } = this.about;
+    return Promise.all([file, golden.input, golden.output, ...(priors ? [priors] : [])].map(fetched));
   }
 
   /** Pixels as this file takes them. */
@@ -154,8 +178,10 @@ export class Model {
   /** {probabilities} or {detections} of a run's outputs. */
   async decode(outputs) {
     const floats = this.floats(outputs);
-    const { detector, priors } = await this.details();
-    if (this.task === "detection") return { detections: detections(floats, detector, priors) };
+    if (this.task === "detection") {
+      const { detector, priors } = await this.decoding();
+      return { detections: detections(floats, detector, priors) };
+    }
     const values = floats[this.about.outputs[0].name];
     return { probabilities: this.about.gives === "probabilities" ? values : softmax(values) };
   }
@@ -167,7 +193,19 @@ export function likeliest(probabilities, labels, count) {
   return order.slice(0, count).map((k) => ({ index: k, label: labels?.[k] ?? `class ${k}`, probability: probabilities[k] }));
 }
 
-export async function fetched(path) {
+const kept = new Map(); // path to a promise of its content
+
+/** The content of a file of the page, loaded once: a page that is left open needs no network. */
+export function fetched(path) {
+  if (!kept.has(path)) {
+    const loading = load(path);
+    kept.set(path, loading);
+    loading.catch(() => kept.delete(path));
+  }
+  return kept.get(path);
+}
+
+async function load(path) {
   const response = await fetch(path);
   if (!response.ok) throw new Error(`${path} cannot be loaded (${response.status}).`);
   return response.arrayBuffer();

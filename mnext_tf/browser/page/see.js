@@ -1,133 +1,170 @@
 // See: an image or the camera, through one network.
 
-import { byId, element } from "./main.js";
-import { pixelsOf, preprocess, readImage } from "./preprocess.js";
-import { likeliest } from "./runner.js";
+import { byId } from "./main.js";
+import { closeCamera, hasSeveralCameras, nextFrame, openCamera } from "./camera.js";
+import { keepAwake } from "./device.js";
+import { draw, fail, list, remark, shrunk } from "./picture.js";
+import { drawn, pixelsIn, preprocess, readImage } from "./preprocess.js";
+import { fetched } from "./runner.js";
 import { milliseconds } from "./stats.js";
 
-const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2"]; // Okabe and Ito's
-const TOP = 5;
-const LARGEST_SHOWN = 1280; // pixels of a side of the picture on the page
-
-export function setUpSee({ models, runner, processors, about }) {
-  let image = null; // {width, height, data} of the chosen image
-  let camera = null; // the stream
-  let turn = 0; // of what was asked last: an older answer is dropped
-  const choose = {
-    model: () => models[byId("model").selectedIndex],
-    processor: () => processors[byId("processor").selectedIndex],
-    score: () => Number(byId("score").value),
-  };
+export function setUpSee({ models, runner, processors, about, noCamera }) {
+  let image = null; // {name, canvas: as it is shown, read: gives its pixels}: what was chosen, or the camera's last frame
+  let found = null; // what the network said of it
+  let camera = null; // {stream}: null until the user has allowed it
+  let facing = "environment";
+  let used = null; // {model, processor} of the last answer
+  let turn = 0; // of what was asked last: whatever is older comes to nothing
+  const frames = [document.createElement("canvas"), document.createElement("canvas")]; // one shown, one analyzed
+  const chosen = () => ({ model: models[byId("model").selectedIndex], processor: processors[byId("processor").selectedIndex] });
+  const least = () => Number(byId("score").value);
   models.forEach((model) => byId("model").append(new Option(model.title)));
   processors.forEach((processor) => byId("processor").append(new Option(processor.title)));
+  byId("processor").selectedIndex = processors.findLastIndex(({ backend }) => backend === "wasm"); // most threads
 
-  /** What the chosen network says of pixels: {probabilities or detections, times}. */
-  async function answer(pixels) {
-    const [model, processor] = [choose.model(), choose.processor()];
-    const { preprocess: record, labels } = await model.details();
-    const started = performance.now();
-    const input = model.input(preprocess(pixels, record));
-    const preparing = performance.now() - started;
+  /** {probabilities or detections, labels, ms, ranOn} of an image; null where something newer was asked for meanwhile. */
+  const answer = (mine, image) => runner.alone(async () => {
+    if (mine !== turn) return null;
+    const { model, processor } = chosen();
+    if (used?.model !== model || used.processor !== processor) {
+      if (used) await runner.release(used.model, used.processor);
+      used = { model, processor };
+    }
+    const input = model.input((await prepared(image, model)).pixels);
     if (!runner.isReady(model, processor)) await runner.run(model, processor, input); // so that the time is no first one
     const { outputs, ms } = await runner.run(model, processor, input);
-    const ready = await runner.prepare(model, processor);
-    return { ...(await model.decode(outputs)), labels, ms, preparing, ranOn: ready.ranOn };
+    const { ranOn } = await runner.prepare(model, processor);
+    return mine === turn ? { ...(await model.decode(outputs)), labels: model.about.labels, ms, ranOn } : null;
+  });
+
+  function show() {
+    draw(image, found, least());
+    list(found, least());
   }
 
   async function showImage() {
-    if (!image) return;
+    if (!image || camera) return; // the next frame is for the new choice
     const mine = ++turn;
     remark("Running …");
     try {
-      const found = await answer(image);
+      const given = await answer(mine, image);
       if (mine !== turn) return;
-      draw(image.canvas, image.width, image.height, found, choose.score());
-      list(found, choose.score());
-      remark(`${milliseconds(found.ms)} ms in the network, ${milliseconds(found.preparing)} ms to prepare the image${where(found, choose.processor())}.`);
+      found = given;
+      show();
+      remark(`${milliseconds(found.ms)} ms in the network, ${milliseconds(image.preparing)} ms to prepare the image${where(found, used.processor)}.`);
     } catch (error) {
-      if (mine === turn) fail(error);
+      if (mine !== turn) return;
+      found = null;
+      fail(error);
     }
   }
 
+  /** blob: a file, or a promise of one. */
   async function take(blob) {
     stopCamera();
+    const mine = ++turn;
+    const before = image;
+    image = found = null; // a choice that is made meanwhile is for the new one
+    remark("Reading the image …");
     try {
-      const read = await readImage(blob);
-      const canvas = new OffscreenCanvas(read.width, read.height);
-      canvas.getContext("2d").putImageData(new ImageData(read.data, read.width, read.height), 0, 0);
-      image = { ...read, canvas };
-      draw(canvas, read.width, read.height, {}, 1);
+      const taken = photograph(await blob);
+      await prepared(taken, chosen().model);
+      if (mine !== turn) return;
+      image = taken;
+      draw(image);
       await showImage();
     } catch (error) {
+      if (mine !== turn) return;
+      image = before;
       fail(error);
     }
   }
 
   async function startCamera() {
-    try {
-      camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 640 } }, audio: false });
-    } catch (error) {
-      return fail(new Error(`The camera cannot be used: ${error.message}. See “This device” below.`));
-    }
-    image = null;
+    if (noCamera) return fail(new Error(noCamera));
+    const mine = ++turn;
     const video = byId("video");
-    video.srcObject = camera;
-    await video.play();
+    let stream = null;
+    camera = { stream: null };
+    byId("camera").textContent = "Starting …";
+    try {
+      stream = await openCamera(facing);
+      if (mine === turn) {
+        video.srcObject = stream;
+        await video.play();
+      }
+    } catch (error) {
+      closeCamera(stream);
+      if (mine !== turn) return;
+      stopCamera();
+      return fail(error);
+    }
+    if (mine !== turn) return closeCamera(stream);
+    camera = { stream };
+    found = null;
+    stream.getVideoTracks()[0].onended = () => mine === turn && endCamera(new Error("The camera was switched off."));
     byId("camera").textContent = "Stop";
     byId("answer").setAttribute("aria-live", "off"); // a screen reader would never come to an end
-    watch(++turn, video);
+    byId("turn").hidden = !(await hasSeveralCameras().catch(() => false)) || mine !== turn;
+    keepAwake(true);
+    watch(mine, video).catch((error) => mine === turn && endCamera(error));
   }
 
   async function watch(mine, video) {
-    let smooth = 0;
-    let last = performance.now();
-    while (mine === turn && camera) {
-      const [width, height] = [video.videoWidth, video.videoHeight];
-      if (width) {
-        try {
-          const found = await answer(pixelsOf(video, width, height));
-          if (mine !== turn || !camera) return;
-          draw(video, width, height, found, choose.score());
-          list(found, choose.score());
-          const now = performance.now();
-          smooth = smooth ? 0.9 * smooth + 0.1 * (now - last) : now - last;
-          last = now;
-          byId("speed").hidden = false;
-          byId("speed").textContent = `${(1000 / smooth).toFixed(1)} frames/s, network ${milliseconds(found.ms)} ms`;
-          remark(where(found, choose.processor()).replace(/^; /, ""));
-        } catch (error) {
-          stopCamera();
-          return fail(error);
-        }
-      }
-      await new Promise((resolve) => requestAnimationFrame(resolve));
+    let pace = {}; // {of: what ran, last: time, smooth: ms a frame}; waiting for a network is no part of it
+    for (; mine === turn; await nextFrame(video)) {
+      if (!video.videoWidth) continue;
+      const canvas = drawn(frames.find((one) => one !== image?.canvas), video, video.videoWidth, video.videoHeight);
+      const frame = { name: "The camera's picture", canvas, read: () => pixelsIn(canvas) };
+      const given = await answer(mine, frame);
+      if (mine !== turn) return;
+      [image, found] = [frame, given];
+      show();
+      const now = performance.now();
+      const took = pace.of === used ? now - pace.last : 0;
+      pace = { of: used, last: now, smooth: pace.smooth && took ? 0.9 * pace.smooth + 0.1 * took : took };
+      byId("speed").hidden = false;
+      byId("speed").textContent = `${pace.smooth ? `${(1000 / pace.smooth).toFixed(1)} frames/s, ` : ""}network ${milliseconds(found.ms)} ms`;
+      remark(where(found, used.processor).replace(/^; /, ""));
     }
   }
 
   function stopCamera() {
+    if (!camera) return;
     turn++;
-    camera?.getTracks().forEach((track) => track.stop());
+    closeCamera(camera.stream);
     camera = null;
-    byId("speed").hidden = true;
+    keepAwake(false);
+    byId("speed").hidden = byId("turn").hidden = true;
     byId("camera").textContent = "Camera";
     byId("answer").setAttribute("aria-live", "polite");
+  }
+
+  function endCamera(error) {
+    stopCamera();
+    fail(error);
   }
 
   byId("file").addEventListener("change", ({ target }) => {
     if (target.files[0]) take(target.files[0]);
     target.value = ""; // so that the same file can be chosen again
   });
-  byId("sample").addEventListener("click", async () => {
-    const response = await fetch(about.sample);
-    take(await response.blob());
+  byId("sample").addEventListener("click", () => take(fetched(about.sample).then((png) => new Blob([png]))));
+  byId("camera").addEventListener("click", () => {
+    if (!camera) startCamera();
+    else if (camera.stream) stopCamera();
   });
-  byId("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
+  byId("turn").addEventListener("click", () => {
+    facing = facing === "environment" ? "user" : "environment";
+    stopCamera();
+    startCamera();
+  });
   for (const id of ["model", "processor"]) byId(id).addEventListener("change", showImage);
-  byId("model").addEventListener("change", () => (byId("score-label").hidden = choose.model().task !== "detection"));
+  byId("model").addEventListener("change", () => (byId("score-label").hidden = chosen().model.task !== "detection"));
   byId("model").dispatchEvent(new Event("change"));
   byId("score").addEventListener("input", () => {
-    byId("score-value").textContent = choose.score().toFixed(2);
-    showImage();
+    byId("score-value").textContent = least().toFixed(2);
+    if (found) show();
   });
   byId("stage").addEventListener("dragover", (event) => event.preventDefault());
   byId("stage").addEventListener("drop", (event) => {
@@ -138,63 +175,24 @@ export function setUpSee({ models, runner, processors, about }) {
   document.addEventListener("visibilitychange", () => document.hidden && stopCamera());
 }
 
+/** An image of a file. Its pixels, 200 MB of 50 megapixels, are not kept: another network's are read again. */
+function photograph(blob) {
+  const image = { name: "The chosen picture" };
+  image.read = () => readImage(blob, (bitmap) => (image.canvas ??= shrunk(bitmap, bitmap.width, bitmap.height)));
+  return image;
+}
+
+/** The image, with its `pixels` as a network takes them; they are kept for the next one that takes the same. */
+async function prepared(image, { about }) {
+  const record = JSON.stringify(about.preprocess);
+  if (image.record === record) return image;
+  const read = await image.read();
+  const started = performance.now();
+  return Object.assign(image, { record, pixels: preprocess(read, about.preprocess), preparing: performance.now() - started });
+}
+
 /** Where it ran, if that is not where it was asked to. */
 function where(found, processor) {
   if (found.ranOn === processor.backend) return "";
   return found.ranOn === "wasm" ? "; the GPU did not take this network, so the CPU computed it" : "; the GPU computed a part of it, the CPU the rest";
-}
-
-function draw(source, width, height, found, least) {
-  const canvas = byId("canvas");
-  const scale = Math.min(1, LARGEST_SHOWN / Math.max(width, height));
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  const context = canvas.getContext("2d");
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
-  const shown = (found.detections ?? []).filter(({ score }) => score >= least);
-  const size = Math.max(12, Math.round(Math.max(canvas.width, canvas.height) / 40));
-  context.font = `600 ${size}px system-ui, sans-serif`;
-  context.textBaseline = "top";
-  for (const { label, score, box } of shown.toReversed()) {
-    const [left, top, right, bottom] = box.map((value, i) => value * (i % 2 ? canvas.height : canvas.width));
-    const color = COLORS[label % COLORS.length];
-    const text = `${found.labels?.[label] ?? label} ${score.toFixed(2)}`;
-    context.lineWidth = Math.max(2, size / 6);
-    context.strokeStyle = context.fillStyle = color;
-    context.strokeRect(left, top, right - left, bottom - top);
-    const y = Math.max(0, top - 1.3 * size);
-    context.fillRect(left, y, context.measureText(text).width + 0.6 * size, 1.3 * size);
-    context.fillStyle = "#000";
-    context.fillText(text, left + 0.3 * size, y + 0.15 * size);
-  }
-  canvas.hidden = false;
-  byId("empty").hidden = true;
-  const what = found.detections ? `${shown.length} objects found; they are listed beside it` : "The chosen picture";
-  canvas.setAttribute("aria-label", what);
-}
-
-function list(found, least) {
-  const items = found.probabilities
-    ? likeliest(found.probabilities, found.labels, TOP).map(({ index, label, probability }) => [label, probability, { index }])
-    : found.detections.filter(({ score }) => score >= least).map(({ label, score, box }) => [found.labels?.[label] ?? String(label), score, { index: label, box: JSON.stringify(box) }]);
-  byId("results").replaceChildren(...items.map(([name, value, data]) => {
-    const item = element("li");
-    const bar = element("i", "", "bar"); // no span, so that it is no text
-    bar.style.width = `${100 * value}%`;
-    item.append(bar, element("span", name), element("span", found.probabilities ? `${(100 * value).toFixed(1)} %` : value.toFixed(2), "number"));
-    Object.assign(item.dataset, data, { value });
-    return item;
-  }));
-  if (!items.length) byId("results").append(element("li", "Nothing found above the least score."));
-}
-
-function remark(text) {
-  byId("remark").textContent = text;
-  byId("remark").classList.remove("bad");
-}
-
-function fail(error) {
-  byId("results").replaceChildren();
-  byId("remark").textContent = error.message;
-  byId("remark").classList.add("bad");
 }

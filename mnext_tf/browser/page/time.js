@@ -1,6 +1,7 @@
 // Time: networks against each other, in interleaved rounds; the result is sent to the computer or downloaded.
 
-import { addRow, addTable, byId, element } from "./main.js";
+import { addRow, addTable, byId, counted, element, stayOnTab } from "./main.js";
+import { keepAwake } from "./device.js";
 import { fetched } from "./runner.js";
 import { median, milliseconds, ratio, summary } from "./stats.js";
 
@@ -29,16 +30,24 @@ export function setUpTime({ about, models, runner, processors, facts }) {
     const cases = processors.flatMap((processor, p) => models.filter((_, m) => modelBoxes[m].checked && processorBoxes[p].checked).map((model) => ({ model, processor })));
     if (!cases.length) return status("Choose a network and a processor.");
     stopped = false;
+    session = null;
+    byId("times").replaceChildren();
     busy(true);
     const started = new Date().toISOString();
     try {
-      await measure(runner, cases, Number(byId("rounds").value), () => stopped);
-      session = await describeSession({ about, facts, runner, cases, started });
-      show(cases);
-      status(`${stopped ? "Stopped. " : ""}${rounds(cases)} rounds were measured${about.server ? "; send them to the computer to have them in the report" : ""}.`);
+      await runner.alone(() => measure(runner, cases, Number(byId("rounds").value), () => stopped));
+      const count = Math.max(0, ...cases.map(({ times }) => times?.length ?? 0));
+      if (count) {
+        session = await describeSession({ about, facts, cases, started });
+        show(cases);
+      }
+      if (!count && !stopped) throw new Error(cases[0].error);
+      const next = count && about.server ? "; send the result to the computer to have it in the report" : "";
+      status(`${stopped ? "Stopped" : "Done"}, ${counted(count, "round")} measured${next}.`);
     } catch (error) {
       status(`That did not work: ${error.message}`);
     }
+    await Promise.all(cases.map(({ model, processor }) => runner.release(model, processor)));
     busy(false);
   });
   byId("stop").addEventListener("click", () => (stopped = true));
@@ -62,6 +71,8 @@ export function setUpTime({ about, models, runner, processors, facts }) {
   });
 
   function busy(running) {
+    stayOnTab(running);
+    keepAwake(running);
     byId("time").disabled = running;
     byId("stop").disabled = !running;
     for (const id of ["send", "download"]) byId(id).disabled = running || !session;
@@ -70,15 +81,16 @@ export function setUpTime({ about, models, runner, processors, facts }) {
 }
 
 const status = (text) => (byId("time-status").textContent = text);
-const rounds = (cases) => Math.max(0, ...cases.map(({ times }) => times?.length ?? 0));
 
 /** Fills cases with `ready`, `first`, and `times`, or `error`. Cases take turns; each round begins with another one. */
 async function measure(runner, cases, count, isStopped) {
   for (const one of cases) {
-    status(`${one.model.title}, ${one.processor.title}: getting ready …`);
+    if (isStopped()) return;
+    status(`Loading ${one.model.title}, ${one.processor.title} …`);
     try {
       const pixels = Float32Array.from(new Uint8Array(await fetched(one.model.about.golden.input)));
       one.input = one.model.input(pixels);
+      await runner.release(one.model, one.processor); // the first run is one only where nothing ran before
       one.ready = await runner.prepare(one.model, one.processor);
       [one.first] = await runner.time(one.model, one.processor, one.input, 1);
       const warm = await runner.time(one.model, one.processor, one.input, one.first > SLOW_MS ? 3 : WARM_UP);
@@ -88,32 +100,63 @@ async function measure(runner, cases, count, isStopped) {
       one.error = error.message;
     }
   }
-  const sound = cases.filter(({ error }) => !error);
-  if (!sound.length) throw new Error(cases[0].error);
-  for (let round = 0; round < count && !isStopped(); round++) {
+  for (let round = 0; round < count && !isStopped(); ) {
+    const sound = cases.filter(({ error }) => !error);
+    if (!sound.length) return;
     status(`Round ${round + 1} of ${count}`);
     byId("progress").value = round / count;
-    for (let i = 0; i < sound.length; i++) {
-      const one = sound[(i + round) % sound.length];
-      one.times.push(await runner.time(one.model, one.processor, one.input, one.inferences));
-    }
+    const order = sound.map((_, i) => sound[(i + round) % sound.length]);
+    if (await measureRound(runner, order, isStopped)) round++;
   }
 }
 
-async function describeSession({ about, facts, runner, cases, started }) {
+/** Whether all cases were measured. If one failed, or the page was hidden, the times of the others are not kept either. */
+async function measureRound(runner, cases, isStopped) {
+  await untilVisible();
+  keepAwake(true); // again, if the page was hidden
+  const before = timesHidden;
+  const times = [];
+  for (const one of cases) {
+    if (isStopped()) return false;
+    try {
+      times.push(await runner.time(one.model, one.processor, one.input, one.inferences));
+    } catch (error) {
+      one.error = error.message;
+      return false;
+    }
+    if (timesHidden !== before) return false;
+  }
+  cases.forEach((one, i) => one.times.push(times[i]));
+  return true;
+}
+
+let timesHidden = 0;
+document.addEventListener("visibilitychange", () => (timesHidden += document.hidden));
+
+async function untilVisible() {
+  while (document.hidden) {
+    status("Paused while the page is hidden.");
+    await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+  }
+}
+
+async function describeSession({ about, facts, cases, started }) {
   const used = [...new Set(cases.map(({ model }) => model))];
-  const onGpu = cases.find(({ processor, ready }) => ready && processor.backend === "webgpu");
   return {
     format: FORMAT,
     started,
     runtime: `${about.runtime.name} ${about.runtime.version}`,
     facts,
-    gpu: onGpu ? (await runner.start("webgpu")).adapter : null,
-    models: await Promise.all(used.map(async (model) => ({ name: model.name, bytes: (await model.bytes()).length, sha256: await digest(await model.bytes()) }))),
+    gpu: cases.find(({ ready }) => ready?.adapter)?.ready.adapter ?? null,
+    models: await Promise.all(used.map(async (model) => {
+      const { run, network, precision, input_size } = model.about;
+      const bytes = await model.bytes();
+      return { name: model.name, bytes: bytes.length, sha256: await digest(bytes), run, network, precision, input_size };
+    })),
     runs: cases.map(({ model, processor, ready, first, times, error }) => ({
       model: model.name,
       backend: processor.backend,
-      threads: processor.threads,
+      threads: ready?.threads ?? processor.threads,
       ran_on: times?.length ? ready.ranOn : "",
       compile_ms: ready?.ms ?? null,
       first_ms: first ?? null,
@@ -130,23 +173,24 @@ async function digest(bytes) {
 }
 
 function show(cases) {
-  byId("times").replaceChildren();
   for (const processor of new Set(cases.map((one) => one.processor))) {
     const mine = cases.filter((one) => one.processor === processor);
     const reference = mine.find(({ times }) => times?.length);
     const rows = mine.map((one) => ({ one, title: one.model.title, ...figures(one, reference) }));
     byId("times").append(element("h3", processor.title));
     if (reference) byId("times").append(chart(rows.filter(({ middle }) => middle !== undefined)));
-    const heads = ["network", "median, ms (quartiles)", "ratio (quartiles)", "first, ms"];
+    const heads = ["network", "median, ms (quartiles)", "ratio (quartiles)", "first run, ms"];
     const table = addTable(byId("times"), processor.title, heads, true);
     for (const { one, title, middle, p25, p75, ratio: words } of rows) {
       if (middle === undefined) {
         addRow(table, [title, [one.error ?? "stopped", "bad"], "", ""]);
         continue;
       }
-      const elsewhere = one.ready.ranOn === processor.backend ? "" : one.ready.ranOn === "wasm" ? ": ran on the CPU" : ": partly on the CPU";
+      const { ranOn } = one.ready;
+      const elsewhere = ranOn === processor.backend ? "" : ranOn === "wasm" ? ": ran on the CPU" : ": partly on the CPU";
+      const failure = one.error ? `; failed after ${counted(one.times.length, "round")}: ${one.error}` : "";
       const numbers = [`${milliseconds(middle)} (${milliseconds(p25)} to ${milliseconds(p75)})`, words, milliseconds(one.first)];
-      addRow(table, [[title + elsewhere, elsewhere && "doubtful"], ...numbers.map((text) => [text, "number"])]);
+      addRow(table, [[title + elsewhere + failure, failure ? "bad" : elsewhere && "doubtful"], ...numbers.map((text) => [text, "number"])]);
     }
   }
 }
@@ -169,7 +213,7 @@ function chart(rows) {
     made.textContent = text;
     return made;
   };
-  const [width, step] = [byId("times").clientWidth, 46]; // so that the text has its size on every screen
+  const [width, step] = [byId("times").clientWidth, 46]; // so that the text has its size on every screen; the tab is open
   const most = Math.max(...rows.map(({ p75 }) => p75));
   const x = (ms) => (ms / most) * (width - 130);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${rows.length * step}`, role: "img", "aria-label": "Medians and quartiles; the table below has the numbers" });

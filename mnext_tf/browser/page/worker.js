@@ -24,24 +24,21 @@ const operations = {
       printErr: () => {},
     };
     await litert.loadLiteRt(`${folder}wasm/`, { threads, jspi });
-    runtime = { threads, jspi, gpu, build: `litert_wasm${build}_internal` };
-    return { ...runtime, adapter: gpu ? await adapter() : null };
+    runtime = { threads, gpu };
+    return { threads, simd, adapter: gpu ? await adapter() : null };
   },
 
-  /** {key, bytes, threads}: a model ready to run, and the time that took. */
+  /** {key, bytes, threads}: a model ready to run, with as many threads as there are, and the time that took. */
   async compile({ key, bytes, threads }) {
-    compiled.get(key)?.model.delete();
-    compiled.delete(key);
+    const numThreads = runtime.threads ? threads : 1;
     const started = performance.now();
-    const options = runtime.gpu
-      ? { accelerator: "webgpu" }
-      : { accelerator: "wasm", cpuOptions: { numThreads: runtime.threads ? threads : 1 } };
+    const options = runtime.gpu ? { accelerator: "webgpu" } : { accelerator: "wasm", cpuOptions: { numThreads } };
     const model = await litert.loadAndCompile(bytes, options);
     const onGpu = model.options.accelerator === "webgpu";
     const accelerated = !runtime.gpu || (onGpu && model.isFullyAccelerated);
     compiled.set(key, { model, input: model.getInputDetails()[0], outputs: model.getOutputDetails() });
     const ranOn = !runtime.gpu ? "wasm" : accelerated ? "webgpu" : onGpu ? "webgpu_partial" : "wasm";
-    return { ms: performance.now() - started, ranOn };
+    return { ms: performance.now() - started, ranOn, threads: numThreads };
   },
 
   /** {key, input}: the outputs as {name: {data, shape}}, and the time with input and outputs copied. */
