@@ -106,3 +106,10 @@ def test_gray_palette_and_transparent_pngs(page):
         converted.save(encoded, "PNG")
         expected = eval_image(encoded.getvalue(), record).numpy()
         assert np.abs(pixels_of(page, encoded.getvalue(), record) - expected).max() <= TOLERANCE
+
+
+def test_a_record_of_a_later_version_is_refused(page):
+    later = {**Preprocess().to_dict(), "version": 3}
+    check = "async (record) => { (await import('/preprocess.js')).checkRecord(record); }"
+    with pytest.raises(Exception, match="cannot follow"):
+        page.evaluate(check, later)

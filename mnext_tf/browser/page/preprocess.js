@@ -3,6 +3,17 @@
 const MAX_ASPECT = 8; // long side over short side, of what is resized
 const MAX_PIXELS = 64 * 2 ** 20;
 const RADIUS = { bilinear: 1, bicubic: 2 };
+const NEWEST_VERSION = 2;
+
+/** Raises Error for a record that this page cannot follow. */
+export function checkRecord(record) {
+  const known = ["bicubic", "bilinear", "nearest"].includes(record.interpolation);
+  const fits = ["crop", "squash"].includes(record.fit ?? "crop");
+  if (!known || !fits || record.version > NEWEST_VERSION || !(record.input_size >= 1) || !(record.crop_fraction > 0)) {
+    throw new Error(`This page cannot follow the preprocessing ${JSON.stringify(record)}.`);
+  }
+  return record;
+}
 
 /**
  * The pixels of an image file, upright: {width, height, data: RGBA}; `show` may draw it before it is let go.

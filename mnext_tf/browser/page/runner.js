@@ -1,6 +1,7 @@
 // Networks on processors: the page's side of worker.js.
 
-import { toInput } from "./preprocess.js";
+import { readArchive } from "./tflite_file.js";
+import { checkRecord, toInput } from "./preprocess.js";
 import { detections } from "./boxes.js";
 
 /** A worker whose operations are promises. Once `dead`, it refuses them all. */
@@ -135,8 +136,10 @@ export class Processors {
 
 const nameOf = (model, { backend, threads }) => `${backend} ${threads} ${model.name}`;
 
-/** A .tflite file; `about` is its entry in models.json: how Python prepares images for it, and decodes what it gives. */
+/** A .tflite file; `about` is its entry in models.json. */
 export class Model {
+  #record;
+
   constructor(about) {
     Object.assign(this, { name: about.name, title: about.title, task: about.task, about });
   }
@@ -145,10 +148,21 @@ export class Model {
     return new Uint8Array(await fetched(this.about.file));
   }
 
-  /** How a detector's outputs become boxes: {detector, priors}. */
-  async decoding() {
-    const { detector, priors } = this.about;
-    return { detector, priors: new Float32Array(await fetched(priors)) };
+  /** {preprocess, labels, detector}: by the record inside the file, and of what it lacks as Python took it. */
+  record() {
+    this.#record ??= this.#read();
+    this.#record.catch(() => (this.#record = undefined));
+    return this.#record;
+  }
+
+  async #read() {
+    const inside = readArchive(await this.bytes());
+    const { preprocess, labels, detector } = this.about;
+    return {
+      preprocess: checkRecord(inside.preprocess ?? preprocess),
+      labels: inside.labels ?? labels,
+      detector: inside.detector ?? detector,
+    };
   }
 
   /** Whatever a panel may need of it, so that it is there without a network too. */
@@ -179,8 +193,8 @@ export class Model {
   async decode(outputs) {
     const floats = this.floats(outputs);
     if (this.task === "detection") {
-      const { detector, priors } = await this.decoding();
-      return { detections: detections(floats, detector, priors) };
+      const { detector } = await this.record();
+      return { detections: detections(floats, detector, new Float32Array(await fetched(this.about.priors))) };
     }
     const values = floats[this.about.outputs[0].name];
     return { probabilities: this.about.gives === "probabilities" ? values : softmax(values) };

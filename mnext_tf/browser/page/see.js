@@ -34,7 +34,7 @@ export function setUpSee({ models, runner, processors, about, noCamera }) {
     if (!runner.isReady(model, processor)) await runner.run(model, processor, input); // so that the time is no first one
     const { outputs, ms } = await runner.run(model, processor, input);
     const { ranOn } = await runner.prepare(model, processor);
-    return mine === turn ? { ...(await model.decode(outputs)), labels: model.about.labels, ms, ranOn } : null;
+    return mine === turn ? { ...(await model.decode(outputs)), labels: (await model.record()).labels, ms, ranOn } : null;
   });
 
   function show() {
@@ -183,12 +183,13 @@ function photograph(blob) {
 }
 
 /** The image, with its `pixels` as a network takes them; they are kept for the next one that takes the same. */
-async function prepared(image, { about }) {
-  const record = JSON.stringify(about.preprocess);
+async function prepared(image, model) {
+  const how = (await model.record()).preprocess;
+  const record = JSON.stringify(how);
   if (image.record === record) return image;
   const read = await image.read();
   const started = performance.now();
-  return Object.assign(image, { record, pixels: preprocess(read, about.preprocess), preparing: performance.now() - started });
+  return Object.assign(image, { record, pixels: preprocess(read, how), preparing: performance.now() - started });
 }
 
 /** Where it ran, if that is not where it was asked to. */
