@@ -23,6 +23,7 @@ from mnext_tf.naming import EFFORTS
 
 _KEPT_BACK = 5  # one image in this many is fitted by none of the steps, and chooses among their results
 _LOOKED_AT = 40  # images by which ranges are chosen
+_BATCH = 8  # a Keras network keeps all of its tensors until it is done
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +52,8 @@ def improve(network, content: bytes, images: Sequence[np.ndarray], *, effort: st
     """
     images = np.stack(images)
     kept_back, fitted = images[::_KEPT_BACK], np.delete(images, np.s_[::_KEPT_BACK], axis=0)
-    logits = np.asarray(packed(network(kept_back, training=False)))
+    parts = [kept_back[i : i + _BATCH] for i in range(0, len(kept_back), _BATCH)]
+    logits = np.concatenate([packed(network(part, training=False)) for part in parts])
     files, measured = {"fast": content}, {}
 
     twin = make_twin(network, Int8File(content, [layer.name for layer in network.layers]).ranges())
