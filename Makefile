@@ -23,7 +23,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 
 # Files of tests side by side, so that what a file prepares is prepared once.
 test: install
-	$(RUN) -m pytest -n auto --dist loadfile $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n auto --maxprocesses=4 --dist loadfile $(PYTEST_FLAGS)
 
 test-all: PYTEST_FLAGS += --slow
 test-all: test

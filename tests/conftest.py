@@ -31,12 +31,6 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="slow; make test-all runs it"))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config) -> int:
-    """For -n auto: one more than cores, since tests trace and start processes on one; 4 at most, for memory."""
-    return min(4, (os.cpu_count() or 1) + 1)
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return ROOT

@@ -127,7 +127,8 @@ def test_another_start_is_refused(run_workflow, tmp_path, monkeypatch):
 
 
 def test_detectors_are_compared_over_seeds_without_images(run_workflow, few_images):
-    boxes = dataclasses.replace(few_images, task="detection", metrics="voc")
+    counts = {"train": (1, 1, 1), "validation": (1, 1, 1)}
+    boxes = dataclasses.replace(few_images, task="detection", metrics="voc", box_counts=counts)
     run_workflow(recipe=resolve_recipe("scenes", {"batch_size": 8}), dataset=boxes, seeds=(0,))
     assert "mnext-seed0 train" in run_workflow.done
     assert not [step for step in run_workflow.done if step.endswith("images")]

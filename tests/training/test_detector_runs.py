@@ -193,7 +193,7 @@ def test_evaluation_writes_tables_plots_and_cocos_format(exported, few_scenes, t
         *("per_class.csv", "curves.json", "detections.csv", "detections.json", "precision_recall.png", "mistakes.png")
     }
     row = read_json(folder / "detections.json")[0]
-    assert row.keys() == {"image_id", "category_id", "bbox", "score", "file_name"}
+    assert row.keys() == {"image_id", "category_id", "name", "bbox", "score", "file_name"}
 
 
 @pytest.mark.slow
