@@ -93,7 +93,7 @@ def finetune_detector() -> Recipe:
 
 
 def scenes() -> Recipe:
-    """For the embedded scenes of digits: a detector from random weights in a few minutes on a laptop.
+    """For the embedded scenes of digits: a detector from random weights in about ten minutes on a laptop.
 
     python -m pipelines.train --task=detection
     """
