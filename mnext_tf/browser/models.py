@@ -66,7 +66,7 @@ def files_of_run(run: Run) -> tuple[list[Path], list[Refused]]:
     files, refused = [], []
     for precision in exported:
         try:
-            if precision == "int8" or {(precision, output) for output in app_outputs(run)} & {*stages_made}:
+            if precision == "int8" or any((precision, output) in stages_made for output in app_outputs(run)):
                 _log.info(f"{run.name}: {precision} in the form for apps")
                 stage = for_apps(run, precision, output=app_outputs(run)[-1])
             else:
@@ -129,8 +129,8 @@ def _reason_against(ends: dict) -> str:
 def _better_export(path: Path) -> str:
     """The command that exports what a file computes in the form for apps."""
     network = network_of(path.stem)
-    run = path.parent.parent
-    if not (run / "config.json").is_file():
+    run = _run_of(path)
+    if run is None:
         return ""
     precision = network.precision if network else "int8"
     output = "anchors" if network and network.model.endswith(SSDLITE) else "probabilities"

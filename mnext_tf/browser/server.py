@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
 import logging
 import os
@@ -18,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mnext_tf.browser.address import Address
+from mnext_tf.browser.address import Address, is_address
 from mnext_tf.browser.site import HEADERS, Site, content_type, keeps_forever
 from mnext_tf.device.browser import FILE, BrowserSession, parse_session, session_record
 from mnext_tf.errors import ConfigError
@@ -86,11 +84,7 @@ class PageServer(ThreadingHTTPServer):
     def is_own_host(self, host: str) -> bool:
         """Whether a Host header names this server: a name that someone else resolves to it is another site's."""
         name = re.sub(r":\d+$", "", host).strip("[]").lower()
-        if name in self._names:
-            return True
-        with contextlib.suppress(ValueError):
-            return bool(ipaddress.ip_address(name))
-        return False
+        return name in self._names or is_address(name)
 
     def keep(self, session: BrowserSession) -> Path:
         """Write a session into a folder of its own. Raises OverflowError after too many."""

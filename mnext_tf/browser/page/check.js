@@ -74,7 +74,7 @@ async function checkOutput(runner, model, processor) {
     parts[name] = wanted.subarray(start, (start += lengths[i]));
     if (given[name].length !== lengths[i]) throw new Error(`${name} has ${given[name].length} values in place of ${lengths[i]}.`);
   }
-  const { detector } = model.about;
+  const { detector } = await model.record();
   const worst = detector?.form === "four"
     ? furthest(detections(parts, detector), detections(given, detector))
     : Math.max(...Object.keys(parts).map((name) => largest(given[name], parts[name]) / range(parts[name])));

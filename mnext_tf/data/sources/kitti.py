@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mnext_tf.data.objects import OTHER_CLASS, REGION, Annotation, annotation, annotation_row
@@ -41,6 +42,7 @@ def list_images(root: Path, options: ListingOptions) -> ImageListing:
     label_of, class_names, notes = label_classes(root, sorted(found), options)
     label_of[_DONT_CARE] = REGION
     neighbors = _neighbors(label_of, class_names)
+    label_of |= neighbors
     splits = {
         split: [ListedImage(n, None, None, _annotation(o, label_of, neighbors)) for n, o in own]
         for split, own in parsed.items()
@@ -125,7 +127,5 @@ def _neighbors(label_of: dict[str, int], class_names: tuple[str, ...]) -> dict[s
     return {name: classes[other] for name, other in left_out.items() if other in classes}
 
 
-def _annotation(objects: list[tuple[str, dict]], label_of: dict[str, int], neighbors: dict[str, int]) -> Annotation:
-    return annotation(
-        [annotation_row(label=(label_of | neighbors)[n], difficult=n in neighbors, **values) for n, values in objects]
-    )
+def _annotation(objects: list[tuple[str, dict]], label_of: dict[str, int], neighbors: Collection[str]) -> Annotation:
+    return annotation([annotation_row(label=label_of[n], difficult=n in neighbors, **values) for n, values in objects])

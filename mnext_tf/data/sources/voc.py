@@ -42,12 +42,7 @@ def list_images(root: Path, options: ListingOptions) -> ImageListing:
     for folder in sets:
         for split, stems in _lists(folder, bool(tested), folder in tested, skipped, notes).items():
             names.setdefault(split, []).extend((folder / "JPEGImages", folder / "Annotations", stem) for stem in stems)
-    parsed = {split: parse_all(root, own, skipped) for split, own in names.items()}
-    found = sorted({name for own in parsed.values() for _, p in own for name, _ in p.objects})
-    label_of, class_names, more = label_classes(root, found, options)
-    splits = {
-        split: [ListedImage(n, None, None, to_annotation(p, label_of)) for n, p in own] for split, own in parsed.items()
-    }
+    splits, class_names, more = read_splits(root, names, options, skipped)
     seventh = any("2007" in folder.name for folder in tested or sets)
     ignored = sum(len(images_by_stem(folder / "JPEGImages")) for folder in sets) - sum(map(len, names.values()))
     return listing_of(
@@ -148,7 +143,20 @@ def _lists(folder: Path, any_tested: bool, tested: bool, skipped, notes: list[st
     return {"train": annotated}
 
 
-def parse_all(root: Path, names: list[tuple[Path, Path, str]], skipped) -> list[tuple[str, Parsed]]:
+def read_splits(
+    root: Path, names: dict[str, list[tuple[Path, Path, str]]], options: ListingOptions, skipped
+) -> tuple[dict[str, list[ListedImage]], tuple[str, ...], tuple[str, ...]]:
+    """(images by split, class names, notes); `names` are, for each split, what `_parse_all` takes."""
+    parsed = {split: _parse_all(root, own, skipped) for split, own in names.items()}
+    found = sorted({name for own in parsed.values() for _, p in own for name, _ in p.objects})
+    label_of, class_names, notes = label_classes(root, found, options)
+    splits = {
+        split: [ListedImage(n, None, None, _annotation(p, label_of)) for n, p in own] for split, own in parsed.items()
+    }
+    return splits, class_names, notes
+
+
+def _parse_all(root: Path, names: list[tuple[Path, Path, str]], skipped) -> list[tuple[str, Parsed]]:
     """(path of the image below `root`, its annotation) of (folder of images, folder of annotations, name).
 
     Images without an annotation, and the reverse, go to `skipped`.
@@ -174,6 +182,6 @@ def parse_all(root: Path, names: list[tuple[Path, Path, str]], skipped) -> list[
     return found
 
 
-def to_annotation(parsed: Parsed, label_of: dict[str, int]) -> Annotation:
+def _annotation(parsed: Parsed, label_of: dict[str, int]) -> Annotation:
     rows = [annotation_row(label=label_of[name], **values) for name, values in parsed.objects]
     return annotation(rows, parsed.width, parsed.height)

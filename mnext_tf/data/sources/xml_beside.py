@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mnext_tf.data.sources import voc
-from mnext_tf.data.sources.annotated import images_by_stem, label_classes, listing_of
-from mnext_tf.data.sources.listing import ImageListing, ListedImage, ListingOptions
+from mnext_tf.data.sources.annotated import images_by_stem, listing_of
+from mnext_tf.data.sources.listing import ImageListing, ListingOptions
 from mnext_tf.text import path_text
 
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "validation", "test")}
@@ -26,13 +26,7 @@ def list_images(root: Path, options: ListingOptions) -> ImageListing:
         names[split] = [(folder, folder, stem) for stem in stems]
         lacking = sorted(images_by_stem(folder).keys() - set(stems))
         skipped += [(path_text((folder / s).relative_to(root)), "it has no annotation") for s in lacking]
-    parsed = {split: voc.parse_all(root, own, skipped) for split, own in names.items()}
-    found = sorted({name for own in parsed.values() for _, p in own for name, _ in p.objects})
-    label_of, class_names, notes = label_classes(root, found, options)
-    splits = {
-        split: [ListedImage(n, None, None, voc.to_annotation(p, label_of)) for n, p in own]
-        for split, own in parsed.items()
-    }
+    splits, class_names, notes = voc.read_splits(root, names, options, skipped)
     hash_split = "validation" not in splits
     return listing_of(root, class_names, splits, "voc", hash_split=hash_split, skipped=skipped, notes=notes)
 
